@@ -1,0 +1,269 @@
+"""A pool as token arrays: tokenised once, memory-mapped, and seen through tilts without copying the pool.
+
+A :class:`Corpus` is a folder. Per domain and part (train, held-out) it keeps the documents' bytes end to end, a
+mask of the bytes that count in the loss (the response, where there is a prompt), the offsets of the documents, and
+for training a twin of every document with its characters shuffled, which is what a noisy document becomes.
+A :class:`View` is one domain under one :class:`~causalmix_nb.pool.Tilt`; it serves training windows, epoch by epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from causalmix_nb.errors import PoolError, StudyError
+from causalmix_nb.mixture import Mixture, unknown_domain
+from causalmix_nb.pool import BOILERPLATE, Pool, Tilt, TiltPlan, corrupt_text, plan_tilt, split_by_hash
+from causalmix_nb.proxy import END
+
+HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
+MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
+CHECKABLE = 16  # a domain whose held-out responses are at most so many bytes long is scored by exact match too
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Documents end to end: tokens (n_tokens,) uint8, mask (n_tokens,) bool, offsets (n_documents + 1,) int64."""
+
+    tokens: np.ndarray
+    mask: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def text(self, i: int) -> str:
+        return bytes(self.tokens[self.offsets[i] : self.offsets[i + 1] - 1]).decode(errors="replace")
+
+
+class Corpus:
+    """The token arrays of a pool, in a folder; make one with :meth:`build`, reopen it with :meth:`open`."""
+
+    def __init__(self, folder: Path, meta: dict) -> None:
+        self.folder, self._meta = folder, meta
+        self.domains: tuple[str, ...] = tuple(meta["domains"])
+        self.fingerprint: str = meta["fingerprint"]
+        self._views: dict[tuple[str, Tilt, int], View] = {}
+
+    @classmethod
+    def build(cls, pool: Pool, folder: str | Path, *, max_bytes: int = MAX_BYTES, seed: int = 0) -> Corpus:
+        """Tokenise a pool into ``folder``; train and held-out documents are split by content and never overlap.
+
+        Parameters
+        ----------
+        pool: the domains.
+        folder: made if it is not there.
+        max_bytes: what is kept of each domain, documents taken in a seeded random order.
+
+        Raises
+        ------
+        PoolError: a domain with fewer than two distinct documents.
+        StudyError: a folder that cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            available = {}
+            for k, name in enumerate(pool.domains):
+                available[name] = _build_domain(pool, name, folder, k, max_bytes, seed)
+            meta = {"domains": list(pool.domains), "fingerprint": pool.fingerprint, "natural": pool.natural.shares}
+            partial = folder / "corpus.partial"
+            partial.write_text(json.dumps({**meta, "documents": available}))
+            partial.replace(folder / "corpus.json")
+        except OSError as error:
+            raise StudyError(
+                f"cannot write to {folder} ({error.strerror}); choose a folder that can be written, with space left."
+            ) from None
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Corpus:
+        folder = Path(folder)
+        try:
+            return cls(folder, json.loads((folder / "corpus.json").read_text()))
+        except (OSError, json.JSONDecodeError):
+            raise StudyError(f"{folder} holds no tokenised pool; create the study again from its pool.") from None
+
+    @property
+    def natural(self) -> Mixture:
+        """Shares proportional to the size of the domains in the whole pool."""
+        return Mixture(self._meta["natural"], normalise=True)
+
+    def documents(self, domain: str, part: str = "train") -> Documents:
+        """Token arrays of one domain; part is "train", "heldout" or "noisy" (the shuffled twins of train)."""
+        if domain not in self.domains:
+            raise unknown_domain(domain, self.domains)
+        stem = f"{self.domains.index(domain):02d}"
+        base = "train" if part == "noisy" else part
+        try:
+            return Documents(
+                np.load(self.folder / f"{stem}.{part}.npy", mmap_mode="r"),
+                np.load(self.folder / f"{stem}.{base}.mask.npy", mmap_mode="r"),
+                np.load(self.folder / f"{stem}.{base}.offsets.npy"),
+            )
+        except (OSError, ValueError):
+            raise StudyError(f"the tokenised pool in {self.folder} is damaged; create the study again.") from None
+
+    def view(self, domain: str, tilt: Tilt | None = None, seed: int = 0) -> View:
+        """One domain as a sub-pool sees it."""
+        key = (domain, tilt or Tilt(), seed)
+        if key not in self._views:
+            self._views[key] = View(self.documents(domain), self.documents(domain, "noisy"), *key)
+        return self._views[key]
+
+    def heldout_windows(self, domain: str, n_windows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Held-out windows (n, length + 1) uint8 and their masks (n, length) bool: the same ones at every call."""
+        documents = self.documents(domain, "heldout")
+        need = n_windows * length + 1
+        tokens, mask = np.asarray(documents.tokens[:need]), np.asarray(documents.mask[:need])
+        return _windows(tokens, mask, max(1, min(n_windows, (len(tokens) - 1) // length)), length)
+
+    def checkable(self, domain: str, limit: int = 128, context: int = 128) -> list[tuple[bytes, bytes]]:
+        """Held-out (prompt, response) pairs short enough to be scored by exact match; empty for other domains."""
+        documents = self.documents(domain, "heldout")
+        pairs = []
+        for i in range(min(len(documents), limit)):
+            span = slice(documents.offsets[i], documents.offsets[i + 1])
+            tokens, mask = np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
+            pairs.append((bytes(tokens[~mask]), bytes(tokens[mask])))
+        lengths = [len(response) for _, response in pairs]
+        prompted = pairs and all(prompt for prompt, _ in pairs)
+        if not prompted or np.median(lengths) > CHECKABLE:
+            return []
+        return [(p, r) for p, r in pairs if len(p) + len(r) <= context]
+
+
+class View:
+    """One domain under one tilt: which documents there are, which of them are corrupted, and how many tokens."""
+
+    def __init__(self, clean: Documents, noisy: Documents, domain: str, tilt: Tilt, seed: int) -> None:
+        self._clean, self._noisy, self.domain, self.tilt = clean, noisy, domain, tilt
+        scores = _difficulty(clean) if tilt.difficulty else None
+        # The plan's seed depends on the domain's name, so that domains are tilted independently.
+        self.plan: TiltPlan = plan_tilt(len(clean), tilt, seed + zlib.crc32(domain.encode()) % 10_000, scores)
+
+    @cached_property
+    def available_tokens(self) -> int:
+        """Distinct training tokens: a copy of a document adds nothing."""
+        plan = self.plan
+        real = np.unique(plan.index[~plan.boilerplate])
+        boilerplate = sum(len(text.encode()) + 1 for text in BOILERPLATE) if plan.boilerplate.any() else 0
+        return int(self._clean.lengths[real].sum()) + boilerplate
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.plan.index)
+
+    def stream(self, n_tokens: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """``n_tokens`` tokens and their mask: documents in a seeded order, reshuffled at every further epoch."""
+        rng = np.random.default_rng([seed, zlib.crc32(self.domain.encode())])
+        tokens, masks, have = [], [], 0
+        while have < n_tokens:
+            for i in rng.permutation(self.n_documents):
+                piece, mask = self._document(int(i))
+                tokens.append(piece)
+                masks.append(mask)
+                have += len(piece)
+                if have >= n_tokens:
+                    break
+        return np.concatenate(tokens)[:n_tokens], np.concatenate(masks)[:n_tokens]
+
+    def windows(self, n_windows: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Training windows (n, length + 1) uint8 and masks of their targets (n, length) bool."""
+        return _windows(*self.stream(n_windows * length + 1, seed), n_windows, length)
+
+    def texts(self, n_bytes: int, seed: int = 0) -> list[str]:
+        """Documents, as text, of about ``n_bytes`` in all: what the state is measured on."""
+        tokens, _ = self.stream(min(n_bytes, max(self.available_tokens, 1)), seed)
+        return [bytes(piece).decode(errors="replace") for piece in np.split(tokens, np.flatnonzero(tokens == END) + 1)]
+
+    def _document(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        source = int(self.plan.index[i])
+        if self.plan.boilerplate[i]:
+            text = BOILERPLATE[source % len(BOILERPLATE)].encode()
+            return np.append(np.frombuffer(text, np.uint8), np.uint8(END)), np.ones(len(text) + 1, bool)
+        documents = self._noisy if self.plan.noisy[i] else self._clean
+        span = slice(documents.offsets[source], documents.offsets[source + 1])
+        return np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
+
+
+def training_windows(
+    corpus: Corpus,
+    mixture: Sequence[float],
+    tilts: Mapping[str, Tilt],
+    tilt_seed: int,
+    seed: int,
+    n_windows: int,
+    length: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The training data of one run: windows (n, length + 1) and masks (n, length), in a seeded random order.
+
+    The shares are met to within one window. Runs with the same seed draw a domain's documents in the same order, so
+    that paired comparisons share their chance.
+    """
+    exact = np.asarray(mixture) * n_windows
+    counts = np.floor(exact).astype(int)
+    for k in np.argsort(counts - exact, kind="stable")[: n_windows - int(counts.sum())]:
+        counts[k] += 1
+    parts = [
+        corpus.view(name, tilts.get(name), tilt_seed).windows(int(count), length, seed)
+        for name, count in zip(corpus.domains, counts)
+        if count
+    ]
+    order = np.random.default_rng([seed, 1]).permutation(n_windows)
+    return np.concatenate([w for w, _ in parts])[order], np.concatenate([m for _, m in parts])[order]
+
+
+def _windows(tokens: np.ndarray, mask: np.ndarray, n: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut n windows that overlap by one token, so that every token but the first is a target once."""
+    if len(tokens) < n * length + 1:
+        tokens = np.concatenate([tokens, np.zeros(n * length + 1 - len(tokens), np.uint8)])
+        mask = np.concatenate([mask, np.zeros(n * length + 1 - len(mask), bool)])
+    start = np.arange(n)[:, None] * length
+    return tokens[start + np.arange(length + 1)], mask[start + np.arange(1, length + 1)]
+
+
+def _build_domain(pool: Pool, name: str, folder: Path, k: int, max_bytes: int, seed: int) -> int:
+    documents = pool[name].documents
+    rows = list(zip(documents["prompt"], documents["text"]))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    sizes = np.array([len(rows[i][1]) for i in order])
+    rows = [rows[i] for i in order[: int(np.searchsorted(np.cumsum(sizes), max_bytes)) + 1]]
+    train, heldout = split_by_hash([prompt + "\0" + text for prompt, text in rows], HELDOUT, seed)
+    if not len(train) or not len(heldout):
+        raise PoolError(f"domain {name!r} has too few distinct documents to hold some out; add documents or drop it.")
+    for part, chosen in (("train", train), ("heldout", heldout)):
+        _save(folder / f"{k:02d}.{part}", [rows[i] for i in chosen])
+    noisy = [(prompt, corrupt_text(text, seed)) for prompt, text in (rows[i] for i in train)]
+    np.save(folder / f"{k:02d}.noisy.npy", _encode(noisy)[0])
+    return len(train)
+
+
+def _encode(rows: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    prompts = [prompt.encode().replace(b"\0", b" ") for prompt, _ in rows]
+    texts = [text.encode().replace(b"\0", b" ") + b"\0" for _, text in rows]
+    tokens = np.frombuffer(b"".join(p + t for p, t in zip(prompts, texts)), np.uint8)
+    lengths = np.array([[len(p), len(t)] for p, t in zip(prompts, texts)])
+    mask = np.repeat(np.tile([False, True], len(rows)), lengths.ravel())
+    return tokens, mask, np.concatenate([[0], np.cumsum(lengths.sum(1))])
+
+
+def _save(stem: Path, rows: Sequence[tuple[str, str]]) -> None:
+    for suffix, array in zip(("", ".mask", ".offsets"), _encode(rows)):
+        np.save(stem.with_name(f"{stem.name}{suffix}.npy"), array)
+
+
+def _difficulty(documents: Documents) -> np.ndarray:
+    """Compressed size per byte of every document (n_documents,): a scorer-free measure of how hard it is."""
+    spans = zip(documents.offsets[:-1], documents.offsets[1:])
+    return np.array([len(zlib.compress(bytes(documents.tokens[a:b]), 6)) / max(1, b - a) for a, b in spans])

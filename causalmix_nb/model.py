@@ -1,0 +1,442 @@
+"""What every fitted model offers, whatever its method: predictions, contrasts and marginal returns with intervals.
+
+A :class:`Problem` holds the arrays of one estimation problem. A :class:`Model` answers questions about the
+*expected* outcome E[Y | do(T = t), X = x]. Each method supplies two primitives – the mean at some points, and the
+joint covariance of its estimation error there – and every interval in the package is derived from them here,
+so that a difference of two mixtures is never treated as a difference of independent estimates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.mixture import Mixture, as_shares, intervene, replace_zeros
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.graph import CausalGraph
+    from causalmix_nb.runs import Runs
+
+LEVEL = 0.95
+MAX_STATES = 64  # how many of the runs' states an average over states is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A difference in expected outcome that an intervention causes, with its interval.
+
+    estimate, se, lower, upper: in the outcome's own units.
+    n_runs: runs behind the estimate.
+    contrast: domain -> change of its share; sums to 0.
+    level: coverage the interval claims.
+    label: the question in words.
+    """
+
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    n_runs: int
+    contrast: dict[str, float]
+    level: float = LEVEL
+    label: str = ""
+    outcome: str = ""
+    minimize: bool = False
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.lower > 0 or self.upper < 0
+
+    def __str__(self) -> str:
+        better = (self.estimate < 0) == self.minimize
+        verdict = ("better" if better else "worse") if self.distinguishable else "not distinguishable from no effect"
+        return (
+            f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
+            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The arrays of one estimation problem; rows are finished runs with a finite outcome.
+
+    T (n, K) shares; X (n, d) state; S (n, s) log10 of scale; y (n,) outcome in its own units;
+    groups (n,) int: runs with equal mixture, state and scale (repeated seeds) share a number and must not be
+    split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
+    """
+
+    outcome: str
+    minimize: bool
+    domains: tuple[str, ...]
+    state_names: tuple[str, ...]
+    scale_names: tuple[str, ...]
+    T: np.ndarray
+    X: np.ndarray
+    S: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    clusters: np.ndarray
+    adjustment: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.y)
+
+    def subset(self, rows: np.ndarray) -> Problem:
+        """The same problem on some of its rows (indices or a mask)."""
+        return replace(
+            self, **{name: getattr(self, name)[rows] for name in ("T", "X", "S", "y", "groups", "clusters")}
+        )
+
+    def without_state(self) -> Problem:
+        """The same problem as a method sees it that ignores the pool's state."""
+        return replace(self, X=self.X[:, :0], state_names=())
+
+    @classmethod
+    def from_runs(
+        cls, runs: Runs, outcome: str | None = None, graph: CausalGraph | None = None, use_state: bool = True
+    ) -> Problem:
+        """Select the usable runs, and the state columns that the graph allows to condition on.
+
+        Raises
+        ------
+        FitError: unknown outcome; no finished run; an outcome that is constant or never finite; fewer than two domains.
+        GraphError: the graph lacks the mixture or the outcome, does not identify the effect, or needs a
+            covariate that the runs do not record.
+        """
+        outcome = _resolve_outcome(runs, outcome)
+        frame = runs.frame
+        y_all = frame[f"outcome.{outcome}"].to_numpy(dtype=float)
+        usable = np.isfinite(y_all) & (frame["status"] == "done").to_numpy()
+        notes = []
+        if not usable.any():
+            raise FitError(f"outcome {outcome!r} has no finite value in {len(frame)} runs; check the runs that failed.")
+        if not usable.all():
+            notes.append(f"{int((~usable).sum())} of {len(frame)} runs left out: failed, or {outcome} is not finite")
+        frame, y = frame[usable].reset_index(drop=True), y_all[usable]
+        if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
+            raise FitError(
+                f"outcome {outcome!r} is {y[0]:.6g} in every run, so nothing can be learnt from it; choose another outcome."
+            )
+        domains = runs.domains
+        if len(domains) < 2:
+            raise FitError(f"runs have {len(domains)} domain; a mixture needs at least 2.")
+        T = as_shares(frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3)
+        kept, adjustment, excluded = _covariates(runs, outcome, graph) if use_state else ((), (), ["state is switched off"])
+        notes += excluded
+        X, state_names = _columns(frame, "state", kept, notes)
+        S, scale_names = _columns(frame, "scale", runs.scale_names, notes)
+        if (S <= 0).any():
+            raise FitError("a scale must be positive (parameters, tokens); check the scale columns of the runs.")
+        S = np.log10(S)
+        groups = np.unique(np.hstack([T, X, S]).round(9), axis=0, return_inverse=True)[1].ravel()
+        clusters = (
+            np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
+        )
+        return cls(
+            outcome, runs.minimize.get(outcome, False), domains, state_names, scale_names,
+            T, X, S, y, groups, clusters, tuple(adjustment), tuple(notes),
+        )  # fmt: skip
+
+
+def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
+    names = runs.outcome_names
+    if not names:
+        raise FitError("the runs record no outcome; run some proxies first.")
+    if outcome is None or (outcome == "score" and "score" not in names):
+        return names[0]
+    if outcome not in names:
+        raise FitError(
+            f"unknown outcome {outcome!r};{did_you_mean(outcome, names)} Outcomes are {', '.join(names[:12])}."
+        )
+    return outcome
+
+
+def _covariates(
+    runs: Runs, outcome: str, graph: CausalGraph | None
+) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """State columns a model may condition on, the adjustment set, and notes on those left out."""
+    if graph is None:
+        return runs.state_names, (), []
+    node = outcome if outcome in graph.nodes else "score"
+    treatment: Any = "mixture" if "mixture" in graph.nodes else [d for d in runs.domains if d in graph.nodes]
+    adjustment = graph.adjustment_set(treatment or "mixture", node)
+    columns = {
+        name: {column.removeprefix("state.") for column in graph.columns_of(name, runs) if column.startswith("state.")}
+        for name in graph.nodes
+    }
+    for name in sorted(adjustment):
+        if not graph.columns_of(name, runs):
+            raise FitError(
+                f"the graph asks to adjust for {name!r}, which the runs do not record; record it as a state column, "
+                f"or change the graph. State columns are {', '.join(runs.state_names) or 'none'}."
+            )
+    allowed = graph.allowed_controls(treatment or "mixture", node, [name for name in columns if columns[name]])
+    bad = graph.bad_controls(treatment or "mixture", node)
+    refused = {column: name for name in columns if name not in allowed for column in columns[name]}
+    named = set().union(*columns.values()) if columns else set()
+    notes = [
+        f"{column} is not conditioned on: {name} {bad.get(name, 'would open a path together with other controls')}"
+        for column, name in sorted(refused.items())
+    ]
+    silent = [name for name in runs.state_names if name not in named]
+    if silent:
+        notes.append(f"not in the graph, so not used: {', '.join(silent)}")
+    kept = tuple(name for name in runs.state_names if name in named and name not in refused)
+    return kept, tuple(sorted(adjustment)), notes
+
+
+def _columns(
+    frame: pd.DataFrame, part: str, names: Sequence[str], notes: list[str]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Columns of one part that vary; those that never do carry nothing and are noted."""
+    values = frame.reindex(columns=[f"{part}.{name}" for name in names]).to_numpy(dtype=float)
+    for name, column in zip(names, values.T):
+        if not np.isfinite(column).all():
+            raise FitError(
+                f"{part} {name!r} is missing in {int((~np.isfinite(column)).sum())} runs; fill it in or drop the column."
+            )
+    varies = np.array([np.ptp(column) > 1e-12 * max(1.0, float(np.abs(column).max())) for column in values.T], dtype=bool)
+    constant = [name for name, v in zip(names, varies) if not v]
+    if constant and part == "state":
+        notes.append(f"the same in every run, so not used: {', '.join(constant)}")
+    kept = tuple(name for name, v in zip(names, varies) if v)
+    return values[:, varies] if len(names) else np.zeros((len(frame), 0)), kept
+
+
+class Model:
+    """A fitted answer to "what would the outcome be under this mixture, at this state?".
+
+    Subclasses set ``method``, ``problem``, ``diagnostics`` and ``noise_sd`` (standard deviation of one run around
+    its expectation, in the outcome's units) and implement :meth:`_mean` and :meth:`_joint`.
+    """
+
+    method = ""
+    has_interval = True
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.diagnostics: dict[str, Any] = {}
+        self.noise_sd = math.nan
+        self.df = math.inf  # degrees of freedom behind the intervals
+        self.pool_state: pd.Series | None = None
+        self.baseline: Mixture | None = None
+
+    # -- primitives --------------------------------------------------------------------------------------
+
+    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        """Expected outcome at n points, shape (n,)."""
+        raise NotImplementedError
+
+    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected outcome (n,) and covariance (n, n) of its estimation error."""
+        raise NotImplementedError
+
+    # -- questions ---------------------------------------------------------------------------------------
+
+    @property
+    def outcome(self) -> str:
+        return self.problem.outcome
+
+    @property
+    def minimize(self) -> bool:
+        return self.problem.minimize
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self.problem.domains
+
+    @property
+    def sign(self) -> float:
+        """+1 where higher outcomes are better, -1 where lower ones are."""
+        return -1.0 if self.minimize else 1.0
+
+    def predict(self, mixtures: Any, state: Any = None, scale: Any = None, level: float = LEVEL) -> pd.DataFrame:
+        """Expected outcome of mixtures, with pointwise intervals for the expectation.
+
+        Parameters
+        ----------
+        mixtures: one :class:`Mixture` or a DataFrame with a column per domain, n rows.
+        state: a Series or dict (one state for all), a DataFrame (row by row), or None: the pool's own state
+            where the model has one, else the average over the runs' states.
+        scale: likewise, in natural units (parameters, tokens); None means the runs' median.
+
+        Returns
+        -------
+        DataFrame with columns mean, se, lower, upper, in the outcome's units; the index of ``mixtures``.
+        """
+        import pandas as pd
+
+        T = as_shares(mixtures, self.domains)
+        states = self.states(state, len(T))
+        S = self.scales(scale, len(T))
+        by_row = isinstance(state, pd.DataFrame) and len(state) == len(T)
+        mean, variance = self._averaged(T, states, S, by_row)
+        se = np.sqrt(variance)
+        q = self._quantile(level)
+        index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
+        return pd.DataFrame({"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index)
+
+    def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
+        """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
+        states, S = self.states(state), self.scales(scale, len(T))
+        total = np.zeros(len(T))
+        for x in states:
+            total += self._mean(T, np.broadcast_to(x, (len(T), len(x))), S)
+        return total / len(states)
+
+    def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Expected outcome (n,) of a few mixtures at one state, and the covariance (n, n) of its error."""
+        states, n = self.states(state), len(T)
+        m = len(states)
+        mean, cov = self._joint(
+            np.repeat(T, m, axis=0), np.tile(states, (n, 1)), np.repeat(self.scales(scale, n), m, axis=0)
+        )
+        return mean.reshape(n, m).mean(1), cov.reshape(n, m, n, m).mean((1, 3))
+
+    def contrast(
+        self, a: Any, b: Any, state: Any = None, scale: Any = None, level: float = LEVEL, label: str = ""
+    ) -> Effect:
+        """E[Y | do(a)] - E[Y | do(b)] at one state, with the interval of the difference."""
+        T = np.vstack([as_shares(a, self.domains), as_shares(b, self.domains)])
+        mean, cov = self.joint(T, state, scale)
+        w = np.array([1.0, -1.0])
+        return self._effect(float(w @ mean), float(w @ cov @ w), T[0] - T[1], level, label)
+
+    def marginal_return(self, state: Any = None, at: Any = None, level: float = LEVEL) -> pd.DataFrame:
+        """What more of each domain causes: the derivative of the expected outcome along its centred log-ratio.
+
+        The contrast of domain k raises log(share_k) by 1 - 1/K and lowers every other by 1/K, starting from ``at``
+        (the baseline mixture, or Equal). Estimates are contrasts: they sum to 0 for a log-linear surface.
+
+        Returns
+        -------
+        DataFrame indexed by domain: estimate, se, lower, upper, in outcome units per unit of log share.
+        """
+        import pandas as pd
+
+        estimate, cov = self.returns(state, at)
+        se, q = np.sqrt(np.maximum(np.diag(cov), 0)), self._quantile(level)
+        return pd.DataFrame(
+            {"estimate": estimate, "se": se, "lower": estimate - q * se, "upper": estimate + q * se},
+            index=pd.Index(self.domains, name="domain"),
+        )
+
+    def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Marginal returns (K,) and their covariance (K, K), by central differences in the log-ratios."""
+        K, step = len(self.domains), 0.05
+        start = as_shares(at if at is not None else self.baseline or Mixture.equal(self.domains), self.domains)
+        moves = step * (np.eye(K) - 1 / K)
+        T = np.exp(np.log(replace_zeros(start)) + np.vstack([moves, -moves]))
+        mean, cov = self.joint(T / T.sum(1, keepdims=True), state)
+        W = np.hstack([np.eye(K), -np.eye(K)]) / (2 * step)
+        return W @ mean, W @ cov @ W.T
+
+    def summary(self) -> str:
+        """The model in words: what was fitted, on what, how well it predicts unseen mixtures, what was left out."""
+        p = self.problem
+        lines = [
+            f"{self.method}: {p.outcome} ({'lower' if p.minimize else 'higher'} is better), {p.n_runs} runs, "
+            f"{len(p.domains)} domains, {len(p.state_names)} state columns"
+        ]
+        for name, value in self.diagnostics.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append(f"  {name.replace('_', ' ')}: {shown}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in p.notes)])
+
+    # -- points ------------------------------------------------------------------------------------------
+
+    def states(self, state: Any = None, n: int | None = None) -> np.ndarray:
+        """State rows, shape (m, d): one given state, n given rows, or the runs' own states to average over."""
+        import pandas as pd
+
+        names, X = self.problem.state_names, self.problem.X
+        if state is None:
+            state = self.pool_state
+        if not names:
+            return np.zeros((1, 0))
+        if state is None:
+            distinct = np.unique(X.round(9), axis=0)
+            spread = np.linspace(0, len(distinct) - 1, min(len(distinct), MAX_STATES)).round().astype(int)
+            return distinct[spread]
+        rows = state if isinstance(state, pd.DataFrame) else pd.DataFrame([dict(state)])
+        missing = [name for name in names if name not in rows]
+        if missing:
+            raise FitError(
+                f"the state lacks {', '.join(missing[:4])}; give all of {', '.join(names[:8])}{'…' if len(names) > 8 else ''}."
+            )
+        if isinstance(state, pd.DataFrame) and n is not None and len(rows) not in (1, n):
+            raise FitError(f"the state has {len(rows)} rows for {n} mixtures; give one row, or one per mixture.")
+        values = rows[list(names)].to_numpy(dtype=float)
+        if not np.isfinite(values).all():
+            raise FitError("the state has a value that is not finite; measure it again or leave the state out.")
+        return values
+
+    def scales(self, scale: Any, n: int) -> np.ndarray:
+        """log10 of the scale for n points, shape (n, s)."""
+        import pandas as pd
+
+        names = self.problem.scale_names
+        if not names:
+            return np.zeros((n, 0))
+        if scale is None:
+            return np.tile(np.median(self.problem.S, axis=0), (n, 1))
+        rows = scale if isinstance(scale, pd.DataFrame) else pd.DataFrame([dict(scale)])
+        missing = [name for name in names if name not in rows]
+        if missing:
+            raise FitError(f"the scale lacks {', '.join(missing)}; give all of {', '.join(names)}.")
+        values = rows[list(names)].to_numpy(dtype=float)
+        if not (values > 0).all():
+            raise FitError("a scale must be positive; give parameters and tokens in natural units.")
+        return np.log10(np.broadcast_to(values, (n, len(names))))
+
+    # -- arithmetic of intervals -------------------------------------------------------------------------
+
+    def _averaged(
+        self, T: np.ndarray, states: np.ndarray, S: np.ndarray, by_row: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance per mixture, each at its own state (``by_row``) or averaged over all the states."""
+        n = len(T)
+        by_row = by_row and states.shape[1] > 0
+        per = 1 if by_row else len(states)
+        chunk = max(1, 512 // per)
+        mean, variance = np.empty(n), np.empty(n)
+        for i in range(0, n, chunk):
+            rows = slice(i, min(i + chunk, n))
+            size = rows.stop - rows.start
+            X = states[rows] if by_row else np.tile(states, (size, 1))
+            mu, cov = self._joint(np.repeat(T[rows], per, axis=0), X, np.repeat(S[rows], per, axis=0))
+            mean[rows] = mu.reshape(size, per).mean(1)
+            blocks = cov.reshape(size, per, size, per)
+            variance[rows] = np.einsum("iaib->i", blocks) / per**2
+        return mean, np.maximum(variance, 0)
+
+    def _effect(self, estimate: float, variance: float, change: np.ndarray, level: float, label: str) -> Effect:
+        se, q = math.sqrt(max(variance, 0.0)), self._quantile(level)
+        contrast = dict(zip(self.domains, change.tolist()))
+        return Effect(
+            estimate, se, estimate - q * se, estimate + q * se, self.problem.n_runs, contrast, level, label,
+            self.outcome, self.minimize,
+        )  # fmt: skip
+
+    def _quantile(self, level: float) -> float:
+        from scipy import stats
+
+        if not 0 < level < 1:
+            raise FitError(f"level is {level:g}; it must lie between 0 and 1, for example 0.95.")
+        return float(stats.t.ppf(0.5 + level / 2, self.df) if math.isfinite(self.df) else stats.norm.ppf(0.5 + level / 2))
+
+
+def move(model: Model, shares: Mapping[str, float], keep: str, start: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The mixtures after and before setting some shares, each shape (1, K)."""
+    before = as_shares(start if start is not None else model.baseline or Mixture.equal(model.domains), model.domains)
+    return intervene(before, model.domains, shares, keep), before

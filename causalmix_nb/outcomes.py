@@ -1,0 +1,109 @@
+"""What a run scored: held-out bits per byte by domain, exact match where answers can be checked, and their mean.
+
+Held-out documents come from the pool as it is, never from a tilted sub-pool: the state changes what a run learns
+from, not what it is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalmix_nb.corpus import Corpus
+from causalmix_nb.errors import did_you_mean, StudyError
+
+if TYPE_CHECKING:
+    from causalmix_nb.proxy import ProxySwarm
+
+EVAL_WINDOWS = 48  # held-out windows per domain
+BPB, EXACT = "bpb", "exact_match"
+
+
+def outcome_directions(corpus: Corpus) -> dict[str, bool]:
+    """Names of the outcomes of a corpus's runs -> whether lower is better."""
+    checkable = [name for name in corpus.domains if corpus.checkable(name)]
+    names = {BPB: True, **{f"{BPB}.{name}": True for name in corpus.domains}}
+    return {**names, **{f"{EXACT}.{name}": False for name in checkable}}
+
+
+def target_weights(corpus: Corpus, target: Mapping[str, float] | None) -> dict[str, float]:
+    """Weights of the domains in the mean outcome, summing to 1; equal by default.
+
+    Raises
+    ------
+    StudyError: a target that names an unknown domain, or weights that are negative or all 0.
+    """
+    if target is None:
+        return {name: 1 / len(corpus.domains) for name in corpus.domains}
+    for name, weight in target.items():
+        if name not in corpus.domains:
+            raise StudyError(
+                f"the target names {name!r}, which is no domain.{did_you_mean(name, corpus.domains)} "
+                f"Domains are {', '.join(corpus.domains)}."
+            )
+        if not weight >= 0:
+            raise StudyError(f"the target weight of {name!r} is {weight}; weights must not be negative.")
+    total = sum(target.values())
+    if not total > 0:
+        raise StudyError("the target weights are all 0; give at least one domain a positive weight.")
+    return {name: weight / total for name, weight in target.items() if weight}
+
+
+class Evaluator:
+    """Scores all runs of a swarm on the same held-out data; prepared once, used for every chunk."""
+
+    def __init__(self, corpus: Corpus, context: int, target: Mapping[str, float] | None = None) -> None:
+        self.target = target_weights(corpus, target)
+        self._heldout = {name: corpus.heldout_windows(name, EVAL_WINDOWS, context) for name in corpus.domains}
+        self._pairs = {name: pairs for name in corpus.domains if (pairs := corpus.checkable(name, context=context))}
+
+    def __call__(self, swarm: ProxySwarm) -> list[dict[str, float]]:
+        """Outcomes of every run, in order: ``bpb``, ``bpb.<domain>``, ``exact_match.<domain>``."""
+        import torch
+
+        results: list[dict[str, float]] = [{} for _ in range(swarm.n_runs)]
+        with torch.no_grad():
+            for name, (windows, mask) in self._heldout.items():
+                bits = _masked_sum(swarm, windows, mask) / math.log(2) / max(1, int(mask.sum()))
+                for result, value in zip(results, bits):
+                    result[f"{BPB}.{name}"] = float(value)
+            for name, pairs in self._pairs.items():
+                for result, value in zip(results, _exact_match(swarm, pairs)):
+                    result[f"{EXACT}.{name}"] = float(value)
+        for result in results:
+            mean = sum(weight * result[f"{BPB}.{name}"] for name, weight in self.target.items())
+            result[BPB] = mean
+        return [{BPB: result[BPB], **result} for result in results]
+
+
+def _masked_sum(swarm: ProxySwarm, windows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Summed loss in nats over the masked targets, shape (R,)."""
+    import torch
+
+    tokens = torch.from_numpy(windows).to(swarm.device).expand(swarm.n_runs, *windows.shape)
+    losses = swarm.token_losses(tokens)
+    return (losses * torch.from_numpy(mask).to(swarm.device)).sum((1, 2)).cpu().numpy()
+
+
+def _exact_match(swarm: ProxySwarm, pairs: list[tuple[bytes, bytes]]) -> np.ndarray:
+    """Share of responses that greedy decoding would write exactly, shape (R,).
+
+    Greedy decoding writes the response if and only if every next token of it is the most likely one given the true
+    ones before it, so that one forward pass decides.
+    """
+    import torch
+
+    width = max(len(p) + len(r) for p, r in pairs)
+    tokens = np.zeros((len(pairs), width), np.uint8)
+    mask = np.zeros((len(pairs), width - 1), bool)
+    for i, (prompt, response) in enumerate(pairs):
+        end = len(prompt) + len(response)
+        tokens[i, :end] = np.frombuffer(prompt + response, np.uint8)
+        mask[i, len(prompt) - 1 : end - 1] = True
+    windows = torch.from_numpy(tokens).long().to(swarm.device)
+    best = swarm.logits(windows[:, :-1].expand(swarm.n_runs, -1, -1)).argmax(-1)  # (R, n, width - 1)
+    right = (best == windows[:, 1:]) | ~torch.from_numpy(mask).to(swarm.device)
+    return right.all(-1).double().mean(-1).cpu().numpy()

@@ -1,0 +1,356 @@
+"""From a fitted model to a mixture: which one to train on, how much better it is, and how sure that is.
+
+Three policies. ``"analytic"`` takes shares in proportion to the positive marginal returns, and ``"search"``
+averages the best 100 of many random candidates (*CausalMix*, arXiv 2607.01104, variants A and S);
+``"surface"`` searches, then climbs the fitted surface from the best candidate, half a standard error on the
+safe side. All stay inside a trust region – no further from the runs than the runs are from each other – and
+inside the user's constraints.
+
+The gain is the model's own contrast between the mixture and the baseline. Choosing the best of many
+predictions favours the lucky ones: the posterior of the Gaussian process accounts for this as far as its
+prior is right; the intervals of the other methods do not, and are optimistic for a chosen mixture. Only
+training settles it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from causalmix_nb.constraints import Constraints, as_constraints, project, settle
+from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
+from causalmix_nb.model import LEVEL, Model
+
+POLICIES = ("analytic", "search", "surface", "auto")
+SMOOTH = ("gp", "law")  # methods whose surface can be climbed, and whose joint covariance is cheap
+CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
+BEST = 100  # candidates that are averaged
+NEIGHBOURS = 3  # a mixture is as far from the runs as from its third nearest
+REPEATS = 4  # Muennighoff et al., "Scaling data-constrained language models", 2023
+COVERED = 0.95  # quantile of the runs' own distances that bounds the trust region
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A mixture to train on, and what the runs say about it.
+
+    gain, se, lower, upper: advantage over ``baseline`` in the good direction, in the outcome's units, 95 % interval.
+    verdict: the gain in words.
+    baseline_outcome, predicted: expected outcome of the baseline, and of the mixture (mean, lower, upper).
+    support: how the mixture lies relative to the runs; ``distance`` (1 is the edge of the trust region).
+    epochs: domain -> how often its tokens would be seen, where availability is known.
+    """
+
+    mixture: Mixture
+    gain: float
+    se: float
+    lower: float
+    upper: float
+    verdict: str
+    baseline: Mixture
+    baseline_outcome: float
+    predicted: dict[str, float]
+    policy: str
+    support: str
+    distance: float
+    epochs: dict[str, float]
+    outcome: str
+    minimize: bool
+    n_runs: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in self.mixture.shares.items())
+        return f"{shares}: {self.verdict} ({self.policy} policy, {self.n_runs} runs; {self.support})"
+
+
+def optimize(
+    model: Model,
+    state: Any = None,
+    policy: str = "auto",
+    n_candidates: int = 100_000,
+    constraints: Constraints | Mapping[str, Any] | None = None,
+    baseline: Any = None,
+    random_state: int = 0,
+    scale: Any = None,
+) -> Recommendation:
+    """The mixture to train on at a state, with its gain over the baseline.
+
+    Parameters
+    ----------
+    model: a fitted model.
+    state: Series or dict; None is the pool's own state, else the average over the runs' states.
+    policy: ``"analytic"``, ``"search"``, ``"surface"`` or ``"auto"`` (surface for ``gp`` and ``law``, else search).
+    n_candidates: random mixtures that are scored.
+    constraints: a :class:`Constraints`, or its fields as a dict.
+    baseline: the mixture to beat; None is the model's baseline, else Equal.
+    random_state: the same seed gives the same mixture.
+
+    Raises
+    ------
+    FitError: unknown policy, or no candidates.
+    MixtureError: constraints that no mixture satisfies.
+    """
+    if policy not in POLICIES:
+        raise FitError(
+            f"unknown policy {policy!r};{did_you_mean(policy, POLICIES)} Policies are {', '.join(POLICIES)}."
+        )
+    if n_candidates < 1:
+        raise FitError(f"n_candidates is {n_candidates}; at least 1 is needed, 100000 is usual.")
+    limits = as_constraints(constraints)
+    lower, upper = limits.bounds(model.domains)
+    start = baseline if baseline is not None else model.baseline or Mixture.equal(model.domains)
+    base = as_shares(start, model.domains)[0]
+    if policy == "auto":
+        policy = "surface" if model.method in SMOOTH else "search"
+    region = TrustRegion(model.problem.T)
+    notes: list[str] = []
+
+    def value(T: np.ndarray) -> np.ndarray:
+        return model.sign * model.expected(T, state, scale)
+
+    if policy == "analytic":
+        T = _analytic(model, value, state, base, lower, upper, region)
+    else:
+        rng = np.random.default_rng(random_state)
+        T, best = _search(model, value, base, lower, upper, region, n_candidates, rng, notes)
+        if policy == "surface":
+            marked = _cautious(model, base, state, scale) if model.method in SMOOTH else value
+            T = _climb(marked, np.vstack([T, best]), lower, upper, region, rng)
+    fits = bool((base >= lower - 1e-12).all() and (base <= upper + 1e-12).all())
+    if fits and value(base[None])[0] >= value(T[None])[0]:
+        T = base  # nothing found that is expected to be better
+    return _report(model, T, base, state, scale, policy, region, limits, (lower, upper), tuple(notes))
+
+
+class TrustRegion:
+    """What the runs have covered: mixtures no further from their third nearest run than runs are from theirs.
+
+    Distance is Euclidean between square roots of shares (Hellinger's, up to a factor); its bound is the 95 % quantile over
+    the distinct mixtures of the runs, each with itself left out.
+    """
+
+    def __init__(self, T: np.ndarray) -> None:
+        self.roots = np.sqrt(np.unique(T.round(9), axis=0))
+        self.k = min(NEIGHBOURS, max(len(self.roots) - 1, 1))
+        own = np.sort(_distances(self.roots, self.roots), axis=1)[:, min(self.k, len(self.roots) - 1)]
+        self.bound = max(float(np.quantile(own, COVERED)), 1e-6)
+
+    def distance(self, T: np.ndarray) -> np.ndarray:
+        """Distance of n mixtures from the runs, in units of the bound, shape (n,)."""
+        out = np.empty(len(T))
+        for i in range(0, len(T), 4096):
+            away = _distances(np.sqrt(T[i : i + 4096]), self.roots)
+            out[i : i + 4096] = np.partition(away, self.k - 1, axis=1)[:, self.k - 1]
+        return out / self.bound
+
+    def inside(self, T: np.ndarray) -> np.ndarray:
+        return self.distance(T) <= 1 + 1e-9
+
+
+def _distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum((A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T, 0))
+
+
+# -- policies --------------------------------------------------------------------------------------------
+
+
+def _analytic(
+    model: Model,
+    value: Any,
+    state: Any,
+    base: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    region: TrustRegion,
+) -> np.ndarray:
+    """Shares in proportion to the positive marginal returns at the baseline, drawn back towards it.
+
+    Marginal returns are a first-order view: followed all the way they overshoot. So of the covered mixtures
+    between the baseline and those shares, the one that the model expects most of is taken.
+    """
+    start = Mixture(dict(zip(model.domains, base.tolist())))
+    returns = np.maximum(model.sign * model.marginal_return(state, at=start)["estimate"].to_numpy(), 0)
+    target = returns / returns.sum() if returns.sum() > 0 else base
+    steps = np.linspace(1, 0, 201)[:, None]
+    path = project(steps * target + (1 - steps) * base, lower, upper)
+    away = region.distance(path)
+    covered = path[away <= 1 + 1e-9] if (away <= 1 + 1e-9).any() else path[[int(away.argmin())]]
+    return covered[int(value(covered).argmax())]
+
+
+def _search(
+    model: Model, value: Any, base: np.ndarray, lower: np.ndarray, upper: np.ndarray, region: TrustRegion,
+    n_candidates: int, rng: np.random.Generator, notes: list[str],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The mean (K,) of the best covered candidates, and those candidates (≤ 100, K), best first."""
+    candidates = project(_candidates(model, base, n_candidates, rng), lower, upper)
+    values = value(candidates)
+    order = np.argsort(-values, kind="stable")
+    best: list[int] = []
+    for i in range(0, len(order), 4096):
+        block = order[i : i + 4096]
+        best += block[region.inside(candidates[block])].tolist()
+        if len(best) >= BEST:
+            break
+    if not best:
+        notes.append(
+            "no mixture within the constraints is covered by the runs; this one is the nearest, an extrapolation"
+        )
+        best = np.argsort(region.distance(candidates), kind="stable")[:1].tolist()
+    top = candidates[best[:BEST]]
+    mean = settle(top.mean(0, keepdims=True), lower, upper)[0]
+    pull = np.linspace(1, 0, 101)[:, None]  # an average of covered mixtures need not be covered itself
+    path = settle(pull * mean + (1 - pull) * top[0], lower, upper)
+    inside = np.flatnonzero(region.inside(path))
+    return path[inside[0]] if len(inside) else top[0], top
+
+
+def _candidates(model: Model, base: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Dirichlet draws, from wide to narrow, around Equal, the baseline and the best runs; and these mixtures themselves, (n, K)."""
+    problem, K = model.problem, len(base)
+    distinct, index = np.unique(problem.T.round(9), axis=0, return_inverse=True)
+    score = np.bincount(index.ravel(), model.sign * problem.y) / np.bincount(index.ravel())
+    best = distinct[np.argsort(-score, kind="stable")[: max(4, min(32, len(distinct) // 8))]]
+    distinct = distinct / distinct.sum(1, keepdims=True)
+    wide = rng.dirichlet(np.ones(K), n // 4)
+    sparse = rng.dirichlet(np.full(K, 0.4), n // 8)
+    around_base = _around(np.repeat(base[None], n // 8, axis=0), rng)
+    known = np.vstack([base[None], distinct])[:n]
+    around_best = _around(
+        best[
+            rng.integers(len(best), size=max(n - len(wide) - len(sparse) - len(around_base) - len(known), 0))
+        ],
+        rng,
+    )
+    return np.vstack([known, wide, sparse, around_base, around_best])[:n]
+
+
+def _around(centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    concentration = 10 ** rng.uniform(0.5, 2.5, (len(centres), 1))
+    draws = rng.standard_gamma(replace_zeros(centres, 1e-2) * concentration) + 1e-12
+    return draws / draws.sum(1, keepdims=True)
+
+
+def _cautious(model: Model, base: np.ndarray, state: Any, scale: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Expected gain less half its standard error: a peak that few runs vouch for is more often luck than gain.
+
+    In known-truth worlds it took a quarter off the regret where the surface was uncertain, and added at most a
+    twentieth where it was not; a whole standard error or two added more.
+    """
+
+    def marked(T: np.ndarray) -> np.ndarray:
+        mean, cov = model.joint(np.vstack([T, base]), state, scale)
+        variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]
+        return model.sign * (mean[:-1] - mean[-1]) - CAUTION * np.sqrt(np.maximum(variance, 0))
+
+    return marked
+
+
+def _climb(
+    value: Any,
+    starts: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    region: TrustRegion,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Improve the best start by ever smaller random steps of the root shares, within bounds and trust region, (K,)."""
+    starts = starts[region.inside(starts)] if region.inside(starts).any() else starts[:1]
+    values = value(starts)
+    here, there = starts[int(values.argmax())], float(values.max())
+    step = 0.2
+    for _ in range(40):
+        roots = np.abs(
+            np.sqrt(here)
+            + step * rng.standard_normal((256, len(here))) * rng.choice([0.1, 0.3, 1.0], (256, 1))
+        )
+        tries = project(roots**2 / (roots**2).sum(1, keepdims=True), lower, upper)
+        tries = tries[region.inside(tries)]
+        values = value(tries) if len(tries) else np.array([-np.inf])
+        if values.max() > there:
+            here, there = tries[int(values.argmax())], float(values.max())
+        else:
+            step *= 0.7
+        if step < 1e-3:
+            break
+    return here
+
+
+# -- report ----------------------------------------------------------------------------------------------
+
+
+def _report(
+    model: Model, T: np.ndarray, base: np.ndarray, state: Any, scale: Any, policy: str, region: TrustRegion,
+    limits: Constraints, bounds: tuple[np.ndarray, np.ndarray], notes: tuple[str, ...],
+) -> Recommendation:  # fmt: skip
+    T, domains = settle(T[None], *bounds)[0], model.domains
+    mixture, baseline = Mixture(dict(zip(domains, T.tolist()))), Mixture(dict(zip(domains, base.tolist())))
+    effect = model.contrast(mixture, baseline, state, scale)
+    gain, ends = model.sign * effect.estimate, sorted((model.sign * effect.lower, model.sign * effect.upper))
+    table = model.predict(_frame(np.vstack([T, base]), domains), state, scale)
+    if not model.has_interval:
+        notes = (*notes, "no interval: the model was fitted without an ensemble")
+    elif model.method in ("lightgbm", "regmix", "law", "forest"):
+        notes = (*notes, "the interval does not account for having chosen the best of many mixtures")
+    distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
+    worn = [f"{name} {count:.1f} times" for name, count in epochs.items() if count > REPEATS]
+    if worn:
+        notes = (
+            *notes,
+            f"repeated beyond about {REPEATS} epochs, where more is worth little: {', '.join(worn)}",
+        )
+    return Recommendation(
+        mixture, gain, effect.se, ends[0], ends[1], _verdict(gain, ends, baseline, model), baseline,
+        float(table["mean"].iloc[1]), {name: float(table[name].iloc[0]) for name in ("mean", "lower", "upper")},
+        policy, _support(distance), distance, epochs, model.outcome, model.minimize,
+        model.problem.n_runs, notes,
+    )  # fmt: skip
+
+
+def _frame(T: np.ndarray, domains: tuple[str, ...]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(T, columns=list(domains))
+
+
+def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model) -> str:
+    equal = np.allclose(list(baseline.shares.values()), 1 / len(baseline), atol=1e-6)
+    name = "equal shares" if equal else "the baseline"
+    if not model.has_interval:
+        return f"{'better' if gain > 0 else 'no better'} than {name} by {gain:.3g} of {model.outcome}, without an interval"
+    if ends[0] > 0:
+        return (
+            f"better than {name} by {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
+        )
+    if gain <= 0:
+        return f"no mixture covered by the runs is expected to beat {name}: keep what you have"
+    return f"not distinguishable from {name} (gain {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome}, {LEVEL:.0%} interval)"
+
+
+def _support(distance: float) -> str:
+    where = (
+        "well inside"
+        if distance <= 0.5
+        else "inside"
+        if distance <= 0.9
+        else "at the edge of"
+        if distance <= 1 + 1e-9
+        else "outside"
+    )
+    return f"{where} what the runs cover"
+
+
+def _epochs(mixture: Mixture, limits: Constraints) -> dict[str, float]:
+    """Effective epochs: share times budget, divided by the tokens available."""
+    if not limits.token_budget:
+        return {}
+    return {
+        name: mixture[name] * limits.token_budget / tokens
+        for name, tokens in limits.available.items()
+        if name in mixture.domains and tokens > 0
+    }

@@ -1,0 +1,507 @@
+"""A study: one pool, one graph, its runs, what was fitted and what is recommended, in one folder.
+
+Every method is one step; every step leaves what the next one reads, so that a study can be closed after any of them
+and opened again. ``%causalmix`` is a thin wrapper over this class.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.baselines import baseline_mixture
+from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
+from causalmix_nb.corpus import Corpus
+from causalmix_nb.design import RunSpec, design_runs
+from causalmix_nb.errors import StudyError
+from causalmix_nb.export import ExportResult, export
+from causalmix_nb.fit import fit
+from causalmix_nb.graph import CausalGraph
+from causalmix_nb.interventions import do, dose_response
+from causalmix_nb.launch import BASE, DATA, OnProgress, Progress, RunReport, launch
+from causalmix_nb.mixture import Mixture
+from causalmix_nb.model import Effect, Model
+from causalmix_nb.outcomes import outcome_directions, target_weights
+from causalmix_nb.policy import Constraints, Recommendation, optimize
+from causalmix_nb.pool import Pool, Tilt
+from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
+from causalmix_nb.runs import Runs
+from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+DEFAULT_GRAPH = "state -> mixture; state -> score; mixture -> score"
+META, RUNS, COMPARED = "study.json", "runs.sqlite", "compared.sqlite"
+
+Tilts = Mapping[str, Tilt]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """Where a study stands, one phrase per step, and what to do next."""
+
+    pool: str
+    graph: str
+    runs: str
+    fit: str
+    recommendation: str
+    comparison: str
+    next_step: str
+
+
+class Study:
+    """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
+
+    Attributes
+    ----------
+    folder: where it is kept, or None for a study of imported runs only.
+    pool: the pool it was created from in this session, else None.
+    graph: the causal graph; assign a :class:`CausalGraph` or its text with :meth:`set_graph`.
+    runs, model, recommendation, comparison: what the steps left, or None.
+    """
+
+    def __init__(self, folder: Path | None, meta: dict[str, Any], corpus: Corpus | None, runs: Runs | None) -> None:
+        self.folder, self._meta, self.corpus, self.runs = folder, meta, corpus, runs
+        self.pool: Pool | None = None
+        self.graph = CausalGraph.parse(meta["graph"])
+        self.scorer: Scorer | None = None
+        self.model: Model | None = None
+        self.recommendation: Recommendation | None = None
+        self.comparison: Comparison | None = None
+        self._measured: dict = {}
+
+    # -- making and opening ------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        pool: Pool,
+        *,
+        target: Mapping[str, float] | None = None,
+        config: ProxyConfig | None = None,
+        graph: CausalGraph | str | None = None,
+        seed: int = 0,
+        exist_ok: bool = False,
+    ) -> Study:
+        """Start a study of a pool in a folder.
+
+        Parameters
+        ----------
+        folder: made if it is not there.
+        pool: the data; it is tokenised into the folder, so that the study no longer depends on it.
+        target: domain -> weight in the mean outcome ``bpb``; equal weights by default.
+        config: shape and training of the proxies.
+        graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture -> score.
+        seed: for everything that involves chance.
+        exist_ok: open the study that is there if it is of the same pool, target, proxies and seed.
+
+        Raises
+        ------
+        StudyError: a folder that holds another study, or cannot be written.
+        """
+        folder = Path(folder)
+        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
+        meta = {
+            "format": FORMAT,
+            "fingerprint": pool.fingerprint,
+            "config": (config or ProxyConfig()).to_dict(),
+            "target": dict(target) if target else None,
+            "seed": seed,
+            "graph": graph.to_text(),
+        }
+        if (folder / META).exists():
+            study = cls.open(folder)
+            same = all(study._meta[name] == meta[name] for name in ("fingerprint", "config", "target", "seed"))
+            if not (exist_ok and same):
+                what = "another pool, target, proxy or seed" if not same else "this pool already"
+                raise StudyError(
+                    f"{folder} holds a study of {what}; choose another folder, or open it with Study.open()."
+                )
+            study.pool = pool
+            return study
+        corpus = Corpus.build(pool, folder / DATA, seed=seed)
+        target_weights(corpus, target)
+        study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
+        study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
+        study._save()
+        study.pool = pool
+        return study
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Study:
+        """Open the study in a folder.
+
+        Raises
+        ------
+        StudyError: no study there, a damaged one, or one written by a newer version.
+        """
+        folder = Path(folder)
+        try:
+            meta = json.loads((folder / META).read_text())
+            version = meta["format"]
+        except FileNotFoundError:
+            raise StudyError(f"no study in {folder}; create one with Study.create() or %causalmix pool.") from None
+        except (OSError, ValueError, TypeError, KeyError):
+            raise StudyError(f"{folder / META} cannot be read; restore it, or create the study again.") from None
+        if version > FORMAT:
+            raise StudyError(
+                f"{folder} was written by a newer version (format {version}, this one reads {FORMAT}); upgrade causalmix_nb."
+            )
+        return cls(folder, meta, Corpus.open(folder / DATA), Runs.open(folder / RUNS))
+
+    @classmethod
+    def from_runs(cls, runs: Runs, graph: CausalGraph | str | None = None) -> Study:
+        """A study of runs that were made elsewhere: it can fit, intervene, optimise and export, but not train."""
+        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
+        meta = {"format": FORMAT, "config": None, "target": None, "seed": 0, "graph": graph.to_text()}
+        return cls(None, meta, None, runs)
+
+    # -- what there is -----------------------------------------------------------------------------------
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self.corpus.domains if self.corpus else self.runs.domains if self.runs else ()
+
+    @property
+    def outcome(self) -> str | None:
+        """The default outcome: the first one the runs record."""
+        names = self.runs.outcome_names if self.runs else ()
+        return names[0] if names else None
+
+    @property
+    def natural(self) -> Mixture | None:
+        """Shares proportional to the size of the domains; None without a pool."""
+        return self.corpus.natural if self.corpus else None
+
+    @property
+    def seed(self) -> int:
+        return int(self._meta["seed"])
+
+    @property
+    def config(self) -> ProxyConfig:
+        return ProxyConfig(**self._meta["config"])
+
+    @property
+    def state(self) -> pd.DataFrame | None:
+        """State of the pool as it is, once the base proxy is trained; else None."""
+        if not self.corpus or not self._has_base:
+            return None
+        return self.measure_state()
+
+    def available(self, tilt: Tilts | None = None) -> dict[str, int]:
+        """Distinct training tokens of every domain."""
+        corpus, tilt = self._need_corpus(), self._check_tilt(tilt)
+        return {name: corpus.view(name, tilt.get(name), self.seed).available_tokens for name in corpus.domains}
+
+    def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
+        """Replace the causal graph; what was fitted under the old one is dropped."""
+        self.graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph)
+        self.model = self.recommendation = self.comparison = None
+        self._save()
+        return self.graph
+
+    def status(self) -> StudyStatus:
+        """Where the study stands and what to do next."""
+        n = len(self.runs) if self.runs else 0
+        failed = len(self.runs.keys("failed")) if self.runs else 0
+        model, best = self.model, self.recommendation
+        if not n:
+            step = "%causalmix run – train the proxies"
+        elif model is None:
+            step = "%causalmix fit – estimate what the mixture causes"
+        elif best is None:
+            step = "%causalmix optimize – find the mixture"
+        elif self.comparison is None and self.corpus:
+            step = "%causalmix compare – check it by training"
+        else:
+            step = "%causalmix export mixture.yaml – use it"
+        return StudyStatus(
+            pool=f"{len(self.domains)} domains: {', '.join(self.domains)}",
+            graph="; ".join(self.graph.to_text().split("\n")),
+            runs=f"{n} runs{f', {failed} failed' if failed else ''}" if n else "none yet",
+            fit=f"{model.method} on {model.outcome}" if model else "not yet",
+            recommendation=best.verdict if best else "not yet",
+            comparison=self.comparison.verdict if self.comparison else "not yet",
+            next_step=step,
+        )
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder) if self.folder else 'imported runs'}: {self.status().next_step})"
+
+    # -- steps -------------------------------------------------------------------------------------------
+
+    def measure_state(self, tilt: Tilts | None = None) -> pd.DataFrame:
+        """State of a sub-pool before mixing, DataFrame domain × covariate; trains the base proxy if there is none."""
+        tilt = self._check_tilt(tilt)
+        return measure_state(self._need_corpus(), self._scorer(), tilt, self.seed, self._measured)
+
+    def run(
+        self,
+        n_runs: int = 128,
+        token_budget: int = 100_000,
+        executor: str = "local",
+        workers: int | None = None,
+        states: bool = True,
+        progress: OnProgress | None = None,
+    ) -> RunReport:
+        """Train proxies over mixtures and states of the pool; finished runs are never repeated.
+
+        Parameters
+        ----------
+        n_runs: runs in all; asking for more later adds the difference.
+        token_budget: training tokens (bytes) of each run.
+        executor: "local" – worker processes; "inline" – this process.
+        workers: number of worker processes; by default one per core.
+        states: vary the pool's state between runs; False trains on the pool as it is.
+        progress: called with a :class:`Progress` a few times a second.
+
+        An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
+        """
+        runs = self._need_runs()
+        specs = design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
+        self.model = self.recommendation = self.comparison = None
+        return report
+
+    def fit(self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any) -> Model:
+        """Estimate what mixture and state cause, adjusting for what the graph says."""
+        runs = self._need_runs()
+        if not len(runs):
+            raise StudyError("there is no run to fit; %causalmix run trains proxies, Runs.from_csv imports a table.")
+        model = fit(runs, outcome or self.outcome, method=method, graph=self.graph, random_state=random_state, **options)
+        if self.corpus and self._has_base:
+            import pandas as pd
+
+            model.pool_state = pd.Series(flatten_state(self.measure_state()))
+        model.baseline = Mixture.equal(model.domains)
+        self.model, self.recommendation, self.comparison = model, None, None
+        return model
+
+    def do(
+        self,
+        shares: Mapping[str, float],
+        keep: str = "proportional",
+        tilt: Tilts | None = None,
+        baseline: Mixture | None = None,
+    ) -> Effect:
+        """What setting some shares would cause, against the baseline mixture, with an interval."""
+        return do(self._need_model(), shares, state=self._state_of(tilt), keep=keep, baseline=baseline)
+
+    def dose_response(self, domain: str, keep: str = "proportional", tilt: Tilts | None = None) -> pd.DataFrame:
+        """Expected outcome as one domain's share goes from 0 to 1, with a band."""
+        return dose_response(self._need_model(), domain, state=self._state_of(tilt), keep=keep)
+
+    def optimize(
+        self,
+        policy: str = "auto",
+        constraints: Constraints | Mapping[str, Any] | None = None,
+        tilt: Tilts | None = None,
+        n_candidates: int = 100_000,
+        random_state: int = 0,
+    ) -> Recommendation:
+        """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises."""
+        model = self._need_model()
+        given = constraints if isinstance(constraints, Constraints) else Constraints(**dict(constraints or {}))
+        if self.corpus and given.available is None:
+            budget = given.token_budget or self._meta.get("token_budget") or 100_000
+            given = replace(given, available=self.available(tilt), token_budget=budget)
+        best = optimize(
+            model, state=self._state_of(tilt), policy=policy, n_candidates=n_candidates,
+            constraints=given, random_state=random_state,
+        )  # fmt: skip
+        self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)
+        if self.folder:
+            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, "verdict": best.verdict}))
+        return best
+
+    def compare(
+        self,
+        baselines: Sequence[str | Mixture | Mapping[str, float]] = ("equal", "natural", "regmix"),
+        n_seeds: int = 5,
+        tilt: Tilts | None = None,
+        progress: OnProgress | None = None,
+        executor: str = "local",
+        workers: int | None = None,
+    ) -> Comparison:
+        """Train the recommendation and the baselines with paired seeds and show the differences.
+
+        The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
+        store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
+        """
+        model, corpus = self._need_model(), self._need_corpus()
+        if self.recommendation is None:
+            raise StudyError("there is no recommendation to compare; %causalmix optimize makes one.")
+        if n_seeds < 2:
+            raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
+        tilt = self._check_tilt(tilt if tilt is not None else self._tilt)
+        mixtures = {RECOMMENDED: self.recommendation.mixture}
+        for i, given in enumerate(baselines):
+            name = given if isinstance(given, str) else f"mixture {i + 1}"
+            mixtures[name] = baseline_mixture(given, self._need_runs(), model.outcome, corpus.natural)
+        budget = int(self._meta.get("token_budget") or 100_000)
+        specs, where = [], []
+        for name, mixture in mixtures.items():
+            row = tuple(mixture.to_array(corpus.domains).tolist())
+            for j in range(n_seeds):
+                specs.append(RunSpec(row, budget, tilt, self.seed, 1_000_003 + self.seed + j, f"compare:{name}"))
+                where.append((name, j))
+        store = Runs.open(self._need_folder() / COMPARED, create=True)
+        try:
+            store.declare_outcomes(outcome_directions(corpus))
+            report = self._launch(specs, store, executor, workers, progress, "check by training")
+            if report.interrupted:
+                raise StudyError("the comparison was interrupted; the same call resumes it.")
+            found = store.frame.set_index("key")[f"outcome.{model.outcome}"]
+        finally:
+            store.close()
+        import pandas as pd
+
+        values = pd.Series({w: found[spec.key(self._context)] for w, spec in zip(where, specs)})
+        outcomes = values.unstack().loc[list(mixtures)]
+        best = self.recommendation
+        self.comparison = compare_outcomes(
+            outcomes, mixtures, model.outcome, model.minimize, promised=(best.gain, best.lower, best.upper)
+        )
+        return self.comparison
+
+    def export(
+        self, path: str | Path | None = None, format: str | None = None, overwrite: bool = False, **options: Any
+    ) -> ExportResult:
+        """Write the recommended mixture for a trainer."""
+        if self.recommendation is None:
+            raise StudyError("there is no recommendation to export; %causalmix optimize makes one.")
+        return export(self.recommendation.mixture, path, format=format, overwrite=overwrite, **options)
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    _tilt: Tilts = {}
+
+    @cached_property
+    def _context(self) -> str:
+        meta = self._meta
+        return json.dumps([meta["fingerprint"], meta["config"], meta["target"], meta["seed"]], sort_keys=True)
+
+    @property
+    def _has_base(self) -> bool:
+        return self.folder is not None and (self.folder / BASE).exists()
+
+    def _launch(
+        self,
+        specs: Sequence[RunSpec],
+        store: Runs,
+        executor: str,
+        workers: int | None,
+        progress: OnProgress | None,
+        stage: str,
+    ) -> RunReport:
+        corpus = self._need_corpus()
+        jobs = {spec.key(self._context): spec for spec in specs}
+        try:
+            scorer = self._scorer(progress)
+            states = {}
+            for i, (key, spec) in enumerate(jobs.items()):
+                states[key] = flatten_state(measure_state(corpus, scorer, spec.tilts, self.seed, self._measured))
+                if progress and i % 8 == 0:
+                    progress(Progress("state of the sub-pools", i, len(jobs)))
+        except KeyboardInterrupt:
+            return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
+        report = launch(
+            self._need_folder(), jobs, states, store, self.config, self._meta["target"],
+            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
+        )  # fmt: skip
+        if specs[0].token_budget != self._meta.get("token_budget"):
+            self._meta["token_budget"] = specs[0].token_budget
+            self._save()
+        return report
+
+    def _scorer(self, progress: OnProgress | None = None) -> Scorer:
+        """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
+        if self.scorer is None:
+            self.scorer = ProxyScorer(self._base(progress))
+        return self.scorer
+
+    def _base(self, progress: OnProgress | None) -> ProxySwarm:
+        from causalmix_nb.train import new_swarm, train_base
+
+        path, config = self._need_folder() / BASE, self.config
+        if path.exists():
+            return new_swarm(config, 1, load_weights(path), self.seed)
+        import time
+
+        start, done = time.monotonic(), 0
+
+        def on_tokens(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            if progress:
+                speed = done / (time.monotonic() - start)
+                left = max(0, config.base_tokens - done) / speed
+                progress(Progress("base proxy", done, config.base_tokens, 0, speed, left))
+
+        swarm = train_base(self._need_corpus(), config, self.seed, on_tokens)
+        save_weights(swarm.weights(), path)
+        return swarm
+
+    def _state_of(self, tilt: Tilts | None) -> pd.Series | None:
+        import pandas as pd
+
+        return pd.Series(flatten_state(self.measure_state(tilt))) if tilt else None
+
+    def _check_tilt(self, tilt: Tilts | None) -> dict[str, Tilt]:
+        from causalmix_nb.mixture import unknown_domain
+
+        for name, value in (tilt or {}).items():
+            if name not in self.domains:
+                raise unknown_domain(name, self.domains)
+            if not isinstance(value, Tilt):
+                raise StudyError(f"the tilt of {name!r} is {value!r}; give a Tilt, for example Tilt(noise=0.5).")
+        return dict(tilt or {})
+
+    def _need_corpus(self) -> Corpus:
+        if self.corpus is None:
+            raise StudyError("this study holds imported runs only; create one from a pool to measure or to train.")
+        return self.corpus
+
+    def _need_folder(self) -> Path:
+        self._need_corpus()
+        assert self.folder is not None  # a corpus always lies in a study's folder
+        return self.folder
+
+    def _need_runs(self) -> Runs:
+        if self.runs is None:
+            raise StudyError("this study has no runs; %causalmix run trains proxies.")
+        return self.runs
+
+    def _need_model(self) -> Model:
+        if self.model is None:
+            self.fit()
+        assert self.model is not None
+        return self.model
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        self._meta["graph"] = self.graph.to_text()
+        self._write(META, json.dumps(self._meta, indent=1))
+
+    def _write(self, name: str, text: str) -> None:
+        """Replace a file of the study, whole or not at all."""
+        path = self._need_folder() / name
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_text(text)
+            os.replace(partial, path)
+        except OSError as error:
+            raise StudyError(
+                f"cannot write {path} ({error.strerror}); make the folder writable, then repeat the step."
+            ) from None
+
+

@@ -1,0 +1,145 @@
+"""Claims about do, shift, swap, dose response and counterfactuals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_truth import DOMAINS, STATE, make_runs, make_world
+
+from causalmix_nb.errors import MixtureError, RunsError
+from causalmix_nb.interpret import interpret
+from causalmix_nb.interventions import counterfactual, do, dose_response, shift, swap
+from causalmix_nb.mixture import Mixture
+from causalmix_nb.model import Problem
+from causalmix_nb.surface import fit_gp, fit_regmix
+
+WORLD = make_world(0)
+AT = dict(zip(STATE, (0.5, -0.5, 0.2)))
+x = np.array(list(AT.values()))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return make_runs(WORLD, 128)
+
+
+@pytest.fixture(scope="module")
+def model(runs):
+    return fit_gp(Problem.from_runs(runs))
+
+
+def truth(mixture):
+    T = np.array([[mixture[name] for name in DOMAINS]])
+    return float(WORLD.outcome(T, x[None])[0])
+
+
+def test_do_keeps_the_ratios_of_the_other_domains(model):
+    start = Mixture(dict(zip(DOMAINS, (0.1, 0.2, 0.3, 0.3, 0.1))))
+    effect = do(model, {"math": 0.55}, state=AT, baseline=start)
+    assert sum(effect.contrast.values()) == pytest.approx(0)
+    assert effect.contrast["math"] == pytest.approx(0.45)
+    assert effect.contrast["web"] / effect.contrast["code"] == pytest.approx(0.3 / 0.2)
+    assert effect.label == "do(math=0.55, others proportional)"
+
+
+def test_do_from_a_donor_moves_two_domains_only(model):
+    effect = do(model, {"math": 0.3}, state=AT, keep="from=code")
+    moved = {name for name, change in effect.contrast.items() if abs(change) > 1e-12}
+    assert moved == {"math", "code"}
+    assert effect.label == "do(math=0.3, from code)"
+
+
+def test_interval_of_do_covers_the_known_effect(model):
+    equal, covered = Mixture.equal(DOMAINS), []
+    for name in DOMAINS:
+        for share in (0.05, 0.4, 0.6):
+            effect = do(model, {name: share}, state=AT)
+            after = {d: share if d == name else (1 - share) / 4 for d in DOMAINS}
+            covered.append(effect.lower <= truth(after) - truth(equal) <= effect.upper)
+    assert np.mean(covered) >= 0.8
+
+
+def test_do_nothing_has_no_effect(model):
+    effect = do(model, {"math": 0.2}, state=AT)
+    assert effect.estimate == pytest.approx(0, abs=1e-9)
+    assert effect.se == pytest.approx(0, abs=1e-6)
+
+
+def test_whole_mixture_may_be_set(model):
+    best = dict(zip(DOMAINS, WORLD.optimum(x)))
+    effect = do(model, Mixture(best), state=AT)
+    assert "others" not in effect.label
+    assert effect.lower > 0
+
+
+def test_shift_and_do_agree(model):
+    assert shift(model, "web", 0.2, state=AT).estimate == pytest.approx(
+        do(model, {"web": 0.4}, state=AT).estimate
+    )
+
+
+def test_swap_there_and_back_cancels(model):
+    there = swap(model, "math", "code", 0.1, state=AT)
+    start = Mixture({name: 0.2 + change for name, change in there.contrast.items()})
+    back = swap(model, "code", "math", 0.1, state=AT, baseline=start)
+    assert back.estimate == pytest.approx(-there.estimate, abs=1e-9)
+
+
+def test_dose_response_follows_the_known_curve(model):
+    curve = dose_response(model, "math", state=AT, grid=[0.05, 0.2, 0.4, 0.6])
+    known = [truth({d: s if d == "math" else (1 - s) / 4 for d in DOMAINS}) for s in curve["share"]]
+    assert list(curve.columns) == ["share", "mean", "se", "lower", "upper"]
+    assert np.abs(curve["mean"] - known).max() < 0.15
+    assert dose_response(model, "math", state=AT)["share"].iloc[-1] == pytest.approx(
+        model.problem.T[:, 0].max()
+    )
+
+
+def test_dose_response_from_a_donor_stops_where_the_donor_is_spent(model):
+    assert dose_response(model, "math", state=AT, keep="from=code")["share"].max() == pytest.approx(0.4)
+
+
+def test_counterfactual_of_what_happened_is_no_change(model, runs):
+    key = runs.frame["key"].iloc[3]
+    factual = {name: runs.frame[f"mixture.{name}"].iloc[3] for name in DOMAINS}
+    effect = counterfactual(model, runs, key, factual)
+    assert effect.estimate == 0
+    assert effect.se == pytest.approx(0, abs=1e-6)
+
+
+def test_counterfactual_keeps_the_residual_of_the_run(model, runs):
+    row = runs.frame.iloc[3]
+    effect = counterfactual(model, runs, row["key"], {"math": 0.5})
+    assert f"instead of {row['outcome.score']:.4g}" in effect.label
+    assert f"{row['outcome.score'] + effect.estimate:.4g}" in effect.label
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m, r: do(m, {"maths": 0.4}), MixtureError, "unknown domain 'maths'; Did you mean 'math'"),
+        (lambda m, r: do(m, {"math": 1.4}), MixtureError, "shares must be between 0 and 1"),
+        (lambda m, r: do(m, {"math": -0.1}), MixtureError, "shares must be between 0 and 1"),
+        (lambda m, r: do(m, {"math": 0.7, "code": 0.6}), MixtureError, "sum to 1.3"),
+        (lambda m, r: shift(m, "math", 0.9), MixtureError, "it would be 1.1, outside 0 to 1"),
+        (lambda m, r: swap(m, "math", "math", 0.1), MixtureError, "needs two domains"),
+        (lambda m, r: swap(m, "math", "code", 0.5), MixtureError, "has only 0.2 to give"),
+        (lambda m, r: dose_response(m, "maths"), MixtureError, "unknown domain"),
+        (lambda m, r: counterfactual(m, r, "000003-4", {"math": 0.5}), RunsError, "no run '000003-4'"),
+    ],
+)
+def test_questions_that_make_no_sense_get_one_sentence(model, runs, call, error, message):
+    with pytest.raises(error, match=message):
+        call(model, runs)
+
+
+def test_interpretation_shows_returns_at_both_ends_of_every_state_column(model):
+    table = interpret(model)
+    assert len(table) == len(STATE) * len(DOMAINS)
+    np.testing.assert_allclose(table["change"], table["high"] - table["low"])
+    assert table["change"].abs().is_monotonic_decreasing
+
+
+def test_model_without_state_cannot_be_compared_across_states(runs):
+    with pytest.raises(Exception, match="uses no state"):
+        interpret(fit_regmix(Problem.from_runs(runs), ensemble=2))
