@@ -48,7 +48,7 @@ def interpret(model: Model, level: float = LEVEL, at: Any = None) -> pd.DataFram
             state[name] = float(np.quantile(problem.X[:, j], quantile))
             ends[end] = model.marginal_return(state, at, level)
         for domain in model.domains:
-            row = {"column": name, "domain": domain}
+            row: dict[str, Any] = {"column": name, "domain": domain}
             for end, table in ends.items():
                 row |= {end: table.loc[domain, "estimate"], f"{end}_lower": table.loc[domain, "lower"]}
                 row |= {f"{end}_upper": table.loc[domain, "upper"]}

@@ -127,12 +127,12 @@ def _boost(
     data = lgb.Dataset(columns, y, params={"verbosity": -1}, free_raw_data=False)
     if held_out is None:
         return lgb.train(options, data, rounds)
-    watch = [lgb.early_stopping(patience, verbose=False)]
+    watch: list[Any] = [lgb.early_stopping(patience, verbose=False)]
     return lgb.train(
         {**options, "metric": "l2"},
         data,
         rounds,
-        valid_sets=[lgb.Dataset(*held_out, reference=data)],
+        valid_sets=[lgb.Dataset(held_out[0], held_out[1], reference=data)],
         callbacks=watch,
     )
 
