@@ -124,9 +124,19 @@ class Corpus:
     def heldout_windows(self, domain: str, n_windows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Held-out windows (n, length + 1) uint8 and their masks (n, length) bool: the same ones at every call."""
         documents = self.documents(domain, "heldout")
-        need = n_windows * length + 1
-        tokens, mask = np.asarray(documents.tokens[:need]), np.asarray(documents.mask[:need])
-        return _windows(tokens, mask, max(1, min(n_windows, (len(tokens) - 1) // length)), length)
+        rng = np.random.default_rng([3, zlib.crc32(domain.encode())])
+        # At most a window's worth of each document, so that many documents are heard and none of them dominates.
+        rows, have = [], 0
+        for i in rng.permutation(len(documents)):
+            size = int(documents.lengths[i])
+            start = int(documents.offsets[i]) + int(rng.integers(max(1, size - length)))
+            rows.append(np.arange(start, start + min(size, length)))
+            have += len(rows[-1])
+            if have > n_windows * length:
+                break
+        take = np.concatenate(rows)[: n_windows * length + 1]
+        n = max(1, min(n_windows, (len(take) - 1) // length))
+        return _windows(np.asarray(documents.tokens[take]), np.asarray(documents.mask[take]), n, length)
 
     def checkable(self, domain: str, limit: int = 128, context: int = 128) -> list[tuple[bytes, bytes]]:
         """Held-out (prompt, response) pairs short enough to be scored by exact match; empty for other domains."""
@@ -182,10 +192,21 @@ class View:
         """Training windows (n, length + 1) uint8 and masks of their targets (n, length) bool."""
         return _windows(*self.stream(n_windows * length + 1, seed), n_windows, length)
 
-    def texts(self, n_bytes: int, seed: int = 0) -> list[str]:
-        """Documents, as text, of about ``n_bytes`` in all: what the state is measured on."""
-        tokens, _ = self.stream(min(n_bytes, max(self.available_tokens, 1)), seed)
-        return [bytes(piece).decode(errors="replace") for piece in np.split(tokens, np.flatnonzero(tokens == END) + 1)]
+    def excerpts(self, n_bytes: int, length: int, seed: int = 0) -> list[str]:
+        """Excerpts of at most ``length`` bytes, one from each of many documents, ``n_bytes`` in all.
+
+        Many short pieces, since what is wrong with a sub-pool is wrong with a share of its documents.
+        """
+        rng = np.random.default_rng([seed, 2, zlib.crc32(self.domain.encode())])
+        pieces, have = [], 0
+        for i in rng.permutation(self.n_documents):
+            tokens, _ = self._document(int(i))
+            start = int(rng.integers(max(1, len(tokens) - length)))
+            pieces.append(bytes(tokens[start : start + length]).replace(b"\0", b"").decode(errors="replace"))
+            have += len(pieces[-1])
+            if have >= n_bytes:
+                break
+        return pieces
 
     def _document(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         source = int(self.plan.index[i])

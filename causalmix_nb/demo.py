@@ -29,7 +29,7 @@ from causalmix_nb.pool import Domain, Pool, paragraphs
 
 VERSION = 1  # of what is gathered; a new one makes the cache stale
 DOMAINS = ("code", "documentation", "mathematics", "legal", "readme", "arithmetic")
-SHORTEST = 80  # characters below which a piece says too little
+SHORTEST, LONGEST = 80, 800  # characters of a document: many short ones, so that a small run sees a fair sample
 
 
 def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, seed: int = 0) -> Pool:
@@ -105,7 +105,7 @@ def _take(rows: Iterable[tuple[str, str]], max_bytes: int, seed: int) -> Iterato
 
 def _pieces(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
     for text in texts:
-        for piece in paragraphs(text):
+        for piece in paragraphs(text, LONGEST):
             if len(piece.strip()) >= SHORTEST:
                 yield "", piece
 
@@ -157,7 +157,7 @@ def _distributions() -> list[metadata.Distribution]:
 
 def _modules(root: Path) -> Iterator[tuple[Path, str]]:
     """Python files below a folder, without tests and without what is installed there, in an order that favours none."""
-    skipped = {"test", "tests", "idlelib", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+    skipped = {"test", "tests", "idlelib", "encodings", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
     paths = [path for path in root.rglob("*.py") if not skipped & set(path.relative_to(root).parts)]
     for path in sorted(paths, key=lambda p: hashlib.sha256(p.relative_to(root).as_posix().encode()).digest()):
         with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -197,3 +197,6 @@ _WHAT = {
     "readme": "descriptions of installed packages",
     "arithmetic": "generated",
 }
+
+if __name__ == "__main__":
+    print(demo_pool())

@@ -67,7 +67,7 @@ def sample_mixtures(n: int, n_domains: int, seed: int = 0) -> np.ndarray:
     return np.vstack([fixed, rows])[:n]
 
 
-def sample_tilts(domains: Sequence[str], n_states: int, seed: int = 0, share: float = 0.4) -> list[dict[str, Tilt]]:
+def sample_tilts(domains: Sequence[str], n_states: int, seed: int = 0, share: float = 1 / 3) -> list[dict[str, Tilt]]:
     """States of a pool to train under: the pool as it is, then sub-pools in which some domains went bad.
 
     A domain is tilted with probability ``share``; a tilted one is noisy (most often), duplicated, full of boilerplate,
@@ -88,7 +88,7 @@ def sample_tilts(domains: Sequence[str], n_states: int, seed: int = 0, share: fl
 def _tilt(level: float, kind: float) -> Tilt:
     """A tilt of level 0.1 … 1; nothing so extreme that a domain holds nothing useful at all."""
     if kind < 0.6:
-        return Tilt(noise=round(0.8 * level, 3))
+        return Tilt(noise=round(0.9 * level, 3))
     if kind < 0.75:
         return Tilt(duplicates=round(0.9 * level, 3))
     if kind < 0.9:

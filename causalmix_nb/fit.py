@@ -15,7 +15,7 @@ import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
 from causalmix_nb.model import Model, Problem
-from causalmix_nb.surface import GaussianProcess, fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
+from causalmix_nb.surface import GaussianProcess, WarpedProcess, fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def fit(
     scores = {name: rank_correlation(mean, problem.y) for name, (mean, _) in predicted.items()}
     chosen = _best(problem, scores) if method == "auto" else method
     model = _fit_one(problem, chosen, random_state, **(options if method != "auto" else {}))
-    if isinstance(model, GaussianProcess):
+    if isinstance(model, (GaussianProcess, WarpedProcess)):
         model.widen(_surprise(problem, *predicted[chosen]))
     model.diagnostics = _diagnose(model, scores, chosen, predicted[chosen]) | model.diagnostics
     return model
@@ -218,7 +218,7 @@ def _out_of_fold(
         model = _fit_one(problem.subset(kept), name, random_state, **settings)
         part = problem.without_state() if name.endswith(NO_STATE) else problem
         mean[fold], cov = model._joint(part.T[fold], part.X[fold], part.S[fold])
-        sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + model.noise_sd**2)
+        sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + model.noise_at(mean[fold]) ** 2)
     return mean, sd
 
 

@@ -381,20 +381,3 @@ class GaussianProcess(Model):
         points = self._points(T, X, S)
         cross = self.kernel.gram(self.theta, points, self._data)
         return self._posterior(cross, self.kernel.gram(self.theta, points, points))
-
-
-def fit_gp(
-    problem: Problem, *, random_state: int = 0, n_starts: int = 2, max_iter: int = 20
-) -> GaussianProcess:
-    """Gaussian process on (state, square root of the shares, scale).
-
-    The hyper-parameters maximise the marginal likelihood times a weak prior (L-BFGS; several starts on up to 192 of the
-    runs, the best polished on all of them). Intervals are those of the posterior, widened by the mean squared
-    standardised error of left-out groups of runs where that exceeds 1.
-
-    Parameters
-    ----------
-    problem: at least three runs.
-    n_starts, max_iter: effort of the optimiser; ``max_iter`` is for the polish.
-    """
-    return GaussianProcess(problem, random_state, n_starts, max_iter)

@@ -241,6 +241,10 @@ class Model:
         """Expected outcome (n,) and covariance (n, n) of its estimation error."""
         raise NotImplementedError
 
+    def noise_at(self, mean: np.ndarray) -> np.ndarray:
+        """Standard deviation of one run where its expectation is ``mean``, shape (n,)."""
+        return np.full(len(mean), self.noise_sd)
+
     # -- questions ---------------------------------------------------------------------------------------
 
     @property

@@ -18,7 +18,7 @@ from causalmix_nb.errors import did_you_mean, StudyError
 if TYPE_CHECKING:
     from causalmix_nb.proxy import ProxySwarm
 
-EVAL_WINDOWS = 48  # held-out windows per domain
+EVAL_WINDOWS = 64  # held-out windows per domain
 BPB, EXACT = "bpb", "exact_match"
 
 

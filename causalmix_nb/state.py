@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COVARIATES = ("loss", "hes", "style", "size")
-SAMPLE_BYTES = 8192
+SAMPLE_BYTES = 24_576  # of a domain that is scored
+EXCERPT = 128  # bytes of one document in the sample: many documents, a little of each
 TOP_SHARE = 0.005
 
 
@@ -98,17 +99,17 @@ class HuggingFaceScorer:
 
 
 def measure_domain(corpus: Corpus, domain: str, tilt: Tilt | None, scorer: Scorer, seed: int = 0) -> dict[str, float]:
-    """The covariates of one domain of a sub-pool, from a seeded sample of about 8 KB of its documents."""
+    """The covariates of one domain of a sub-pool, from a seeded sample of about 200 documents or more."""
     import textstat
 
     view = corpus.view(domain, tilt, seed)
-    texts = [text for text in view.texts(SAMPLE_BYTES, seed) if text.strip("\0 \n")]
+    texts = view.excerpts(SAMPLE_BYTES, EXCERPT, seed)
     loss, entropy, n_bytes = scorer.score(texts)
     top = np.sort(entropy)[-max(1, math.ceil(TOP_SHARE * len(entropy))) :]
     return {
         "loss": float(loss.sum() / math.log(2) / n_bytes),
         "hes": float(top.mean() / math.log(2)),
-        "style": float(np.clip(textstat.automated_readability_index(" ".join(texts)[:SAMPLE_BYTES]), -20, 60)),
+        "style": float(np.clip(textstat.automated_readability_index(" ".join(texts)), -20, 60)),
         "size": math.log10(max(1, view.available_tokens)),
     }
 

@@ -310,7 +310,7 @@ class Study:
         """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises."""
         model = self._need_model()
         given = constraints if isinstance(constraints, Constraints) else Constraints(**dict(constraints or {}))
-        if self.corpus and given.available is None:
+        if self.corpus and not given.available:
             budget = given.token_budget or self._meta.get("token_budget") or 100_000
             given = replace(given, available=self.available(tilt), token_budget=budget)
         best = optimize(
@@ -319,7 +319,8 @@ class Study:
         )  # fmt: skip
         self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)
         if self.folder:
-            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, "verdict": best.verdict}))
+            said = {name: getattr(best, name) for name in ("gain", "lower", "upper", "verdict", "outcome")}
+            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, **said}, indent=1))
         return best
 
     def compare(
@@ -370,6 +371,7 @@ class Study:
         self.comparison = compare_outcomes(
             outcomes, mixtures, model.outcome, model.minimize, promised=(best.gain, best.lower, best.upper)
         )
+        self._write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
         return self.comparison
 
     def export(
