@@ -14,8 +14,8 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -24,11 +24,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # neutral or first; worse; better
 INK = "#777777"  # 4.5 : 1 on white, 4.2 : 1 on #111111: no grey does better on both
 WIDTH, ROW = 6.4, 0.34  # inches: of a figure, and of a row in it
 LONGEST = 26  # characters of a name that are drawn
 MOST = 30  # domains that are drawn
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Microsoft YaHei",
+    "Hiragino Sans",
+)
 SHOWN_RUNS = 150  # runs that are drawn one by one
 
 
@@ -64,22 +73,51 @@ def unit(outcome: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent: whole numbers, but never 0 % for a little, nor 100 % for a little less.
+    """A share in per cent: whole numbers, but never 0% for a little, nor 100% for a little less.
 
     >>> percent(0.324), percent(0.004), percent(0.0), percent(0.9996)
-    ('32 %', '0.4 %', '0 %', '>99.9 %')
+    ('32%', '0.4%', '0%', '>99.9%')
     """
     value = 100 * share
     if 0 < value < 0.05:
-        return "<0.1 %"
+        return "<0.1%"
     if 99.95 <= value < 100:
-        return ">99.9 %"
-    return f"{value:.1f} %" if (0 < value < 1 or 99 < value < 100) else f"{value:.0f} %"
+        return ">99.9%"
+    return f"{value:.1f}%" if (0 < value < 1 or 99 < value < 100) else f"{value:.0f}%"
+
+
+def _inked(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with our ink and fonts, whatever the settings outside, and leave those as they were."""
+
+    @functools.wraps(draw)
+    def inked(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        from matplotlib import rc_context, rcParamsDefault
+
+        colours = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")
+        ours = {"font.size": 9.5, "font.family": list(_fonts()), **dict.fromkeys(colours, INK)}
+        defaults = {key: rcParamsDefault[key] for key in rcParamsDefault if key.startswith(_OURS)}
+        with rc_context({**defaults, **ours}):
+            return draw(*args, **kwargs)
+
+    return inked
+
+
+_OURS = ("axes.", "figure.", "font.", "grid.", "legend.", "lines.", "patch.", "text.", "xtick.", "ytick.")
+
+
+@functools.cache
+def _fonts() -> tuple[str, ...]:
+    """Fonts that are installed, in the order in which they are asked for a letter."""
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    return tuple(name for name in FONTS if name in installed) or ("sans-serif",)
 
 
 # -- figures ---------------------------------------------------------------------------------------------
 
 
+@_inked
 def mixture_bars(
     mixture: pd.Series, baseline: pd.Series | None = None, names: Sequence[str] = ("recommended", "baseline")
 ) -> Figure:
@@ -108,19 +146,27 @@ def mixture_bars(
         _legend(axes, 2)
     ends = shares if before is None else np.maximum(shares, before)
     for k, end in enumerate(ends):
-        axes.annotate(percent(shares[k]), (end, k), (6, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            percent(shares[k]), (end, k), (6, 0), textcoords="offset points", va="center", fontsize=9
+        )
     axes.set_xlim(0, max(float(ends.max()), 0.01) * 1.12)
     _percent(axes.xaxis)
     axes.set_xlabel("share of the training tokens" + (f" (and {rest} more domains)" if rest else ""))
     told = [
-        f"{short(name)} {percent(share)}" + ("" if before is None else f" ({short(names[1])} {percent(before[k])})")
+        f"{short(name)} {percent(share)}"
+        + ("" if before is None else f" ({short(names[1])} {percent(before[k])})")
         for k, (name, share) in enumerate(zip(domains, shares))
     ]
     return _told(figure, f"Bars: shares of the {short(names[0])} mixture. {'; '.join(told)}.")
 
 
+@_inked
 def dose_response(
-    frame: pd.DataFrame, domain: str, outcome: str, minimize: bool = False, baseline_share: float | None = None
+    frame: pd.DataFrame,
+    domain: str,
+    outcome: str,
+    minimize: bool = False,
+    baseline_share: float | None = None,
 ) -> Figure:
     """What outcome is expected as the share of one domain grows?
 
@@ -132,13 +178,17 @@ def dose_response(
     share = np.asarray(frame.get("share", frame.index), dtype=float)
     mean, lower, upper = (frame[name].to_numpy(dtype=float) for name in ("mean", "lower", "upper"))
     figure, axes = _figure(3.4)
-    axes.fill_between(share, lower, upper, color=BLUE, alpha=0.25, linewidth=0, label="95 % interval")
+    axes.fill_between(share, lower, upper, color=BLUE, alpha=0.25, linewidth=0, label="95% interval")
     axes.plot(share, mean, color=BLUE, linewidth=2.2, label="expected")
     best = int(np.nanargmin(mean) if minimize else np.nanargmax(mean))
     axes.plot(share[best], mean[best], "o", color=ORANGE, markersize=7, label=f"best: {percent(share[best])}")
     if baseline_share is not None:
         axes.axvline(
-            baseline_share, color=INK, linestyle="--", linewidth=1.2, label=f"baseline: {percent(baseline_share)}"
+            baseline_share,
+            color=INK,
+            linestyle="--",
+            linewidth=1.2,
+            label=f"baseline: {percent(baseline_share)}",
         )
     _percent(axes.xaxis)
     axes.set_xlabel(_plain(f"share of {short(domain)}"))
@@ -147,12 +197,13 @@ def dose_response(
     _legend(axes, 4)
     return _told(
         figure,
-        f"Line with a 95 % band: expected {short(outcome)} as the share of {short(domain)} goes from {percent(share[0])} to "
+        f"Line with a 95% band: expected {short(outcome)} as the share of {short(domain)} goes from {percent(share[0])} to "
         f"{percent(share[-1])}; from {_number(mean[0])} to {_number(mean[-1])} {unit(outcome)}, best at "
         f"{percent(share[best])} with {_number(mean[best])} ({_number(lower[best])} to {_number(upper[best])}).",
     )
 
 
+@_inked
 def marginal_returns(frame: pd.DataFrame, outcome: str, minimize: bool = False) -> Figure:
     """What would more of each domain cause?
 
@@ -162,10 +213,13 @@ def marginal_returns(frame: pd.DataFrame, outcome: str, minimize: bool = False) 
     table = table.loc[sorted(table.index, key=list(frame.index).index)] if table.index.is_unique else table
     figure, said = _forest(table, "estimate", -1.0 if minimize else 1.0)
     better = "lower is better" if minimize else "higher is better"
-    figure.axes[0].set_xlabel(_plain(f"change of {short(outcome)} per unit of log share\n{_of_unit(outcome)}{better}"))
-    return _told(figure, f"Dots with 95 % intervals: what more of each domain causes. {said}")
+    figure.axes[0].set_xlabel(
+        _plain(f"change of {short(outcome)} per unit of log share\n{_of_unit(outcome)}{better}")
+    )
+    return _told(figure, f"Dots with 95% intervals: what more of each domain causes. {said}")
 
 
+@_inked
 def effect(
     estimate: float, lower: float, upper: float, outcome: str, minimize: bool = False, label: str = "effect"
 ) -> Figure:
@@ -179,6 +233,7 @@ def effect(
     return _told(figure, f"A dot with its interval. {said}")
 
 
+@_inked
 def comparison(table: pd.DataFrame, outcome: str, reference: str) -> Figure:
     """By how much is the reference better than each other method, when both are trained?
 
@@ -188,11 +243,14 @@ def comparison(table: pd.DataFrame, outcome: str, reference: str) -> Figure:
     numbers = others[["difference", "lower", "upper"]].astype(float)
     numbers.index = [f"{short(reference)} – {short(name, 18)}" for name in others.index]
     figure, said = _forest(numbers, "difference", 1.0)
-    figure.axes[0].set_xlabel(_plain(f"advantage of {short(reference)} in {unit(outcome)} (right of 0 is better)"))
+    figure.axes[0].set_xlabel(
+        _plain(f"advantage of {short(reference)} in {unit(outcome)} (right of 0 is better)")
+    )
     words = [f"{short(name)}: {clean(word)}" for name, word in zip(others.index, others.get("verdict", []))]
-    return _told(figure, f"Dots with 95 % intervals: differences after training. {said} {'; '.join(words)}.")
+    return _told(figure, f"Dots with 95% intervals: differences after training. {said} {'; '.join(words)}.")
 
 
+@_inked
 def predicted_vs_observed(predicted: Any, observed: Any, outcome: str) -> Figure:
     """Do predictions for unseen mixtures match what was observed? Both shape (n,), in the outcome's units."""
     from scipy.stats import spearmanr
@@ -212,10 +270,12 @@ def predicted_vs_observed(predicted: Any, observed: Any, outcome: str) -> Figure
     axes.set_title(f"{rank}, {len(x)} runs", fontsize=10, color=INK, loc="left")
     axes.grid(True, color=INK, alpha=0.2, linewidth=0.7)
     return _told(
-        figure, f"Scatter of observed against predicted {short(outcome)} with the line of equality: {rank}, {len(x)} runs."
+        figure,
+        f"Scatter of observed against predicted {short(outcome)} with the line of equality: {rank}, {len(x)} runs.",
     )
 
 
+@_inked
 def state_heatmap(frame: pd.DataFrame) -> Figure:
     """How do the domains of the pool differ before mixing?
 
@@ -232,7 +292,9 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
         for i, value in enumerate(column):
             shade = (value - low) / (high - low) if high > low and np.isfinite(value) else 0.0
             axes.add_patch(
-                Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=0.06 + 0.5 * shade, linewidth=0)
+                Rectangle(
+                    (j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=0.06 + 0.5 * shade, linewidth=0
+                )
             )
             axes.text(j, i, _number(value), ha="center", va="center", fontsize=9, color=INK)
     axes.set_xlim(-0.5, values.shape[1] - 0.5)
@@ -248,6 +310,7 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
     return _told(figure, f"Table shaded by column: state of the domains before mixing. {'; '.join(told)}.")
 
 
+@_inked
 def runs_mixtures(shares: pd.DataFrame, outcome: pd.Series, name: str, minimize: bool = False) -> Figure:
     """Where on each domain's share do the best runs lie?
 
@@ -260,7 +323,9 @@ def runs_mixtures(shares: pd.DataFrame, outcome: pd.Series, name: str, minimize:
     best = y >= np.quantile(y, 0.75) if len(y) else np.zeros(0, dtype=bool)
     figure, axes = _rows([short(domain) for domain in shares.columns[:MOST]], header=True)
     for k in range(T.shape[1]):
-        jitter = 0.5 * ((np.arange(len(T)) * 0.618034) % 1 - 0.5)  # spreads the dots evenly, the same every time
+        jitter = 0.5 * (
+            (np.arange(len(T)) * 0.618034) % 1 - 0.5
+        )  # spreads the dots evenly, the same every time
         for rows, style in (
             (~best, {"color": INK, "alpha": 0.4, "markersize": 3}),
             (best, {"color": ORANGE, "markersize": 5}),
@@ -288,9 +353,13 @@ def _plot_class() -> type[Figure]:
         alt = ""
 
         def draw(self, renderer: Any) -> None:
-            with warnings.catch_warnings():  # a name in a script that no font here has is drawn as boxes, silently
+            with (
+                warnings.catch_warnings()
+            ):  # a name in a script that no font here has is drawn as boxes, silently
                 warnings.filterwarnings("ignore", message=r"(?s)Glyph.*missing from")
-                warnings.filterwarnings("ignore", message=r"(?s)Matplotlib currently does not support .* natively")
+                warnings.filterwarnings(
+                    "ignore", message=r"(?s)Matplotlib currently does not support .* natively"
+                )
                 super().draw(renderer)
 
         def _repr_html_(self) -> str:
@@ -300,14 +369,8 @@ def _plot_class() -> type[Figure]:
 
 
 def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    from matplotlib import rc_context
-
-    ink = dict.fromkeys(
-        ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color", "legend.labelcolor"), INK
-    )
-    with rc_context({**ink, "font.size": 9.5, "svg.fonttype": "none"}):
-        figure = _plot_class()(figsize=(width, height), layout="constrained", facecolor="none", edgecolor="none")
-        axes = figure.add_subplot(facecolor="none")
+    figure = _plot_class()(figsize=(width, height), layout="constrained", facecolor="none", edgecolor="none")
+    axes = figure.add_subplot(facecolor="none")
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=3)
     return figure, axes
@@ -328,27 +391,29 @@ def _rows(labels: Sequence[str], header: bool = False) -> tuple[Figure, Axes]:
 def _forest(table: pd.DataFrame, column: str, sign: float) -> tuple[Figure, str]:
     """Dots with intervals against 0, and the same in words; filled where the interval excludes 0."""
     numbers = table[[column, "lower", "upper"]].to_numpy(dtype=float)
-    figure, axes = _rows([short(name, 2 * LONGEST - 4) for name in table.index])
+    figure, axes = _rows([short(name, LONGEST + 12) for name in table.index], header=True)
     axes.axvline(0, color=INK, linewidth=1.4)
-    told = []
+    told, kinds = [], set()
     for i, (name, (estimate, lower, upper)) in enumerate(zip(table.index, numbers)):
         sure = lower > 0 or upper < 0
         better = sign * estimate > 0
         colour = (GREEN if better else ORANGE) if sure else INK
         if np.isfinite([lower, upper]).all():
             axes.plot([lower, upper], [i, i], color=colour, linewidth=2.4, solid_capstyle="butt")
-        face = colour if sure else "none"
-        marker = "o" if not sure else "^" if better else "v"
-        axes.plot(
-            estimate, i, marker, color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.6, zorder=3
-        )
         verdict = ("better" if better else "worse") if sure else "not distinguishable from 0"
+        axes.plot(
+            estimate, i, "o" if not sure else "^" if better else "v", color=colour, markersize=7, markeredgewidth=1.6,
+            markerfacecolor=colour if sure else "none", zorder=3, linestyle="none",
+            label=None if verdict in kinds else verdict,
+        )  # fmt: skip
+        kinds.add(verdict)
         told.append(f"{short(name, 60)} {estimate:+.3g} ({lower:+.3g} to {upper:+.3g}, {verdict})")
     finite = numbers[np.isfinite(numbers)]
     low, high = min(0.0, finite.min(initial=0)), max(0.0, finite.max(initial=0))
     room = 0.06 * ((high - low) or 1.0)
     axes.set_xlim(low - room, high + room)
     axes.xaxis.set_major_locator(_locator())
+    _legend(axes, 3)
     return figure, "; ".join(told) + "."
 
 
@@ -362,13 +427,16 @@ def _percent(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_locator(_locator())
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g} %"))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, frameon=False, fontsize=9,
-        borderaxespad=0.2, handlelength=1.4, columnspacing=1.4,
+    """Bars first, above the axes, with the whole width of the figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: not hasattr(handles[i], "patches"))
+    axes.figure.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="outside upper left", ncols=columns,
+        frameon=False, fontsize=9, borderaxespad=0.2, handlelength=1.4, columnspacing=1.4,
     )  # fmt: skip
 
 
@@ -454,10 +522,16 @@ def _drawn(element: Any, shapes: Mapping[str, Any]) -> Any:
     attributes = {key: value for key, value in attributes.items() if key not in ("id", "clip-path")}
     for key in ("d", "transform", "x", "y", "cx", "cy", "r"):
         if key in attributes:
-            attributes[key] = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", " ".join(attributes[key].split()))
+            attributes[key] = re.sub(
+                r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", " ".join(attributes[key].split())
+            )
     if "style" in attributes:
-        style = re.sub(rf"(fill|stroke): ?{INK}", r"\1: currentColor", attributes["style"], flags=re.IGNORECASE)
-        attributes["style"] = re.sub(r"(font: [^;']*?)'.*?(;|$)", r"\1var(--jp-ui-font-family, sans-serif)\2", style)
+        style = re.sub(
+            rf"(fill|stroke): ?{INK}", r"\1: currentColor", attributes["style"], flags=re.IGNORECASE
+        )
+        attributes["style"] = re.sub(
+            r"(font: [^;']*?)'.*?(;|$)", r"\1var(--jp-ui-font-family, sans-serif)\2", style
+        )
     copy = ET.Element(tag, attributes)
     copy.text, copy.tail = (element.text, None) if element.tag == "text" else (None, None)
     for child in element:

@@ -38,7 +38,7 @@ class ProxyConfig:
     n_heads: int = 4
     context: int = 128  # tokens per training window
     batch: int = 8  # windows per step
-    learning_rate: float = 2e-3  # peak, AdamW; decays linearly to 0 over a run
+    learning_rate: float = 1e-3  # peak, AdamW; decays linearly to 0 over a run
     base_learning_rate: float = 4e-3  # peak while the base proxy is trained
     weight_decay: float = 0.1  # on matrices
     clip: float = 1.0  # gradient norm per run

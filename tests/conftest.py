@@ -1,6 +1,7 @@
 """A pool of real text small enough to train on in seconds, and a study of it that several tests read."""
 
 import os
+import shutil
 
 import pytest
 
@@ -29,8 +30,13 @@ def study(pool, tmp_path) -> Study:
 
 
 @pytest.fixture(scope="session")
-def finished(pool, tmp_path_factory) -> Study:
-    """A study with 24 finished runs; tests must not change it."""
+def _finished(pool, tmp_path_factory) -> Study:
     study = Study.create(tmp_path_factory.mktemp("finished") / "study", pool, config=TINY)
     study.run(24, 2_000, executor="inline")
     return study
+
+
+@pytest.fixture
+def finished(_finished, tmp_path) -> Study:
+    """A study with 24 finished runs, in a folder of the test's own."""
+    return Study.open(shutil.copytree(_finished.folder, tmp_path / "finished"))

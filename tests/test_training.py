@@ -21,6 +21,9 @@ from causalmix_nb.train import train_base, train_runs
 from conftest import TINY, sentences
 
 
+LEARNS = ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, base_tokens=60_000)
+
+
 @pytest.fixture(scope="module")
 def corpus(pool, tmp_path_factory):
     return Corpus.build(pool, tmp_path_factory.mktemp("corpus"))
@@ -155,7 +158,7 @@ def test_training_learns(corpus):
 
 
 def test_exact_match_agrees_with_greedy_decoding(corpus):
-    swarm = train_base(corpus, ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, base_tokens=60_000))
+    swarm = train_base(corpus, LEARNS)
     pairs = corpus.checkable("sums", context=32)
     right = 0
     for prompt, response in pairs:
@@ -185,7 +188,7 @@ def test_configurations_that_cannot_train_are_refused(bad):
 
 
 def test_noise_shows_in_the_measured_state_and_nowhere_else(corpus):
-    scorer = ProxyScorer(train_base(corpus, TINY))
+    scorer = ProxyScorer(train_base(corpus, LEARNS))
     clean, noisy = (measure_state(corpus, scorer, tilts) for tilts in ({}, {"apples": Tilt(noise=1.0)}))
     assert list(clean.columns) == list(COVARIATES)
     assert noisy.loc["apples", "loss"] > clean.loc["apples", "loss"] + 0.3
