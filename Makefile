@@ -1,6 +1,5 @@
 PYTHON ?= python3
 BIN = .venv/bin
-export OMP_NUM_THREADS ?= 1
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -16,7 +15,7 @@ quickstart: .venv/.ready  ## runs the main job: notebooks/01_quickstart.ipynb, e
 	$(BIN)/python -m causalmix_nb.quickstart
 
 test: .venv/.ready  ## runs the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .

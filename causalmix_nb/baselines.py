@@ -34,7 +34,9 @@ def best_run(runs: Runs, outcome: str | None = None) -> Mixture:
     return Mixture(dict(zip(problem.domains, problem.T[best].tolist())), normalise=True)
 
 
-def regmix(runs: Runs, outcome: str | None = None, natural: Mixture | None = None, random_state: int = 0) -> Mixture:
+def regmix(
+    runs: Runs, outcome: str | None = None, natural: Mixture | None = None, random_state: int = 0
+) -> Mixture:
     """RegMix's recommendation from the same runs.
 
     Parameters
@@ -54,7 +56,9 @@ def regmix(runs: Runs, outcome: str | None = None, natural: Mixture | None = Non
     return Mixture(dict(zip(domains, candidates[top].mean(0).tolist())), normalise=True)
 
 
-def baseline_mixture(given: str | Mixture | Mapping[str, float], runs: Runs, outcome: str, natural: Mixture | None) -> Mixture:
+def baseline_mixture(
+    given: str | Mixture | Mapping[str, float], runs: Runs, outcome: str, natural: Mixture | None
+) -> Mixture:
     """A baseline by name, or the mixture that was given."""
     domains = runs.domains
     if isinstance(given, Mixture):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb import plots
 from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, short, to_svg, unit
 
 if TYPE_CHECKING:
@@ -88,8 +89,9 @@ def table(frame: pd.DataFrame, caption: str = "", formats: Formats | None = None
     edge = f"padding:3px 14px 3px 0;border-bottom:1px solid {LINE}"
 
     def cell(tag: str, text: str, right: bool, scope: str = "") -> str:
-        side = "right" if right else "left"
-        return f'<{tag}{scope} style="text-align:{side};{edge};font-weight:{600 if tag == "th" else 400}">{escape(text)}</{tag}>'
+        side = "right;white-space:nowrap" if right else "left"
+        weight = 600 if tag == "th" else 400
+        return f'<{tag}{scope} style="text-align:{side};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
 
     head = "".join(cell("th", text, right, ' scope="col"') for text, right in zip(headers, numeric))
     body = "".join(
@@ -127,8 +129,7 @@ def text_table(frame: pd.DataFrame, formats: Formats | None = None, columns: int
 def _cells(frame: pd.DataFrame, formats: Formats | None) -> tuple[list[str], list[list[str]], list[bool]]:
     formats = formats or {}
     some = frame.iloc[:MOST_ROWS]
-    named = [(name if name is not None else "") for name in [frame.index.name]]
-    headers = [clean(name).replace("_", " ") for name in (*named, *frame.columns)]
+    headers = [short(name, 24).replace("_", " ") for name in (frame.index.name or "", *frame.columns)]
     columns = [[_shown(value, formats.get("index")) for value in some.index]]
     numeric = [False]
     for j, name in enumerate(frame.columns):
@@ -201,18 +202,15 @@ def _paragraph(text: str, strong: bool = False) -> str:
 
 def _notes(notes: Sequence[str]) -> str:
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return (
-        f'<ul style="margin:6px 0 0 0;padding-left:1.2em;font-size:0.92em;opacity:0.85">{items}</ul>'
-        if notes
-        else ""
-    )
+    style = "margin:6px 0 0 0;padding-left:1.2em;font-size:0.92em;opacity:0.85"
+    return f'<ul style="{style}">{items}</ul>' if notes else ""
 
 
 def _lines(*parts: str) -> str:
     """Paragraphs of text, wrapped to a terminal's width; lines that are indented or aligned stay as they are."""
     out = []
     for part in parts:
-        for line in part.split("\n"):
+        for line in map(clean, part.split("\n")):
             keep = len(line) <= COLUMNS or "  " in line.strip()
             out += [line] if keep else textwrap.wrap(line, COLUMNS, subsequent_indent="  ") or [""]
     return "\n".join(line.rstrip() for line in out)
@@ -281,28 +279,20 @@ def _unit(outcome: str) -> str:
 
 
 def _mixture(mixture: Any) -> Bundle:
-    from causalmix_nb import plots
-
     title = f"A mixture of {len(mixture)} domains"
     figure = plots.mixture_bars(mixture.to_series(), names=("mixture", ""))
     return Bundle(card(title, figure_svg(figure)), _lines(title, _bars(mixture.shares)))
 
 
 def _pool(pool: Any) -> Bundle:
-    from causalmix_nb import plots
-
-    frame = pool.describe()
+    frame = pool.describe().rename(columns={"mean_bytes": "bytes_each"})
     title = f"A pool of {len(frame)} domains, {_bytes(frame['bytes'].sum())}"
-    formats = {"bytes": _bytes, "mean_bytes": _bytes, "share": percent}
-    frame = frame.rename(columns={"mean_bytes": "bytes_each"})
-    formats["bytes_each"] = _bytes
+    formats = {"bytes": _bytes, "bytes_each": _bytes, "share": percent}
     figure = plots.mixture_bars(frame["share"], names=("natural", ""))
     figure.axes[0].set_xlabel("share of the pool's bytes")
     foot = "Shares in proportion to size are the natural mixture."
-    return Bundle(
-        card(title, figure_svg(figure) + table(frame, formats=formats), foot),
-        _lines(title, text_table(frame, formats)),
-    )
+    body = figure_svg(figure) + table(frame, formats=formats)
+    return Bundle(card(title, body, foot), _lines(title, text_table(frame, formats)))
 
 
 def _bytes(count: float) -> str:
@@ -334,9 +324,8 @@ def _run_report(report: Any) -> Bundle:
     failures = [str(failure) for failure in report.failures]
     shown = failures[:5] + ([f"and {len(failures) - 5} more"] if len(failures) > 5 else [])
     body = bar + f'<p style="margin:4px 0">{key}</p>' + _paragraph(_sentence(str(report))) + _notes(shown)
-    return Bundle(
-        card(title, body), _lines(_sentence(str(report)), *(f"  failed: {clean(f)}" for f in shown[1:]))
-    )
+    failed = [f"  failed: {clean(failure)}" for failure in shown[1:]]
+    return Bundle(card(title, body), _lines(_sentence(str(report)), *failed))
 
 
 def _progress(progress: Any) -> Bundle:
@@ -376,8 +365,6 @@ def _clock(seconds: float) -> str:
 
 
 def _effect(effect: Any) -> Bundle:
-    from causalmix_nb import plots
-
     better = (effect.estimate < 0) == bool(effect.minimize)
     verdict = (
         ("better" if better else "worse") if effect.distinguishable else "not distinguishable from no effect"
@@ -410,8 +397,6 @@ def _verdict(sentence: str, verdict: str) -> str:
 
 
 def _recommendation(best: Any) -> Bundle:
-    from causalmix_nb import plots
-
     title = f"The mixture to train on, by {best.n_runs} runs"
     figure = plots.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
     gain = f"Gain over the baseline: {_interval(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
@@ -425,9 +410,7 @@ def _recommendation(best: Any) -> Bundle:
         "Data seen more than once: " + ", ".join(f"{short(n)} {c:.1f} times" for n, c in worn.items()) + "."
     )
     lines = [gain + ".", expected, *([epochs] if worn else [])]
-    foot = (
-        f"{best.policy} policy; the mixture lies {best.support}. Training it settles it: %causalmix compare"
-    )
+    foot = f"{clean(best.policy)} policy; the mixture lies {clean(best.support)}. Training it settles it: %causalmix compare"
     verdict = "better" if best.lower > 0 else "open"
     shares = _compared(best.mixture, {"recommended": best.mixture, "baseline": best.baseline})
     shares["change"] = shares["recommended"] - shares["baseline"]
@@ -437,9 +420,7 @@ def _recommendation(best: Any) -> Bundle:
         "change": lambda x: f"{100 * x:+.1f}".replace("-", "−"),
     }
     body = figure_svg(figure) + _verdict(best.verdict, verdict) + "".join(map(_paragraph, lines))
-    body += table(
-        shares.rename(columns={"change": "change"}), "Change in percentage points", formats
-    ) + _notes(best.notes)
+    body += table(shares, "Change in percentage points", formats) + _notes(best.notes)
     text = _lines(
         title, _bars(best.mixture.shares, best.baseline.shares), _sentence(best.verdict), *lines,
         *(f"note: {clean(note)}" for note in best.notes), foot,
@@ -457,8 +438,6 @@ def _compared(first: Any, mixtures: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _comparison(compared: Any) -> Bundle:
-    from causalmix_nb import plots
-
     found = compared.table
     reference = next((str(n) for n, d in found["difference"].items() if _missing(d)), "")
     title = f"Checked by training: {clean(compared.outcome)}"
@@ -468,7 +447,7 @@ def _comparison(compared: Any) -> Bundle:
     frame = found.rename_axis("method")
     better = "lower" if compared.minimize else "higher"
     caption = (
-        f"{clean(compared.outcome)} in {unit(compared.outcome)}, {better} is better; difference: {reference} minus method "
+        f"{clean(compared.outcome)} in {unit(compared.outcome)}, {better} is better; difference: {short(reference)} minus method "
         f"in the good direction, 95% paired t interval over {compared.n_seeds} seeds"
     )
     promised = _promise(compared)
@@ -518,9 +497,8 @@ def _status(status: Any) -> Bundle:
         "\n".join(textwrap.wrap(line, COLUMNS, subsequent_indent=" " * (wide + 4), break_on_hyphens=False))
         for line in text
     ]
-    return Bundle(
-        card("Where the study stands", body), "\n".join([*wrapped, f"→ next: {clean(status.next_step)}"])
-    )
+    wrapped.append(f"→ next: {clean(status.next_step)}")
+    return Bundle(card("Where the study stands", body), "\n".join(wrapped))
 
 
 def _open(where: str) -> bool:
@@ -528,8 +506,6 @@ def _open(where: str) -> bool:
 
 
 def _model(model: Any) -> Bundle:
-    from causalmix_nb import plots
-
     found, outcome = model.diagnostics, model.outcome
     title = f"What the runs say about {clean(outcome)}"
     returns = model.marginal_return()
@@ -538,20 +514,19 @@ def _model(model: Any) -> Bundle:
     lines = _quality(model)
     verdict = _sentence(str(found.get("verdict", "")))
     warning = _sentence(str(found.get("warning", "")))
-    body += (
-        _paragraph(warning, strong=True) + _paragraph(verdict, strong=True) + "".join(map(_paragraph, lines))
-    )
+    body += "".join(_paragraph(text, strong=True) for text in (warning, verdict))
+    body += "".join(map(_paragraph, lines))
     tried, text = _tried(found), [title, *filter(None, (warning, verdict)), *lines]
-    said = f"change of {clean(outcome)} per unit of log share, 95% interval"
+    ends = "95% interval" if model.has_interval else "rough interval: fitted without an ensemble"
+    said = f"change of {clean(outcome)} per unit of log share, {ends}"
     frame = returns[["estimate", "lower", "upper"]]
     signed = _signed(frame)
     body += table(frame, "Marginal returns: " + said, signed)
     text += ["", f"Marginal returns ({said}):", text_table(frame, signed)]
     if tried is not None:
-        body += table(
-            tried, "Methods tried, by rank correlation on unseen mixtures", {"rank_correlation": ".2f"}
-        )
-        text += ["", text_table(tried, {"rank_correlation": ".2f"})]
+        form = {"rank_correlation": ".2f"}
+        body += table(tried, "Methods tried, by rank correlation on unseen mixtures", form)
+        text += ["", text_table(tried, form)]
     notes = [str(note) for note in model.problem.notes]
     direction = "lower" if model.minimize else "higher"
     foot = f"{model.method}, {model.problem.n_runs} runs; {direction} {clean(outcome)} is better"
@@ -575,9 +550,8 @@ def _quality(model: Any) -> list[str]:
         lines.append(line + ".")
     if known("smallest_detectable_gain"):
         gain = _number(float(f"{found['smallest_detectable_gain']:.3g}"))
-        lines.append(
-            f"Smallest gain that training with five seeds each would show: {gain}{_unit(model.outcome) or f' of {short(model.outcome)}'}."
-        )
+        gain += _unit(model.outcome) or f" of {short(model.outcome)}"
+        lines.append(f"Smallest gain that training with five seeds each would show: {gain}.")
     if known("calibration"):
         lines.append(f"Of the runs left out, {found['calibration']:.0%} fell inside their 95% interval.")
     lines += [_sentence(str(found[name])) for name in ("assignment", "not_identified") if found.get(name)]
@@ -596,22 +570,15 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
 
 
 def _graph(graph: Any) -> Bundle:
-    return Bundle(
-        card("What causes what", graph.to_svg()),
-        "\n".join(clean(line) for line in graph.to_text().split("\n")),
-    )
+    text = "\n".join(map(clean, graph.to_text().split("\n")))
+    return Bundle(card("What causes what", graph.to_svg()), text)
 
 
 def _export(result: Any) -> Bundle:
-    text = str(getattr(result, "text", None) or getattr(result, "content", None) or result)
-    path = getattr(result, "path", None)
-    written = str(getattr(result, "format", ""))
-    title = (
-        f"Written to {clean(path)}" if path else f"The mixture{f' for {clean(written)}' if written else ''}"
-    )
-    lines = [clean(line.replace("\t", "    ")) for line in text.split("\n")]
-    code = html.escape("\n".join(lines))
-    pre = f'<pre style="margin:0;padding:8px;overflow-x:auto;background:none;color:{TEXT};border:1px solid {LINE}">{code}</pre>'
+    title = f"Written to {clean(result.path)}" if result.path else f"The mixture as {clean(result.format)}"
+    lines = [clean(line.replace("\t", "    ")) for line in result.text.split("\n")]
+    style = f"margin:0;padding:8px;overflow-x:auto;background:none;color:{TEXT};border:1px solid {LINE}"
+    pre = f'<pre style="{style}">{html.escape(chr(10).join(lines))}</pre>'
     return Bundle(card(title, pre), "\n".join([title, *lines]))
 
 

@@ -24,7 +24,9 @@ from causalmix_nb.proxy import END
 
 HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
 MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
-CHECKABLE = 16  # a domain whose held-out responses are at most so many bytes long is scored by exact match too
+CHECKABLE = (
+    16  # a domain whose held-out responses are at most so many bytes long is scored by exact match too
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,11 @@ class Corpus:
             available = {}
             for k, name in enumerate(pool.domains):
                 available[name] = _build_domain(pool, name, folder, k, max_bytes, seed)
-            meta = {"domains": list(pool.domains), "fingerprint": pool.fingerprint, "natural": pool.natural.shares}
+            meta = {
+                "domains": list(pool.domains),
+                "fingerprint": pool.fingerprint,
+                "natural": pool.natural.shares,
+            }
             partial = folder / "corpus.partial"
             partial.write_text(json.dumps({**meta, "documents": available}))
             partial.replace(folder / "corpus.json")
@@ -92,7 +98,9 @@ class Corpus:
         try:
             return cls(folder, json.loads((folder / "corpus.json").read_text()))
         except (OSError, json.JSONDecodeError):
-            raise StudyError(f"{folder} holds no tokenised pool; create the study again from its pool.") from None
+            raise StudyError(
+                f"{folder} holds no tokenised pool; create the study again from its pool."
+            ) from None
 
     @property
     def natural(self) -> Mixture:
@@ -112,7 +120,9 @@ class Corpus:
                 np.load(self.folder / f"{stem}.{base}.offsets.npy"),
             )
         except (OSError, ValueError):
-            raise StudyError(f"the tokenised pool in {self.folder} is damaged; create the study again.") from None
+            raise StudyError(
+                f"the tokenised pool in {self.folder} is damaged; create the study again."
+            ) from None
 
     def view(self, domain: str, tilt: Tilt | None = None, seed: int = 0) -> View:
         """One domain as a sub-pool sees it."""
@@ -262,7 +272,9 @@ def _build_domain(pool: Pool, name: str, folder: Path, k: int, max_bytes: int, s
     rows = [rows[i] for i in order[: int(np.searchsorted(np.cumsum(sizes), max_bytes)) + 1]]
     train, heldout = split_by_hash([prompt + "\0" + text for prompt, text in rows], HELDOUT, seed)
     if not len(train) or not len(heldout):
-        raise PoolError(f"domain {name!r} has too few distinct documents to hold some out; add documents or drop it.")
+        raise PoolError(
+            f"domain {name!r} has too few distinct documents to hold some out; add documents or drop it."
+        )
     for part, chosen in (("train", train), ("heldout", heldout)):
         _save(folder / f"{k:02d}.{part}", [rows[i] for i in chosen])
     noisy = [(prompt, corrupt_text(text, seed)) for prompt, text in (rows[i] for i in train)]

@@ -29,7 +29,10 @@ from causalmix_nb.pool import Domain, Pool, paragraphs
 
 VERSION = 1  # of what is gathered; a new one makes the cache stale
 DOMAINS = ("code", "documentation", "mathematics", "legal", "readme", "arithmetic")
-SHORTEST, LONGEST = 80, 800  # characters of a document: many short ones, so that a small run sees a fair sample
+SHORTEST, LONGEST = (
+    80,
+    800,
+)  # characters of a document: many short ones, so that a small run sees a fair sample
 
 
 def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, seed: int = 0) -> Pool:
@@ -53,7 +56,9 @@ def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, s
         try:
             rows = Dataset(parquet.read_table(path))
         except (OSError, ValueError) as error:  # pyarrow's errors are among these
-            raise PoolError(f"{path} cannot be read ({type(error).__name__}); delete it to gather the text again.") from None
+            raise PoolError(
+                f"{path} cannot be read ({type(error).__name__}); delete it to gather the text again."
+            ) from None
     else:
         gathered = [
             {"domain": name, "prompt": prompt, "text": text}
@@ -69,7 +74,9 @@ def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, s
     names = np.array(rows["domain"])
     return Pool(
         {
-            name: Domain(name, rows.select(np.flatnonzero(names == name)).remove_columns("domain"), _WHAT[name])
+            name: Domain(
+                name, rows.select(np.flatnonzero(names == name)).remove_columns("domain"), _WHAT[name]
+            )
             for name in DOMAINS
             if (names == name).any()
         }
@@ -131,14 +138,16 @@ def _legal() -> Iterator[tuple[str, str]]:
     texts = []
     for distribution in _distributions():
         for file in sorted(distribution.files or [], key=str):
-            if ".dist-info" in str(file) and any(word in file.name.upper() for word in ("LICENSE", "LICENCE", "COPYING", "NOTICE")):
+            if ".dist-info" in str(file) and any(
+                word in file.name.upper() for word in ("LICENSE", "LICENCE", "COPYING", "NOTICE")
+            ):
                 with contextlib.suppress(OSError, UnicodeDecodeError):
                     texts.append(Path(str(file.locate())).read_text(encoding="utf-8"))
     return _pieces(texts)
 
 
 def _readme() -> Iterator[tuple[str, str]]:
-    return _pieces(str(d.metadata.get_payload() or d.metadata.get("Description") or "") for d in _distributions())
+    return _pieces(str(d.metadata.json.get("description", "")) for d in _distributions())
 
 
 def _arithmetic() -> Iterator[tuple[str, str]]:
@@ -157,7 +166,16 @@ def _distributions() -> list[metadata.Distribution]:
 
 def _modules(root: Path) -> Iterator[tuple[Path, str]]:
     """Python files below a folder, without tests and without what is installed there, in an order that favours none."""
-    skipped = {"test", "tests", "idlelib", "encodings", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+    skipped = {
+        "test",
+        "tests",
+        "idlelib",
+        "encodings",
+        "site-packages",
+        "dist-packages",
+        "lib2to3",
+        "__pycache__",
+    }
     paths = [path for path in root.rglob("*.py") if not skipped & set(path.relative_to(root).parts)]
     for path in sorted(paths, key=lambda p: hashlib.sha256(p.relative_to(root).as_posix().encode()).digest()):
         with contextlib.suppress(OSError, UnicodeDecodeError):

@@ -67,7 +67,9 @@ def sample_mixtures(n: int, n_domains: int, seed: int = 0) -> np.ndarray:
     return np.vstack([fixed, rows])[:n]
 
 
-def sample_tilts(domains: Sequence[str], n_states: int, seed: int = 0, share: float = 1 / 3) -> list[dict[str, Tilt]]:
+def sample_tilts(
+    domains: Sequence[str], n_states: int, seed: int = 0, share: float = 1 / 3
+) -> list[dict[str, Tilt]]:
     """States of a pool to train under: the pool as it is, then sub-pools in which some domains went bad.
 
     A domain is tilted with probability ``share``; a tilted one is noisy (most often), duplicated, full of boilerplate,
@@ -144,5 +146,9 @@ def design_runs(
             spec = runs[i - 8]
             runs.append(replace(spec, seed=seed + i, label="repeat"))
         else:
-            runs.append(RunSpec(tuple(row.tolist()), token_budget, tilts[(i // 2) % len(tilts)], seed, seed + i, "design"))
+            runs.append(
+                RunSpec(
+                    tuple(row.tolist()), token_budget, tilts[(i // 2) % len(tilts)], seed, seed + i, "design"
+                )
+            )
     return runs

@@ -105,13 +105,17 @@ def _rounded(mixture: Mixture) -> dict[str, float]:
 
 def _write(path: Path, text: str, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise ExportError(f"{path} exists; add --overwrite (overwrite=True) to replace it, or choose another name.")
+        raise ExportError(
+            f"{path} exists; add --overwrite (overwrite=True) to replace it, or choose another name."
+        )
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}; make it first, or choose another.")
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ExportError(f"cannot write {path} ({error.strerror}); choose a folder that can be written.") from None
+        raise ExportError(
+            f"cannot write {path} ({error.strerror}); choose a folder that can be written."
+        ) from None
 
 
 Writer = Callable[[Mapping[str, float], Mapping[str, str], int | None], str]
@@ -182,7 +186,9 @@ def _olmocore(shares: Mapping[str, float], named: Mapping[str, str], budget: int
     import yaml
 
     sources = [
-        {"source_name": name, "target_ratio": share, "paths": [named[name]]} for name, share in shares.items() if share > 0
+        {"source_name": name, "target_ratio": share, "paths": [named[name]]}
+        for name, share in shares.items()
+        if share > 0
     ]
     content: dict = {"source_list": {"sources": sources}}
     if budget:

@@ -15,7 +15,16 @@ import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
 from causalmix_nb.model import Model, Problem
-from causalmix_nb.surface import GaussianProcess, WarpedProcess, fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
+from causalmix_nb.surface import (
+    GaussianProcess,
+    WarpedProcess,
+    fit_gp,
+    fit_law,
+    fit_lightgbm,
+    fit_regmix,
+    folds,
+    pure_error,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +106,7 @@ def fit(
     model = _fit_one(problem, chosen, random_state, **(options if method != "auto" else {}))
     if isinstance(model, (GaussianProcess, WarpedProcess)):
         model.widen(_surprise(problem, *predicted[chosen]))
-    model.diagnostics = _diagnose(model, scores, chosen, predicted[chosen]) | model.diagnostics
+    model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, predicted[chosen])}
     return model
 
 

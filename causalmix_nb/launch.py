@@ -111,7 +111,9 @@ def launch(
         )
     done = runs.keys("done")
     pending = [key for key in jobs if key not in done]
-    book = _Book(Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage)
+    book = _Book(
+        Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     n_workers = max(1, min(workers or cores, -(-len(pending) // 2)))
     chunks = _chunks(pending, jobs, n_workers if executor == "local" else 1)
@@ -161,7 +163,9 @@ class _Book:
             speed = self._tokens / seconds if self._tokens else float("nan")
             eta = max(0.0, self._budget - self._tokens) / speed if self._tokens else float("nan")
             failed = sum(reason is not None for reason in self.finished.values())
-            self._progress(Progress(self._stage, len(self.finished) - failed, self._total, failed, speed, eta))
+            self._progress(
+                Progress(self._stage, len(self.finished) - failed, self._total, failed, speed, eta)
+            )
 
     def _row(self, key: str, result: Mapping[str, Any]) -> dict[str, Any]:
         spec = self._jobs[key]
@@ -216,7 +220,9 @@ def _work(
     trained = train_runs(
         cache["corpus"], list(jobs.values()), config, cache["base"], cache["evaluate"], emit, setup["seed"]
     )
-    return {"results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}}
+    return {
+        "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
+    }
 
 
 def _run_workers(
@@ -314,7 +320,9 @@ def _lost(book: _Book, keys: list[str], tail: list[str]) -> None:
 
 
 def _last(tail: Sequence[str]) -> str:
-    return next((line for line in reversed(tail) if line.strip()), "no message; was it killed, or out of memory?")
+    return next(
+        (line for line in reversed(tail) if line.strip()), "no message; was it killed, or out of memory?"
+    )
 
 
 def _worker_main() -> None:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from causalmix_nb.errors import CausalMixError, did_you_mean
@@ -47,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"%causalmix {command}",
             description=summary,
             epilog=f"example:\n  {example}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=30),
             add_help=False,
             allow_abbrev=False,
         )
@@ -88,8 +89,9 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        raise HelpAsked(parser.format_help())
+    def __call__(self, given: argparse.ArgumentParser, *_: Any) -> None:
+        assert isinstance(given, Parser)
+        raise HelpAsked(parser(given.command).format_help())  # a fresh one: argparse is half-way through changing this one
 
 
 # -- values ---------------------------------------------------------------------------------------------------
@@ -379,6 +381,19 @@ def split(line: str) -> tuple[list[str], bool]:
         words[-1] = words[-1].rstrip(";")
         words = words if words[-1] else words[:-1]
     return words, quiet
+
+
+def scalar(name: str, names: Mapping[str, Any]) -> str:
+    """The number or text that stands for ``{{name}}``."""
+    if not name.isidentifier():
+        raise MagicError(f"{{{{{name}}}}} is not a name; only numbers and texts of the notebook can be put into a line.")
+    if name not in names:
+        raise MagicError(f"there is no variable {name!r}.{did_you_mean(name, [n for n in names if not n.startswith('_')])}")
+    value = names[name]
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+    if not isinstance(value, (str, int, float)):
+        raise MagicError(f"{{{{{name}}}}} is a {type(value).__name__}; only numbers and texts can be put in, give objects by name.")
+    return str(value)
 
 
 def overview() -> str:

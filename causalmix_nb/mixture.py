@@ -56,7 +56,9 @@ class Mixture:
             ) from None
         if not named:
             raise MixtureError("a mixture needs at least one domain; write {'math': 0.4, 'code': 0.6}.")
-        self._shares = dict(zip(named, _checked(np.array([list(named.values())]), list(named), normalise)[0].tolist()))
+        self._shares = dict(
+            zip(named, _checked(np.array([list(named.values())]), list(named), normalise)[0].tolist())
+        )
 
     @classmethod
     def equal(cls, domains: Sequence[str]) -> Mixture:
@@ -137,7 +139,9 @@ def parse_shares(text: str) -> dict[str, float]:
 def unknown_domain(name: object, domains: Any) -> MixtureError:
     """The error for a domain that the pool or the runs do not have."""
     known = [str(domain) for domain in domains]
-    return MixtureError(f"unknown domain {str(name)!r};{did_you_mean(str(name), known)} Domains are {', '.join(known)}.")
+    return MixtureError(
+        f"unknown domain {str(name)!r};{did_you_mean(str(name), known)} Domains are {', '.join(known)}."
+    )
 
 
 def as_shares(mixtures: Any, domains: Sequence[str], *, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -159,7 +163,8 @@ def as_shares(mixtures: Any, domains: Sequence[str], *, tolerance: float = TOLER
     if isinstance(mixtures, pd.DataFrame):
         frame = mixtures.rename(columns=str)
     elif isinstance(mixtures, (Mixture, Mapping, pd.Series)):
-        frame = pd.DataFrame([{str(name): mixtures[name] for name in mixtures.keys()}])
+        row = mixtures.shares if isinstance(mixtures, Mixture) else dict(mixtures)
+        frame = pd.DataFrame([{str(name): share for name, share in row.items()}])
     else:
         array = np.atleast_2d(np.asarray(mixtures, dtype=float))
         if array.ndim != 2 or array.shape[1] != len(domains):
@@ -170,10 +175,14 @@ def as_shares(mixtures: Any, domains: Sequence[str], *, tolerance: float = TOLER
     for name in frame.columns:
         if name not in domains:
             raise unknown_domain(name, domains)
-    return _checked(frame.reindex(columns=domains, fill_value=0.0).to_numpy(dtype=float), domains, False, tolerance)
+    return _checked(
+        frame.reindex(columns=domains, fill_value=0.0).to_numpy(dtype=float), domains, False, tolerance
+    )
 
 
-def _checked(T: np.ndarray, domains: Sequence[str], normalise: bool, tolerance: float = TOLERANCE) -> np.ndarray:
+def _checked(
+    T: np.ndarray, domains: Sequence[str], normalise: bool, tolerance: float = TOLERANCE
+) -> np.ndarray:
     if not np.isfinite(T).all():
         bad = domains[int(np.argwhere(~np.isfinite(T))[0, 1])]
         raise MixtureError(f"share of {bad!r} is not a number; give every domain a share between 0 and 1.")
@@ -263,7 +272,9 @@ def intervene(
     total = float(sum(shares.values()))
     everything = len(shares) == len(domains)
     if total > 1 + TOLERANCE or (everything and abs(total - 1) > TOLERANCE):
-        raise MixtureError(f"the shares set sum to {total:.4g}; they must sum to {'' if everything else 'at most '}1.")
+        raise MixtureError(
+            f"the shares set sum to {total:.4g}; they must sum to {'' if everything else 'at most '}1."
+        )
     named = [domains.index(name) for name in shares]
     out = T.copy()
     out[:, named] = list(shares.values())
@@ -279,7 +290,9 @@ def intervene(
     donor = keep.removeprefix("from=").removeprefix("from:")
     if donor == keep or donor not in domains or donor in shares:
         others = ", ".join(domains[k] for k in rest)
-        raise MixtureError(f"keep={keep!r} is not understood; use 'proportional' or 'from=<domain>' with one of {others}.")
+        raise MixtureError(
+            f"keep={keep!r} is not understood; use 'proportional' or 'from=<domain>' with one of {others}."
+        )
     k = domains.index(donor)
     out[:, k] = T[:, k] - (out[:, named] - T[:, named]).sum(axis=1)
     if (out[:, k] < -TOLERANCE).any():

@@ -57,7 +57,11 @@ class Effect:
 
     def __str__(self) -> str:
         better = (self.estimate < 0) == self.minimize
-        verdict = ("better" if better else "worse") if self.distinguishable else "not distinguishable from no effect"
+        verdict = (
+            ("better" if better else "worse")
+            if self.distinguishable
+            else "not distinguishable from no effect"
+        )
         return (
             f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
             f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
@@ -119,9 +123,13 @@ class Problem:
         usable = np.isfinite(y_all) & (frame["status"] == "done").to_numpy()
         notes = []
         if not usable.any():
-            raise FitError(f"outcome {outcome!r} has no finite value in {len(frame)} runs; check the runs that failed.")
+            raise FitError(
+                f"outcome {outcome!r} has no finite value in {len(frame)} runs; check the runs that failed."
+            )
         if not usable.all():
-            notes.append(f"{int((~usable).sum())} of {len(frame)} runs left out: failed, or {outcome} is not finite")
+            notes.append(
+                f"{int((~usable).sum())} of {len(frame)} runs left out: failed, or {outcome} is not finite"
+            )
         frame, y = frame[usable].reset_index(drop=True), y_all[usable]
         if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
             raise FitError(
@@ -130,13 +138,19 @@ class Problem:
         domains = runs.domains
         if len(domains) < 2:
             raise FitError(f"runs have {len(domains)} domain; a mixture needs at least 2.")
-        T = as_shares(frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3)
-        kept, adjustment, excluded = _covariates(runs, outcome, graph) if use_state else ((), (), ["state is switched off"])
+        T = as_shares(
+            frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3
+        )
+        kept, adjustment, excluded = (
+            _covariates(runs, outcome, graph) if use_state else ((), (), ["state is switched off"])
+        )
         notes += excluded
         X, state_names = _columns(frame, "state", kept, notes)
         S, scale_names = _columns(frame, "scale", runs.scale_names, notes)
         if (S <= 0).any():
-            raise FitError("a scale must be positive (parameters, tokens); check the scale columns of the runs.")
+            raise FitError(
+                "a scale must be positive (parameters, tokens); check the scale columns of the runs."
+            )
         S = np.log10(S)
         groups = np.unique(np.hstack([T, X, S]).round(9), axis=0, return_inverse=True)[1].ravel()
         clusters = (
@@ -171,7 +185,11 @@ def _covariates(
     treatment: Any = "mixture" if "mixture" in graph.nodes else [d for d in runs.domains if d in graph.nodes]
     adjustment = graph.adjustment_set(treatment or "mixture", node)
     columns = {
-        name: {column.removeprefix("state.") for column in graph.columns_of(name, runs) if column.startswith("state.")}
+        name: {
+            column.removeprefix("state.")
+            for column in graph.columns_of(name, runs)
+            if column.startswith("state.")
+        }
         for name in graph.nodes
     }
     for name in sorted(adjustment):
@@ -180,7 +198,9 @@ def _covariates(
                 f"the graph asks to adjust for {name!r}, which the runs do not record; record it as a state column, "
                 f"or change the graph. State columns are {', '.join(runs.state_names) or 'none'}."
             )
-    allowed = graph.allowed_controls(treatment or "mixture", node, [name for name in columns if columns[name]])
+    allowed = graph.allowed_controls(
+        treatment or "mixture", node, [name for name in columns if columns[name]]
+    )
     bad = graph.bad_controls(treatment or "mixture", node)
     refused = {column: name for name in columns if name not in allowed for column in columns[name]}
     named = set().union(*columns.values()) if columns else set()
@@ -205,7 +225,9 @@ def _columns(
             raise FitError(
                 f"{part} {name!r} is missing in {int((~np.isfinite(column)).sum())} runs; fill it in or drop the column."
             )
-    varies = np.array([np.ptp(column) > 1e-12 * max(1.0, float(np.abs(column).max())) for column in values.T], dtype=bool)
+    varies = np.array(
+        [np.ptp(column) > 1e-12 * max(1.0, float(np.abs(column).max())) for column in values.T], dtype=bool
+    )
     constant = [name for name, v in zip(names, varies) if not v]
     if constant and part == "state":
         notes.append(f"the same in every run, so not used: {', '.join(constant)}")
@@ -264,7 +286,9 @@ class Model:
         """+1 where higher outcomes are better, -1 where lower ones are."""
         return -1.0 if self.minimize else 1.0
 
-    def predict(self, mixtures: Any, state: Any = None, scale: Any = None, level: float = LEVEL) -> pd.DataFrame:
+    def predict(
+        self, mixtures: Any, state: Any = None, scale: Any = None, level: float = LEVEL
+    ) -> pd.DataFrame:
         """Expected outcome of mixtures, with pointwise intervals for the expectation.
 
         Parameters
@@ -288,7 +312,9 @@ class Model:
         se = np.sqrt(variance)
         q = self._quantile(level)
         index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
-        return pd.DataFrame({"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index)
+        return pd.DataFrame(
+            {"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index
+        )
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
@@ -338,7 +364,9 @@ class Model:
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Marginal returns (K,) and their covariance (K, K), by central differences in the log-ratios."""
         K, step = len(self.domains), 0.05
-        start = as_shares(at if at is not None else self.baseline or Mixture.equal(self.domains), self.domains)
+        start = as_shares(
+            at if at is not None else self.baseline or Mixture.equal(self.domains), self.domains
+        )
         moves = step * (np.eye(K) - 1 / K)
         T = np.exp(np.log(replace_zeros(start)) + np.vstack([moves, -moves]))
         mean, cov = self.joint(T / T.sum(1, keepdims=True), state)
@@ -379,10 +407,14 @@ class Model:
                 f"the state lacks {', '.join(missing[:4])}; give all of {', '.join(names[:8])}{'…' if len(names) > 8 else ''}."
             )
         if isinstance(state, pd.DataFrame) and n is not None and len(rows) not in (1, n):
-            raise FitError(f"the state has {len(rows)} rows for {n} mixtures; give one row, or one per mixture.")
+            raise FitError(
+                f"the state has {len(rows)} rows for {n} mixtures; give one row, or one per mixture."
+            )
         values = rows[list(names)].to_numpy(dtype=float)
         if not np.isfinite(values).all():
-            raise FitError("the state has a value that is not finite; measure it again or leave the state out.")
+            raise FitError(
+                "the state has a value that is not finite; measure it again or leave the state out."
+            )
         return values
 
     def scales(self, scale: Any, n: int) -> np.ndarray:
@@ -424,7 +456,9 @@ class Model:
             variance[rows] = np.einsum("iaib->i", blocks) / per**2
         return mean, np.maximum(variance, 0)
 
-    def _effect(self, estimate: float, variance: float, change: np.ndarray, level: float, label: str) -> Effect:
+    def _effect(
+        self, estimate: float, variance: float, change: np.ndarray, level: float, label: str
+    ) -> Effect:
         se, q = math.sqrt(max(variance, 0.0)), self._quantile(level)
         contrast = dict(zip(self.domains, change.tolist()))
         return Effect(
@@ -437,10 +471,16 @@ class Model:
 
         if not 0 < level < 1:
             raise FitError(f"level is {level:g}; it must lie between 0 and 1, for example 0.95.")
-        return float(stats.t.ppf(0.5 + level / 2, self.df) if math.isfinite(self.df) else stats.norm.ppf(0.5 + level / 2))
+        return float(
+            stats.t.ppf(0.5 + level / 2, self.df)
+            if math.isfinite(self.df)
+            else stats.norm.ppf(0.5 + level / 2)
+        )
 
 
 def move(model: Model, shares: Mapping[str, float], keep: str, start: Any) -> tuple[np.ndarray, np.ndarray]:
     """The mixtures after and before setting some shares, each shape (1, K)."""
-    before = as_shares(start if start is not None else model.baseline or Mixture.equal(model.domains), model.domains)
+    before = as_shares(
+        start if start is not None else model.baseline or Mixture.equal(model.domains), model.domains
+    )
     return intervene(before, model.domains, shares, keep), before

@@ -240,7 +240,7 @@ def assignment_sentence(r2: float, has_state: bool) -> str:
 
 def at_distinct(function: Predictor, W: np.ndarray) -> np.ndarray:
     """``function`` at the rows of W, called once per distinct row (a search asks for 100 000 mixtures at one state)."""
-    if len(W) > 1 and (W == W[0]).all():
+    if len(W) > 1 and (W[0] == W).all():
         value = function(np.ascontiguousarray(W[:1]))
         return np.broadcast_to(value, (len(W), *value.shape[1:]))
     distinct, index = np.unique(W, axis=0, return_inverse=True)

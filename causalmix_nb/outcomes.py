@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalmix_nb.corpus import Corpus
-from causalmix_nb.errors import did_you_mean, StudyError
+from causalmix_nb.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
     from causalmix_nb.proxy import ProxySwarm
@@ -58,7 +58,9 @@ class Evaluator:
     def __init__(self, corpus: Corpus, context: int, target: Mapping[str, float] | None = None) -> None:
         self.target = target_weights(corpus, target)
         self._heldout = {name: corpus.heldout_windows(name, EVAL_WINDOWS, context) for name in corpus.domains}
-        self._pairs = {name: pairs for name in corpus.domains if (pairs := corpus.checkable(name, context=context))}
+        self._pairs = {
+            name: pairs for name in corpus.domains if (pairs := corpus.checkable(name, context=context))
+        }
 
     def __call__(self, swarm: ProxySwarm) -> list[dict[str, float]]:
         """Outcomes of every run, in order: ``bpb``, ``bpb.<domain>``, ``exact_match.<domain>``."""

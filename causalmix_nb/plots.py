@@ -94,9 +94,9 @@ def _inked(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         from matplotlib import rc_context, rcParamsDefault
 
         colours = ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color")
-        ours = {"font.size": 9.5, "font.family": list(_fonts()), **dict.fromkeys(colours, INK)}
-        defaults = {key: rcParamsDefault[key] for key in rcParamsDefault if key.startswith(_OURS)}
-        with rc_context({**defaults, **ours}):
+        settings: Any = {key: rcParamsDefault[key] for key in rcParamsDefault if key.startswith(_OURS)}
+        settings |= {"font.size": 9.5, "font.family": list(_fonts()), **dict.fromkeys(colours, INK)}
+        with rc_context(settings):
             return draw(*args, **kwargs)
 
     return inked
@@ -261,7 +261,7 @@ def predicted_vs_observed(predicted: Any, observed: Any, outcome: str) -> Figure
     varies = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
     rank = f"rank correlation {float(spearmanr(x, y).statistic):.2f}" if varies else "no rank correlation"
     figure, axes = _figure(4.2, width=4.6)
-    some = np.linspace(0, len(x) - 1, min(len(x), 4 * SHOWN_RUNS)).round().astype(int) if len(x) else []
+    some = np.linspace(0, max(len(x) - 1, 0), min(len(x), 4 * SHOWN_RUNS)).round().astype(int)
     axes.plot(x[some], y[some], "o", color=BLUE, alpha=0.55, markersize=4.5, markeredgewidth=0)
     ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))] if len(x) else [0.0, 1.0]
     axes.plot(ends, ends, color=INK, linestyle="--", linewidth=1.2)
@@ -293,7 +293,7 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
             shade = (value - low) / (high - low) if high > low and np.isfinite(value) else 0.0
             axes.add_patch(
                 Rectangle(
-                    (j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=0.06 + 0.5 * shade, linewidth=0
+                    (j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=0.05 + 0.3 * shade, linewidth=0
                 )
             )
             axes.text(j, i, _number(value), ha="center", va="center", fontsize=9, color=INK)
@@ -323,15 +323,15 @@ def runs_mixtures(shares: pd.DataFrame, outcome: pd.Series, name: str, minimize:
     best = y >= np.quantile(y, 0.75) if len(y) else np.zeros(0, dtype=bool)
     figure, axes = _rows([short(domain) for domain in shares.columns[:MOST]], header=True)
     for k in range(T.shape[1]):
-        jitter = 0.5 * (
-            (np.arange(len(T)) * 0.618034) % 1 - 0.5
-        )  # spreads the dots evenly, the same every time
-        for rows, style in (
-            (~best, {"color": INK, "alpha": 0.4, "markersize": 3}),
-            (best, {"color": ORANGE, "markersize": 5}),
+        height = k + 0.5 * ((np.arange(len(T)) * 0.618034) % 1 - 0.5)  # evenly spread, the same every time
+        for rows, label, colour, alpha, size in (
+            (~best, "other runs", INK, 0.4, 3),
+            (best, "best quarter", ORANGE, 1.0, 5),
         ):
-            label = None if k else ("best quarter" if rows is best else "other runs")
-            axes.plot(T[rows, k], k + jitter[rows], "o", markeredgewidth=0, label=label, **style)
+            axes.plot(
+                T[rows, k], height[rows], "o", color=colour, alpha=alpha, markersize=size, markeredgewidth=0,
+                label=None if k else label,
+            )  # fmt: skip
     _legend(axes, 2)
     _percent(axes.xaxis)
     axes.set_xlabel(_plain(f"share of the training tokens; {len(T)} runs by {_axis(name, minimize)}"))
@@ -490,7 +490,7 @@ def to_svg(figure: Figure) -> str:
     root = ET.fromstring(out.getvalue())
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-    shapes = {e.get("id"): e for defs in root.iter("defs") for e in defs if e.tag == "path"}
+    shapes = {e.get("id", ""): e for defs in root.iter("defs") for e in defs if e.tag == "path"}
     drawn = _drawn(root, shapes)
     _, _, width, height = (float(part) for part in root.get("viewBox", "0 0 1 1").split())
     drawn.attrib = {
@@ -539,9 +539,9 @@ def _drawn(element: Any, shapes: Mapping[str, Any]) -> Any:
             inner = _drawn(child, shapes)
             if inner.tag != "g" or len(inner):
                 copy.append(inner)
-    styles = {child.get("style") for child in copy}
-    if len(copy) > 1 and len(styles) == 1 and None not in styles and "style" not in copy.attrib:
-        copy.set("style", styles.pop())
+    styles = {child.get("style", "") for child in copy}
+    if len(copy) > 1 and len(styles) == 1 and "" not in styles and "style" not in copy.attrib:
+        copy.set("style", styles.pop())  # said once, for all of them
         for child in copy:
             del child.attrib["style"]
     return copy

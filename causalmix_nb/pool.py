@@ -51,18 +51,28 @@ class Tilt:
     """
 
     noise: float = 0.0  # share of documents whose characters are shuffled, 0 … 1
-    duplicates: float = 0.0  # share of documents replaced by copies of a few (1 %) of the domain's documents, 0 … 1
+    duplicates: float = (
+        0.0  # share of documents replaced by copies of a few (1 %) of the domain's documents, 0 … 1
+    )
     boilerplate: float = 0.0  # share of documents replaced by page furniture, 0 … 1
     difficulty: float = 0.0  # -1 keeps the easiest half, +1 the hardest half, by compressed size per byte
     keep: float = 1.0  # share of the documents that is there at all, above 0 … 1
 
     def __post_init__(self) -> None:
-        for name, low in (("noise", 0), ("duplicates", 0), ("boilerplate", 0), ("difficulty", -1), ("keep", 0)):
+        for name, low in (
+            ("noise", 0),
+            ("duplicates", 0),
+            ("boilerplate", 0),
+            ("difficulty", -1),
+            ("keep", 0),
+        ):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and low <= value <= 1):
                 raise PoolError(f"{name} is {value}; it must lie between {low} and 1.")
         if self.keep == 0:
-            raise PoolError("keep is 0; a domain cannot lose all its documents. Give it a share of 0 in the mixture.")
+            raise PoolError(
+                "keep is 0; a domain cannot lose all its documents. Give it a share of 0 in the mixture."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,9 @@ def plan_tilt(n_documents: int, tilt: Tilt, seed: int, difficulty: np.ndarray | 
     if tilt.difficulty and difficulty is not None:
         rank = np.argsort(np.argsort(difficulty, kind="stable")) / max(1, n_documents - 1)
         hardest = 1 - tilt.difficulty / 2 if tilt.difficulty < 0 else 1.0
-        kept &= (rank >= max(0.0, tilt.difficulty / 2)) & (rank <= (1 + tilt.difficulty / 2 if tilt.difficulty < 0 else hardest))
+        kept &= (rank >= max(0.0, tilt.difficulty / 2)) & (
+            rank <= (1 + tilt.difficulty / 2 if tilt.difficulty < 0 else hardest)
+        )
     if not kept.any():
         kept[int(keep.argmin())] = True
     index = np.where(copy < tilt.duplicates, copied, np.arange(n_documents))
@@ -188,7 +200,9 @@ class Pool(Mapping):
         ------
         PoolError: fewer than two domains, an empty one, or one without a usable column.
         """
-        return cls({str(name): _domain(str(name), value, "notebook", columns) for name, value in data.items()})
+        return cls(
+            {str(name): _domain(str(name), value, "notebook", columns) for name, value in data.items()}
+        )
 
     @classmethod
     def from_files(
@@ -220,12 +234,16 @@ class Pool(Mapping):
         if domain_column:
             from datasets import concatenate_datasets
 
-            return cls.from_dataset(concatenate_datasets([_load_file(path) for path in paths]), domain_column, **columns)
+            return cls.from_dataset(
+                concatenate_datasets([_load_file(path) for path in paths]), domain_column, **columns
+            )
         named: dict[str, Domain] = {}
         for path in paths:
             stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
             if stem in named:
-                raise PoolError(f"two files are called {stem!r}; a file is a domain, so give them different names.")
+                raise PoolError(
+                    f"two files are called {stem!r}; a file is a domain, so give them different names."
+                )
             named[stem] = _domain(stem, _load_file(path), path.name, columns, max_bytes)
         return cls(named)
 
@@ -236,9 +254,13 @@ class Pool(Mapping):
         _need_column(dataset, domain_column, "domain")
         import pandas as pd
 
-        groups = pd.Series(dataset[domain_column]).groupby(pd.Series(dataset[domain_column]).astype(str)).indices
+        groups = (
+            pd.Series(dataset[domain_column]).groupby(pd.Series(dataset[domain_column]).astype(str)).indices
+        )
         rest = dataset.remove_columns(domain_column)
-        return cls({name: _domain(name, rest.select(rows), domain_column, columns) for name, rows in groups.items()})
+        return cls(
+            {name: _domain(name, rest.select(rows), domain_column, columns) for name, rows in groups.items()}
+        )
 
     @classmethod
     def from_hub(
@@ -263,17 +285,28 @@ class Pool(Mapping):
         PoolError: the hub cannot be reached, no such dataset, or no usable column.
         """
         if streaming and not max_documents:
-            raise PoolError("a streamed dataset has no end that is known; say how much to take with max_documents.")
-        found = {name.strip(): _load_hub(name.strip(), split, streaming, max_documents) for name in names.split(",")}
+            raise PoolError(
+                "a streamed dataset has no end that is known; say how much to take with max_documents."
+            )
+        found = {
+            name.strip(): _load_hub(name.strip(), split, streaming, max_documents)
+            for name in names.split(",")
+        }
         if domain_column:
             from datasets import concatenate_datasets
 
             return cls.from_dataset(concatenate_datasets(list(found.values())), domain_column, **columns)
-        return cls({name.rpartition("/")[2]: _domain(name, data, name, columns) for name, data in found.items()})
+        return cls(
+            {name.rpartition("/")[2]: _domain(name, data, name, columns) for name, data in found.items()}
+        )
 
     @classmethod
     def parse(
-        cls, spec: str, namespace: Mapping[str, Any] | None = None, domain_column: str | None = None, **columns: str | None
+        cls,
+        spec: str,
+        namespace: Mapping[str, Any] | None = None,
+        domain_column: str | None = None,
+        **columns: Any,
     ) -> Pool:
         """A pool from a word: ``hf:<name>``, ``files:data/*.jsonl``, or the name of a variable."""
         kind, _, rest = spec.partition(":")
@@ -283,7 +316,9 @@ class Pool(Mapping):
             return cls.from_files(rest.split(","), domain_column, **columns)
         names = namespace or {}
         if spec not in names:
-            usable = [name for name, value in names.items() if isinstance(value, (Pool, dict)) and name[:1] != "_"]
+            usable = [
+                name for name, value in names.items() if isinstance(value, (Pool, dict)) and name[:1] != "_"
+            ]
             raise PoolError(
                 f"no variable {spec!r} in the notebook.{did_you_mean(spec, [*usable, 'demo'])} "
                 "A pool is demo, hf:<name>, files:<glob> or a variable."
@@ -338,7 +373,9 @@ class Pool(Mapping):
 
     def tilt(self, tilts: Mapping[str, Tilt], seed: int = 0) -> Pool:
         """The sub-pool in which some domains differ, with its documents written out."""
-        return Pool({**self._domains, **{name: _tilted(self[name], tilt, seed) for name, tilt in tilts.items()}})
+        return Pool(
+            {**self._domains, **{name: _tilted(self[name], tilt, seed) for name, tilt in tilts.items()}}
+        )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {domain.n_bytes / 1e6:.2f} MB" for name, domain in self._domains.items())
@@ -414,7 +451,9 @@ def _last_turn(messages: Sequence[Mapping[str, str]]) -> tuple[str, str | None]:
     last = max((i for i, turn in enumerate(messages) if turn.get("role") == "assistant"), default=None)
     if last is None:
         return "", None
-    return "\n".join(turn.get("content") or "" for turn in messages[:last]) + "\n", messages[last].get("content")
+    return "\n".join(turn.get("content") or "" for turn in messages[:last]) + "\n", messages[last].get(
+        "content"
+    )
 
 
 def _as_dataset(data: Any, what: str) -> Any:
@@ -432,7 +471,9 @@ def _as_dataset(data: Any, what: str) -> Any:
     if isinstance(data, Sequence) and not isinstance(data, str):
         rows = [row if isinstance(row, Mapping) else {"text": row} for row in data]
         return Dataset.from_list([dict(row) for row in rows]) if rows else Dataset.from_dict({"text": []})
-    raise PoolError(f"{what} is a {type(data).__name__}; give a list of texts, a DataFrame or a datasets object.")
+    raise PoolError(
+        f"{what} is a {type(data).__name__}; give a list of texts, a DataFrame or a datasets object."
+    )
 
 
 def _need_column(dataset: Any, column: str, what: str) -> None:
@@ -450,7 +491,9 @@ def _load_file(path: Path) -> Any:
 
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix not in LOADERS:
-        raise PoolError(f"{path.name} has an unknown suffix; files may end in {', '.join(LOADERS)} (and .gz).")
+        raise PoolError(
+            f"{path.name} has an unknown suffix; files may end in {', '.join(LOADERS)} (and .gz)."
+        )
     if not path.stat().st_size:
         raise PoolError(f"{path.name} is empty; leave it out or give it documents.")
     if LOADERS[suffix] == "text":
@@ -500,7 +543,9 @@ def _load_hub(name: str, split: str, streaming: bool, max_documents: int | None)
         ) from None
     except (ConnectionError, OSError, ValueError) as error:
         if isinstance(error, ValueError):
-            raise PoolError(f"dataset {name!r} cannot be loaded ({str(error).splitlines()[0][:120]}); check it.") from None
+            raise PoolError(
+                f"dataset {name!r} cannot be loaded ({str(error).splitlines()[0][:120]}); check it."
+            ) from None
         raise PoolError(
             f"the hub cannot be reached for {name!r}; check the connection, or use files: or a dataset you have."
         ) from None

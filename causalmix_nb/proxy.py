@@ -56,7 +56,9 @@ class ProxyConfig:
                 f"use a multiple of {2 * self.n_heads}."
             )
         if not (self.learning_rate > 0 and self.base_learning_rate > 0):
-            raise TrainingError(f"learning rates must be positive, got {self.learning_rate} and {self.base_learning_rate}.")
+            raise TrainingError(
+                f"learning rates must be positive, got {self.learning_rate} and {self.base_learning_rate}."
+            )
         if self.base_tokens < 0:
             raise TrainingError(f"base_tokens is {self.base_tokens}; give 0 to start from scratch, or more.")
 
@@ -128,7 +130,9 @@ class ProxySwarm:
         for i in range(config.n_layers):
             qkv = torch.bmm(_norm(x), p[f"{i}.qkv"]).view(R * B, L, 3, H, d // H)
             q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (R*B, H, L, d/H)
-            mixed = F.scaled_dot_product_attention(_rotate(q, cos, sin), _rotate(k, cos, sin), v, is_causal=True)
+            mixed = F.scaled_dot_product_attention(
+                _rotate(q, cos, sin), _rotate(k, cos, sin), v, is_causal=True
+            )
             mixed = mixed.transpose(1, 2).reshape(R, B * L, d)
             x = x + torch.bmm(mixed, p[f"{i}.attention_out"])
             hidden = F.relu(torch.bmm(_norm(x), p[f"{i}.mlp_in"])).square()
@@ -143,13 +147,17 @@ class ProxySwarm:
         windows = windows.long()
         logits = self.logits(windows[..., :-1])
         target = windows[..., 1:]
-        return F.cross_entropy(logits.reshape(-1, VOCABULARY), target.reshape(-1), reduction="none").view(target.shape)
+        return F.cross_entropy(logits.reshape(-1, VOCABULARY), target.reshape(-1), reduction="none").view(
+            target.shape
+        )
 
     def clip_gradients(self, limit: float) -> None:
         """Scale each run's gradient to at most ``limit`` in norm, run by run."""
         import torch
 
-        squares = torch.stack([t.grad.flatten(1).square().sum(1) for t in self.parameters.values() if t.grad is not None])
+        squares = torch.stack(
+            [t.grad.flatten(1).square().sum(1) for t in self.parameters.values() if t.grad is not None]
+        )
         scale = (limit / squares.sum(0).sqrt().clamp(min=1e-12)).clamp(max=1.0)  # (R,)
         for tensor in self.parameters.values():
             if tensor.grad is not None:
@@ -176,7 +184,9 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(str(path))
     except (SafetensorError, OSError) as error:
-        raise TrainingError(f"cannot read the proxy weights {path.name} ({error}); delete the file to train it again.") from None
+        raise TrainingError(
+            f"cannot read the proxy weights {path.name} ({error}); delete the file to train it again."
+        ) from None
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:

@@ -34,7 +34,12 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
             print(f"  {time.monotonic() - start:5.0f} s  {first}", flush=True)
 
     client = NotebookClient(
-        book, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(out)}}, on_cell_execute=announce
+        book,
+        timeout=None,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=40"],  # a note on TCP is no news here
+        resources={"metadata": {"path": str(out)}},
+        on_cell_execute=announce,
     )
     print(f"Running {notebook} in a fresh kernel:", flush=True)
     failed = None
@@ -48,9 +53,16 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
     html, _ = HTMLExporter().from_notebook_node(book)
     executed.with_suffix(".html").write_text(html, encoding="utf-8")
     if failed:
-        print(f"{failed.ename}: {failed.evalue}\nThe notebook stopped there; see {executed}.", file=sys.stderr)
+        print(
+            f"{failed.ename}: {failed.evalue}\nThe notebook stopped there; see {executed}.", file=sys.stderr
+        )
         return 1
-    for line in (*_found(out), f"The notebook took {seconds:.0f} s.", f"Executed notebook: {executed}", f"As a page: {executed.with_suffix('.html')}"):
+    for line in (
+        *_found(out),
+        f"The notebook took {seconds:.0f} s.",
+        f"Executed notebook: {executed}",
+        f"As a page: {executed.with_suffix('.html')}",
+    ):
         print(line)
     return 0
 

@@ -91,11 +91,19 @@ class Runs:
                     )
             text = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
             if text:
-                raise RunsError(f"column {text[0]!r} of the {part} table is not numeric; drop it or convert it.")
+                raise RunsError(
+                    f"column {text[0]!r} of the {part} table is not numeric; drop it or convert it."
+                )
         domains = [str(c) for c in mixtures.columns]
         shares = as_shares(mixtures, domains, tolerance=ROUNDED)
         names = [str(c) for c in outcomes.columns]
-        lower = set(names) if minimize is True else set() if minimize is False else {str(name) for name in minimize}
+        lower = (
+            set(names)
+            if minimize is True
+            else set()
+            if minimize is False
+            else {str(name) for name in minimize}
+        )
         for name in lower - set(names):
             raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
         runs = cls._memory()
@@ -103,7 +111,10 @@ class Runs:
         aligned = {part: frame.loc[mixtures.index] for part, frame in frames.items() if frame is not None}
         rows = []
         for i, index in enumerate(mixtures.index):
-            row: dict[str, Any] = {"key": f"{i:06d}-{index}", "mixture": dict(zip(domains, shares[i].tolist()))}
+            row: dict[str, Any] = {
+                "key": f"{i:06d}-{index}",
+                "mixture": dict(zip(domains, shares[i].tolist())),
+            }
             for part in ("state", "scale", "outcome"):
                 if part in aligned:
                     row[part] = {str(c): float(v) for c, v in aligned[part].iloc[i].items()}
@@ -184,14 +195,18 @@ class Runs:
                 connection.execute("PRAGMA synchronous=FULL")
             if version < SCHEMA_VERSION:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise RunsError(f"{path} is a database, but not a store of runs; give the runs.sqlite of a study.")
+                    raise RunsError(
+                        f"{path} is a database, but not a store of runs; give the runs.sqlite of a study."
+                    )
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.commit()
         except sqlite3.OperationalError as error:
             raise RunsError(f"cannot open {path} ({error}); is its folder there and writable?") from None
         except sqlite3.DatabaseError:
-            raise RunsError(f"{path} is not a store of runs, or it is damaged; give the runs.sqlite of a study.") from None
+            raise RunsError(
+                f"{path} is not a store of runs, or it is damaged; give the runs.sqlite of a study."
+            ) from None
         return cls(connection, path)
 
     def close(self) -> None:
@@ -203,7 +218,8 @@ class Runs:
         """Say which outcomes there are, and for which of them lower is better."""
         with self._transaction():
             self._db.executemany(
-                "INSERT OR REPLACE INTO outcomes VALUES (?, ?)", [(name, int(low)) for name, low in minimize.items()]
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?)",
+                [(name, int(low)) for name, low in minimize.items()],
             )
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -284,7 +300,9 @@ class Runs:
         """
         import pandas as pd
 
-        query = "SELECT key, status, seed, label, reason, mixture, state, scale, outcome FROM runs ORDER BY rowid"
+        query = (
+            "SELECT key, status, seed, label, reason, mixture, state, scale, outcome FROM runs ORDER BY rowid"
+        )
         rows = []
         for key, status, seed, label, reason, *parts in self._db.execute(query):
             row = {"key": key, "status": status, "seed": seed, "label": label, "reason": reason}
@@ -323,9 +341,13 @@ class Runs:
             folder.mkdir(parents=True, exist_ok=True)
             for path, part in zip(paths, ("mixture", "outcome")):
                 columns = [column for column in frame if column.startswith(f"{part}.")]
-                frame[["run", *columns]].rename(columns=lambda c: c.removeprefix(f"{part}.")).to_csv(path, index=False)
+                frame[["run", *columns]].rename(
+                    columns={c: c.removeprefix(f"{part}.") for c in columns}
+                ).to_csv(path, index=False)
         except OSError as error:
-            raise RunsError(f"cannot write to {folder} ({error.strerror}); choose a folder that can be written.") from None
+            raise RunsError(
+                f"cannot write to {folder} ({error.strerror}); choose a folder that can be written."
+            ) from None
         return paths
 
 
@@ -338,7 +360,9 @@ def _read_table(path: str | Path, on: str | None) -> pd.DataFrame:
     except FileNotFoundError:
         raise RunsError(f"no file {path}; check the path.") from None
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
-        raise RunsError(f"{path.name} is not a CSV table; give a file with a header and one row per run.") from None
+        raise RunsError(
+            f"{path.name} is not a CSV table; give a file with a header and one row per run."
+        ) from None
     if on is not None and on not in frame:
         raise RunsError(f"{path.name} has no column {on!r}.{did_you_mean(on, frame.columns)}")
     keys = [on] if on else [c for c in ("run", "run_id", "index", "Unnamed: 0", "name") if c in frame]
@@ -346,8 +370,12 @@ def _read_table(path: str | Path, on: str | None) -> pd.DataFrame:
         return frame
     frame = frame.set_index(keys[0])
     if not frame.index.is_unique:
-        raise RunsError(f"{path.name} names run {frame.index[frame.index.duplicated()][0]!r} twice; one row per run.")
-    return frame.drop(columns=[c for c in frame if str(c).startswith("Unnamed") or c in ("run", "run_id", "name", "index")])
+        raise RunsError(
+            f"{path.name} names run {frame.index[frame.index.duplicated()][0]!r} twice; one row per run."
+        )
+    return frame.drop(
+        columns=[c for c in frame if str(c).startswith("Unnamed") or c in ("run", "run_id", "name", "index")]
+    )
 
 
 def _without_prefix(names: list[Any]) -> list[str]:

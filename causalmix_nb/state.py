@@ -28,6 +28,7 @@ COVARIATES = ("loss", "hes", "style", "size")
 SAMPLE_BYTES = 24_576  # of a domain that is scored
 EXCERPT = 128  # bytes of one document in the sample: many documents, a little of each
 TOP_SHARE = 0.005
+SCORED_AT_ONCE = 32  # windows: more do not fit a core's cache
 
 
 class Scorer(Protocol):
@@ -52,12 +53,14 @@ class ProxyScorer:
         data += bytes(-(len(data) - 1) % length)
         stream = np.frombuffer(data, np.uint8)
         start = np.arange((len(stream) - 1) // length)[:, None] * length
-        windows = torch.from_numpy(stream[start + np.arange(length + 1)].copy()).to(self._swarm.device).long()
-        with torch.no_grad():
-            logs = self._swarm.logits(windows[None, :, :-1])[0].log_softmax(-1)
-        loss = -logs.gather(-1, windows[:, 1:, None])[..., 0]
-        entropy = -(logs.exp() * logs).sum(-1)
-        return loss.flatten().cpu().numpy(), entropy.flatten().cpu().numpy(), loss.numel()
+        windows = torch.from_numpy(stream[start + np.arange(length + 1)]).long()
+        losses, entropies = [], []
+        for piece in windows.to(self._swarm.device).split(SCORED_AT_ONCE):
+            with torch.no_grad():
+                logs = self._swarm.logits(piece[None, :, :-1])[0].log_softmax(-1)
+            losses.append(-logs.gather(-1, piece[:, 1:, None])[..., 0].flatten())
+            entropies.append(-(logs.exp() * logs).sum(-1).flatten())
+        return torch.cat(losses).cpu().numpy(), torch.cat(entropies).cpu().numpy(), windows[:, 1:].numel()
 
 
 class HuggingFaceScorer:
@@ -66,11 +69,15 @@ class HuggingFaceScorer:
     With ``gguf_file`` a model in GGUF form is read, for example the one that the ``[scorer]`` extra brings.
     """
 
-    def __init__(self, name: str, *, gguf_file: str | None = None, context: int = 512, batch: int = 4) -> None:
+    def __init__(
+        self, name: str, *, gguf_file: str | None = None, context: int = 512, batch: int = 4
+    ) -> None:
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
-            raise StudyError("a Hugging Face scorer needs transformers; pip install 'causalmix_nb[hf]'.") from None
+            raise StudyError(
+                "a Hugging Face scorer needs transformers; pip install 'causalmix_nb[hf]'."
+            ) from None
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(name, gguf_file=gguf_file)
             self._model = AutoModelForCausalLM.from_pretrained(name, gguf_file=gguf_file).eval()
@@ -85,20 +92,26 @@ class HuggingFaceScorer:
 
         losses, entropies, n_bytes = [], [], 0
         for text in texts:
-            ids = self._tokenizer(text, return_tensors="pt", truncation=True, max_length=self._context).input_ids
+            ids = self._tokenizer(
+                text, return_tensors="pt", truncation=True, max_length=self._context
+            ).input_ids
             if ids.shape[1] < 2:
                 continue
             with torch.no_grad():
                 logs = self._model(ids).logits[0, :-1].float().log_softmax(-1)
             losses.append(-logs.gather(-1, ids[0, 1:, None])[:, 0].numpy())
             entropies.append(-(logs.exp() * logs).sum(-1).numpy())
-            n_bytes += len(self._tokenizer.decode(ids[0, 1:]).encode())
+            n_bytes += len(str(self._tokenizer.decode(ids[0, 1:])).encode())
         if not losses:
-            raise StudyError("the sample holds no text of two tokens or more; the state cannot be measured on it.")
+            raise StudyError(
+                "the sample holds no text of two tokens or more; the state cannot be measured on it."
+            )
         return np.concatenate(losses), np.concatenate(entropies), n_bytes
 
 
-def measure_domain(corpus: Corpus, domain: str, tilt: Tilt | None, scorer: Scorer, seed: int = 0) -> dict[str, float]:
+def measure_domain(
+    corpus: Corpus, domain: str, tilt: Tilt | None, scorer: Scorer, seed: int = 0
+) -> dict[str, float]:
     """The covariates of one domain of a sub-pool, from a seeded sample of about 200 documents or more."""
     import textstat
 
@@ -115,7 +128,11 @@ def measure_domain(corpus: Corpus, domain: str, tilt: Tilt | None, scorer: Score
 
 
 def measure_state(
-    corpus: Corpus, scorer: Scorer, tilts: Mapping[str, Tilt] | None = None, seed: int = 0, cache: dict | None = None
+    corpus: Corpus,
+    scorer: Scorer,
+    tilts: Mapping[str, Tilt] | None = None,
+    seed: int = 0,
+    cache: dict | None = None,
 ) -> pd.DataFrame:
     """The state of a sub-pool before mixing.
 
@@ -145,4 +162,6 @@ def measure_state(
 
 def flatten_state(state: pd.DataFrame) -> dict[str, float]:
     """A state as the runs record it: ``<domain>.<covariate>`` -> value."""
-    return {f"{name}.{column}": float(value) for name, row in state.iterrows() for column, value in row.items()}
+    return {
+        f"{name}.{column}": float(value) for name, row in state.iterrows() for column, value in row.items()
+    }

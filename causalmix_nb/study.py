@@ -67,7 +67,9 @@ class Study:
     runs, model, recommendation, comparison: what the steps left, or None.
     """
 
-    def __init__(self, folder: Path | None, meta: dict[str, Any], corpus: Corpus | None, runs: Runs | None) -> None:
+    def __init__(
+        self, folder: Path | None, meta: dict[str, Any], corpus: Corpus | None, runs: Runs | None
+    ) -> None:
         self.folder, self._meta, self.corpus, self.runs = folder, meta, corpus, runs
         self.pool: Pool | None = None
         self.graph = CausalGraph.parse(meta["graph"])
@@ -119,7 +121,9 @@ class Study:
         }
         if (folder / META).exists():
             study = cls.open(folder)
-            same = all(study._meta[name] == meta[name] for name in ("fingerprint", "config", "target", "seed"))
+            same = all(
+                study._meta[name] == meta[name] for name in ("fingerprint", "config", "target", "seed")
+            )
             if not (exist_ok and same):
                 what = "another pool, target, proxy or seed" if not same else "this pool already"
                 raise StudyError(
@@ -148,9 +152,13 @@ class Study:
             meta = json.loads((folder / META).read_text())
             version = meta["format"]
         except FileNotFoundError:
-            raise StudyError(f"no study in {folder}; create one with Study.create() or %causalmix pool.") from None
+            raise StudyError(
+                f"no study in {folder}; create one with Study.create() or %causalmix pool."
+            ) from None
         except (OSError, ValueError, TypeError, KeyError):
-            raise StudyError(f"{folder / META} cannot be read; restore it, or create the study again.") from None
+            raise StudyError(
+                f"{folder / META} cannot be read; restore it, or create the study again."
+            ) from None
         if version > FORMAT:
             raise StudyError(
                 f"{folder} was written by a newer version (format {version}, this one reads {FORMAT}); upgrade causalmix_nb."
@@ -199,7 +207,9 @@ class Study:
     def available(self, tilt: Tilts | None = None) -> dict[str, int]:
         """Distinct training tokens of every domain."""
         corpus, tilt = self._need_corpus(), self._check_tilt(tilt)
-        return {name: corpus.view(name, tilt.get(name), self.seed).available_tokens for name in corpus.domains}
+        return {
+            name: corpus.view(name, tilt.get(name), self.seed).available_tokens for name in corpus.domains
+        }
 
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
         """Replace the causal graph; what was fitted under the old one is dropped."""
@@ -271,12 +281,23 @@ class Study:
         self.model = self.recommendation = self.comparison = None
         return report
 
-    def fit(self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any) -> Model:
+    def fit(
+        self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any
+    ) -> Model:
         """Estimate what mixture and state cause, adjusting for what the graph says."""
         runs = self._need_runs()
         if not len(runs):
-            raise StudyError("there is no run to fit; %causalmix run trains proxies, Runs.from_csv imports a table.")
-        model = fit(runs, outcome or self.outcome, method=method, graph=self.graph, random_state=random_state, **options)
+            raise StudyError(
+                "there is no run to fit; %causalmix run trains proxies, Runs.from_csv imports a table."
+            )
+        model = fit(
+            runs,
+            outcome or self.outcome,
+            method=method,
+            graph=self.graph,
+            random_state=random_state,
+            **options,
+        )
         if self.corpus and self._has_base:
             import pandas as pd
 
@@ -295,7 +316,9 @@ class Study:
         """What setting some shares would cause, against the baseline mixture, with an interval."""
         return do(self._need_model(), shares, state=self._state_of(tilt), keep=keep, baseline=baseline)
 
-    def dose_response(self, domain: str, keep: str = "proportional", tilt: Tilts | None = None) -> pd.DataFrame:
+    def dose_response(
+        self, domain: str, keep: str = "proportional", tilt: Tilts | None = None
+    ) -> pd.DataFrame:
         """Expected outcome as one domain's share goes from 0 to 1, with a band."""
         return dose_response(self._need_model(), domain, state=self._state_of(tilt), keep=keep)
 
@@ -309,7 +332,9 @@ class Study:
     ) -> Recommendation:
         """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises."""
         model = self._need_model()
-        given = constraints if isinstance(constraints, Constraints) else Constraints(**dict(constraints or {}))
+        given = (
+            constraints if isinstance(constraints, Constraints) else Constraints(**dict(constraints or {}))
+        )
         if self.corpus and not given.available:
             budget = given.token_budget or self._meta.get("token_budget") or 100_000
             given = replace(given, available=self.available(tilt), token_budget=budget)
@@ -352,7 +377,9 @@ class Study:
         for name, mixture in mixtures.items():
             row = tuple(mixture.to_array(corpus.domains).tolist())
             for j in range(n_seeds):
-                specs.append(RunSpec(row, budget, tilt, self.seed, 1_000_003 + self.seed + j, f"compare:{name}"))
+                specs.append(
+                    RunSpec(row, budget, tilt, self.seed, 1_000_003 + self.seed + j, f"compare:{name}")
+                )
                 where.append((name, j))
         store = Runs.open(self._need_folder() / COMPARED, create=True)
         try:
@@ -375,7 +402,11 @@ class Study:
         return self.comparison
 
     def export(
-        self, path: str | Path | None = None, format: str | None = None, overwrite: bool = False, **options: Any
+        self,
+        path: str | Path | None = None,
+        format: str | None = None,
+        overwrite: bool = False,
+        **options: Any,
     ) -> ExportResult:
         """Write the recommended mixture for a trainer."""
         if self.recommendation is None:
@@ -410,7 +441,9 @@ class Study:
             scorer = self._scorer(progress)
             states = {}
             for i, (key, spec) in enumerate(jobs.items()):
-                states[key] = flatten_state(measure_state(corpus, scorer, spec.tilts, self.seed, self._measured))
+                states[key] = flatten_state(
+                    measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
+                )
                 if progress and i % 8 == 0:
                     progress(Progress("state of the sub-pools", i, len(jobs)))
         except KeyboardInterrupt:
@@ -464,12 +497,16 @@ class Study:
             if name not in self.domains:
                 raise unknown_domain(name, self.domains)
             if not isinstance(value, Tilt):
-                raise StudyError(f"the tilt of {name!r} is {value!r}; give a Tilt, for example Tilt(noise=0.5).")
+                raise StudyError(
+                    f"the tilt of {name!r} is {value!r}; give a Tilt, for example Tilt(noise=0.5)."
+                )
         return dict(tilt or {})
 
     def _need_corpus(self) -> Corpus:
         if self.corpus is None:
-            raise StudyError("this study holds imported runs only; create one from a pool to measure or to train.")
+            raise StudyError(
+                "this study holds imported runs only; create one from a pool to measure or to train."
+            )
         return self.corpus
 
     def _need_folder(self) -> Path:
@@ -505,5 +542,3 @@ class Study:
             raise StudyError(
                 f"cannot write {path} ({error.strerror}); make the folder writable, then repeat the step."
             ) from None
-
-

@@ -18,11 +18,20 @@ import numpy as np
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.gaussian_process import GaussianProcess, pure_error
-from causalmix_nb.warped import WarpedProcess, fit_gp
 from causalmix_nb.mixture import ilr_basis
 from causalmix_nb.model import Model, Problem
+from causalmix_nb.warped import WarpedProcess, fit_gp
 
-__all__ = ["GaussianProcess", "WarpedProcess", "fit_gp", "fit_law", "fit_lightgbm", "fit_regmix", "folds", "pure_error"]
+__all__ = [
+    "GaussianProcess",
+    "WarpedProcess",
+    "fit_gp",
+    "fit_law",
+    "fit_lightgbm",
+    "fit_regmix",
+    "folds",
+    "pure_error",
+]
 
 # -- boosted trees ---------------------------------------------------------------------------------------
 

@@ -59,10 +59,14 @@ def train_runs(
     swarm = new_swarm(config, len(specs), base, seed)
     n_windows = max(config.batch, specs[0].token_budget // config.context)
     data = [
-        training_windows(corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_windows, config.context)
+        training_windows(
+            corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_windows, config.context
+        )
         for spec in specs
     ]
-    fit(swarm, np.stack([w for w, _ in data]), np.stack([m for _, m in data]), config.learning_rate, on_tokens)
+    fit(
+        swarm, np.stack([w for w, _ in data]), np.stack([m for _, m in data]), config.learning_rate, on_tokens
+    )
     results = []
     for outcomes in evaluate(swarm):
         bad = [name for name, value in outcomes.items() if not math.isfinite(value)]
@@ -71,7 +75,9 @@ def train_runs(
     return results
 
 
-def train_base(corpus: Corpus, config: ProxyConfig, seed: int = 0, on_tokens: OnTokens | None = None) -> ProxySwarm:
+def train_base(
+    corpus: Corpus, config: ProxyConfig, seed: int = 0, on_tokens: OnTokens | None = None
+) -> ProxySwarm:
     """Train the one proxy that all runs continue from, on an even mixture of the pool as it is."""
     swarm = new_swarm(config, 1, None, seed)
     batch = config.batch * 4  # one model alone keeps the cores busy only with larger batches
@@ -82,7 +88,9 @@ def train_base(corpus: Corpus, config: ProxyConfig, seed: int = 0, on_tokens: On
     return swarm
 
 
-def new_swarm(config: ProxyConfig, n_runs: int, base: dict[str, torch.Tensor] | None, seed: int = 0) -> ProxySwarm:
+def new_swarm(
+    config: ProxyConfig, n_runs: int, base: dict[str, torch.Tensor] | None, seed: int = 0
+) -> ProxySwarm:
     """R proxies that start from the base's weights, or from the same random ones."""
     swarm = ProxySwarm(config, n_runs, seed, device=str(_accelerator().device))
     if base is not None:

@@ -91,7 +91,12 @@ class WarpedProcess(Model):
 
 
 def fit_gp(
-    problem: Problem, *, random_state: int = 0, n_starts: int = 2, max_iter: int = 20, warp: str | None = "auto"
+    problem: Problem,
+    *,
+    random_state: int = 0,
+    n_starts: int = 2,
+    max_iter: int = 20,
+    warp: str | None = "auto",
 ) -> GaussianProcess | WarpedProcess:
     """Gaussian process on (state, square root of the shares, scale), on the scale that the runs make likelier.
 

@@ -33,7 +33,12 @@ def test_the_datasets_script_runs_and_mixes(monkeypatch):
     made = {name: datasets.Dataset.from_dict({"text": [name] * 200}) for name in ("a", "it's")}
     monkeypatch.setattr(datasets, "load_dataset", lambda name, split: made[name])
     scope = {}
-    exec(compile(export(Mixture({"a": 0.8, "b": 0.2}), format="datasets", sources={"b": "it's"}).text, "s", "exec"), scope)
+    exec(
+        compile(
+            export(Mixture({"a": 0.8, "b": 0.2}), format="datasets", sources={"b": "it's"}).text, "s", "exec"
+        ),
+        scope,
+    )
     texts = scope["mixed"]["text"]
     assert abs(texts.count("a") / len(texts) - 0.8) < 0.08
 

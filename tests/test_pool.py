@@ -160,7 +160,9 @@ def test_a_tilted_pool_differs_only_where_it_was_tilted():
     assert list(tilted["b"].documents["text"]) == texts
 
 
-@pytest.mark.parametrize("bad", [{"noise": 2}, {"noise": -1}, {"keep": 0}, {"difficulty": -3}, {"noise": float("nan")}])
+@pytest.mark.parametrize(
+    "bad", [{"noise": 2}, {"noise": -1}, {"keep": 0}, {"difficulty": -3}, {"noise": float("nan")}]
+)
 def test_tilts_outside_their_range_are_refused(bad):
     with pytest.raises(PoolError):
         Tilt(**bad)

@@ -70,8 +70,12 @@ def test_csv_round_trip(tmp_path):
 
 
 def test_the_layouts_of_regmix_and_olmix_are_read(tmp_path):
-    (tmp_path / "r.csv").write_text("index,train_the_pile_arxiv,train_the_pile_github\n1,0.25,0.748\n2,0.5,0.5\n")
-    (tmp_path / "m.csv").write_text("index,metric/the_pile_arxiv_val_loss,metric/the_pile_github_val_loss\n2,5,6\n1,3,4\n")
+    (tmp_path / "r.csv").write_text(
+        "index,train_the_pile_arxiv,train_the_pile_github\n1,0.25,0.748\n2,0.5,0.5\n"
+    )
+    (tmp_path / "m.csv").write_text(
+        "index,metric/the_pile_arxiv_val_loss,metric/the_pile_github_val_loss\n2,5,6\n1,3,4\n"
+    )
     runs = Runs.from_csv(tmp_path / "r.csv", tmp_path / "m.csv")
     assert runs.domains == ("arxiv", "github") and runs.frame["outcome.arxiv_val_loss"].tolist() == [3, 5]
     (tmp_path / "r.csv").write_text("run,name,index,art,law\na,x,0,0.25,0.75\nb,y,1,0.5,0.5\n")

@@ -6,6 +6,7 @@ import stat
 
 import pandas as pd
 import pytest
+from conftest import TINY, sentences
 
 from causalmix_nb.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError
@@ -14,7 +15,6 @@ from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import Study
-from conftest import TINY, sentences
 
 
 def test_the_whole_path_from_pool_to_export(finished, tmp_path):
@@ -85,7 +85,9 @@ def test_scarce_data_limit_the_mixture(finished):
     study = Study.open(finished.folder)
     study.fit(method="gp")
     available = study.available()
-    best = study.optimize(constraints={"max_epochs": 1.2, "token_budget": sum(available.values())}, n_candidates=2_000)
+    best = study.optimize(
+        constraints={"max_epochs": 1.2, "token_budget": sum(available.values())}, n_candidates=2_000
+    )
     for name, share in best.mixture.shares.items():
         assert share * sum(available.values()) <= 1.2 * available[name] * (1 + 1e-6)
 
@@ -199,7 +201,9 @@ def test_fewer_runs_than_parameters_are_refused():
 
 
 def test_imported_runs_can_be_fitted_but_not_trained():
-    study = Study.from_runs(Runs.from_frames(pd.DataFrame({"a": [0.5], "b": [0.5]}), pd.DataFrame({"y": [1.0]})))
+    study = Study.from_runs(
+        Runs.from_frames(pd.DataFrame({"a": [0.5], "b": [0.5]}), pd.DataFrame({"y": [1.0]}))
+    )
     with pytest.raises(StudyError, match="imported runs only"):
         study.run()
 

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import TINY, sentences
 
 from causalmix_nb.corpus import Corpus, training_windows
 from causalmix_nb.design import RunSpec, design_runs, sample_mixtures, sample_tilts
@@ -18,8 +20,6 @@ from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import END, ProxyConfig, ProxySwarm
 from causalmix_nb.state import COVARIATES, ProxyScorer, measure_state
 from causalmix_nb.train import train_base, train_runs
-from conftest import TINY, sentences
-
 
 LEARNS = ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, base_tokens=60_000)
 
@@ -123,7 +123,9 @@ def test_a_run_is_known_by_what_decides_its_outcome():
     assert len({run.key("x"), run.key("y"), RunSpec((0.5, 0.5), 1000, seed=1).key("x")}) == 3
 
 
-@pytest.mark.parametrize(("n", "budget", "said"), [(4, 10_000, "cannot tell 3 domains"), (24, 10, "too small")])
+@pytest.mark.parametrize(
+    ("n", "budget", "said"), [(4, 10_000, "cannot tell 3 domains"), (24, 10, "too small")]
+)
 def test_designs_that_can_teach_nothing_are_refused(n, budget, said):
     with pytest.raises(TrainingError, match=said):
         design_runs(("a", "b", "c"), n, budget)
@@ -197,7 +199,11 @@ def test_noise_shows_in_the_measured_state_and_nowhere_else(corpus):
 
 def test_a_target_weights_the_mean_outcome(corpus):
     assert target_weights(corpus, {"apples": 3, "bolts": 1}) == {"apples": 0.75, "bolts": 0.25}
-    for target, said in (({"apple": 1}, "Did you mean 'apples'"), ({"apples": -1}, "negative"), ({"apples": 0}, "all 0")):
+    for target, said in (
+        ({"apple": 1}, "Did you mean 'apples'"),
+        ({"apples": -1}, "negative"),
+        ({"apples": 0}, "all 0"),
+    ):
         with pytest.raises(StudyError, match=said):
             target_weights(corpus, target)
     scored = Evaluator(corpus, TINY.context, {"apples": 1})(ProxySwarm(TINY, 1))[0]
@@ -275,7 +281,9 @@ def test_workers_end_when_their_driver_is_killed(study):
         "launch._start_worker = start\n"
         "Study.open(sys.argv[1]).run(64, 20_000, workers=1)"
     )
-    driver = subprocess.Popen([sys.executable, "-c", code, str(study.folder)], stdout=subprocess.PIPE, text=True)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", code, str(study.folder)], stdout=subprocess.PIPE, text=True
+    )
     worker = int(driver.stdout.readline())
     driver.send_signal(signal.SIGKILL)
     driver.wait()
@@ -286,7 +294,7 @@ def test_workers_end_when_their_driver_is_killed(study):
             os.kill(worker, 0)
         except ProcessLookupError:
             break
-        if "Z" in open(f"/proc/{worker}/stat").read().split(")")[1][:3]:
+        if "Z" in Path(f"/proc/{worker}/stat").read_text().split(")")[1][:3]:
             break
         time.sleep(0.1)
     else:

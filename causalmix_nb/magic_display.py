@@ -1,0 +1,193 @@
+"""How results look in IPython: cards for our types while the extension is loaded, and one line of progress for long steps.
+
+Results stay plain objects with their plain ``repr``; the cards are display formatters, registered by name (so that nothing
+is imported for it) and taken back on unload. What a magic has to say about a result besides the result itself, a note or a
+second picture, is attached to that object and shown with it, so that ``x = %causalmix …`` and a final ``;`` stay silent.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.cards import Bundle, card, escape, figure_svg, render, table, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from causalmix_nb.launch import Progress
+    from causalmix_nb.runs import Runs
+
+TYPES = (
+    ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("launch", "RunReport"),
+    ("mixture", "Mixture"), ("model", "Effect"), ("model", "Model"), ("policy", "Recommendation"), ("pool", "Pool"),
+    ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"),
+)  # fmt: skip
+EVERY = 0.2  # seconds between two updates of the progress
+KEPT = 32  # results whose notes are remembered
+
+
+class ResultDisplay:
+    """The formatters of one shell, and what is attached to recent results."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._formatter = shell.display_formatter.mimebundle_formatter
+        self._attached: list[tuple[Any, str, Sequence[Callable[[], Bundle]]]] = []
+
+    def register(self) -> None:
+        for module, name in TYPES:
+            self._formatter.for_type_by_name(f"causalmix_nb.{module}", name, self.format)
+
+    def unregister(self) -> None:
+        for module, name in TYPES:
+            self._formatter.pop(f"causalmix_nb.{module}.{name}", None)
+
+    def attach(self, result: Any, note: str = "", *more: Callable[[], Bundle]) -> None:
+        """Show a sentence under a result, and further cards below it, whenever it is displayed."""
+        others = [entry for entry in self._attached if entry[0] is not result]
+        self._attached = [*others, (result, note, more)][-KEPT:]
+
+    def show(self, result: Any) -> None:
+        """Display something now, in this shell."""
+        data, metadata = self._shell.display_formatter.format(result)
+        if data:
+            self._shell.display_pub.publish(data, metadata)
+
+    def format(self, result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The MIME bundle of a result, as IPython's formatters return it."""
+        bundle = self.bundle(result)
+        return ({}, {}) if bundle is None else ({"text/html": bundle.html, "text/plain": bundle.text}, {})
+
+    def bundle(self, result: Any) -> Bundle | None:
+        """The card of a result with everything that is attached to it."""
+        found = view(result)
+        if found is None:
+            return None
+        note, more = next(((note, more) for known, note, more in self._attached if known is result), ("", ()))
+        parts = [found, *(make() for make in more)]
+        below = f'<div style="margin:4px 2px;opacity:.8">{escape(note)}</div>' if note else ""
+        return Bundle("".join(part.html for part in parts) + below, "\n".join([*(p.text for p in parts), *([note] if note else [])]))
+
+
+def view(result: Any) -> Bundle | None:
+    """The card of any result of a magic."""
+    kind = type(result).__name__
+    if kind == "Runs":
+        return runs_card(result)
+    if kind == "Study":
+        return render(result.status())
+    return render(result)
+
+
+def runs_card(runs: Runs) -> Bundle:
+    """What the runs are, what they scored, and where the best ones lie."""
+    import pandas as pd
+
+    from causalmix_nb import plots
+
+    frame, n, failed = runs.frame, len(runs), len(runs.keys("failed"))
+    title = f"{n} runs over {len(runs.domains)} domains" + (f", {failed} failed" if failed else "")
+    if not n - failed or not runs.outcome_names:
+        return Bundle(card(title, "<p>%causalmix run makes some.</p>"), f"{title}\n%causalmix run makes some.")
+    rows = {}
+    for name in runs.outcome_names:
+        values = frame[f"outcome.{name}"].astype(float).dropna()
+        best = values.min() if runs.minimize[name] else values.max()
+        better = "lower" if runs.minimize[name] else "higher"
+        rows[name] = {"mean": values.mean(), "sd": values.std(), "best": best, "better": better, "runs": len(values)}
+    scores = pd.DataFrame.from_dict(rows, orient="index").rename_axis("outcome")
+    first = runs.outcome_names[0]
+    shares = pd.DataFrame({name: frame[f"mixture.{name}"] for name in runs.domains})
+    figure = plots.runs_mixtures(shares, frame[f"outcome.{first}"], first, runs.minimize[first])
+    reasons = frame.loc[frame["status"] == "failed", "reason"].dropna().value_counts()
+    why = "; ".join(f"{reason} ({count}x)" for reason, count in reasons.head(3).items())
+    state = f"{len(runs.state_names)} state columns" if runs.state_names else "no state"
+    foot = f"{state}; failed: {why}" if why else state
+    return Bundle(card(title, figure_svg(figure) + table(scores), foot), f"{title}\n{text_table(scores)}\n{foot}")
+
+
+def state_card(state: pd.DataFrame, title: str) -> Bundle:
+    """How the domains differ."""
+    from causalmix_nb import plots
+
+    foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
+    return Bundle(card(title, figure_svg(plots.state_heatmap(state)), foot), f"{title} ({foot})")
+
+
+def dose_card(frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None) -> Bundle:
+    """The outcome to be expected as one domain's share changes."""
+    from causalmix_nb import plots
+
+    rows = frame.iloc[:: max(1, len(frame) // 6)].set_index("share")[["mean", "lower", "upper"]]
+    title = f"Expected {outcome} as the share of {domain} changes"
+    figure = plots.dose_response(frame, domain, outcome, minimize, baseline_share)
+    text = text_table(rows, {"index": ".0%"} | dict.fromkeys(("mean", "lower", "upper"), ".4f"))
+    return Bundle(card(title, figure_svg(figure)), f"{title}:\n{text}")
+
+
+class LiveProgress:
+    """Shows the progress of a step in place: one display in a notebook, one line in a terminal, at most five times a second.
+
+    Use as a context manager; call it with a :class:`causalmix_nb.launch.Progress`.
+    """
+
+    def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._notebook = hasattr(shell, "kernel")
+        self._clock = clock
+        self._handle: Any = None
+        self._last: Progress | None = None
+        self._shown_at = -1.0
+        self._pending = False
+        self._width = 0
+
+    def __enter__(self) -> LiveProgress:
+        return self
+
+    def __call__(self, progress: Progress) -> None:
+        fresh = self._last is None or self._last.stage != progress.stage
+        if fresh and not self._notebook:
+            self._end_line()
+        self._last = progress
+        self._pending = True
+        if fresh or self._clock() - self._shown_at >= EVERY:
+            self._show()
+
+    def __exit__(self, *_: Any) -> None:
+        if self._pending:
+            self._show()
+        self._end_line()
+
+    def _show(self) -> None:
+        assert self._last is not None
+        self._pending, self._shown_at = False, self._clock()
+        bundle = render(self._last)
+        if bundle is None:
+            return
+        if not self._notebook:
+            self._line(bundle.text)
+        elif self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(bundle, display_id=True)
+        else:
+            self._handle.update(bundle)
+
+    def _line(self, text: str) -> None:
+        text = text.replace("\n", " ")
+        if sys.stdout.isatty():
+            print("\r" + text.ljust(self._width), end="", flush=True)
+            self._width = len(text)
+        else:
+            self._width = -1  # nobody watches: only the last line of a stage is worth printing
+            self._text = text
+
+    def _end_line(self) -> None:
+        if self._width < 0:
+            print(self._text, flush=True)
+        elif self._width:
+            print(flush=True)
+        self._width = 0

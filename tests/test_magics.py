@@ -1,0 +1,409 @@
+"""``%causalmix`` in a real IPython shell: what it understands, what it returns, shows, completes, and takes back."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import redirect_stdout
+
+import pandas as pd
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+from causalmix_nb import magic_parser
+from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyError
+from causalmix_nb.graph import CausalGraph
+from causalmix_nb.launch import Progress
+from causalmix_nb.magic_display import LiveProgress
+from causalmix_nb.magic_parser import COMMANDS, HelpAsked, MagicError, parse
+from causalmix_nb.mixture import Mixture
+from causalmix_nb.model import Effect, Model
+from causalmix_nb.policy import Recommendation
+from causalmix_nb.pool import Pool
+from causalmix_nb.runs import Runs
+from causalmix_nb.study import Study, StudyStatus
+
+TEN_LINES = {
+    "pool demo                       # or: hf:<name> --domain source": {"spec": "demo"},
+    "pool hf:allenai/tulu --domain source": {"spec": "hf:allenai/tulu", "domain": "source"},
+    "pool files:data/*.jsonl": {"spec": "files:data/*.jsonl"},
+    "pool my_variable": {"spec": "my_variable"},
+    "dag --edit                      # a graph editor": {"edit": True},
+    "run --runs 128 --budget 100k    # proxy swarm": {"runs": 128, "budget": 100_000, "executor": "local"},
+    "fit": {"method": "auto", "outcome": None},
+    "do math=0.4": {"shares": {"math": 0.4}, "keep": "proportional"},
+    "optimize                        # the mixture": {"policy": "auto", "cap": None},
+    "compare regmix equal natural    # side by side": {"baselines": ["regmix", "equal", "natural"]},
+    "export mixture.yaml --format llamafactory": {"path": "mixture.yaml", "format": "llamafactory", "overwrite": False},
+}
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """A shell of the test's own with the extension loaded, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    made = InteractiveShell()
+    made.history_manager.enabled = False
+    made.run_line_magic("load_ext", "causalmix_nb")
+    yield made
+    made.history_manager.end_session()
+
+
+@pytest.fixture
+def working(shell, finished):
+    """The same with a study of 24 runs open."""
+    run(shell, f"%causalmix study open {finished.folder};")
+    return shell
+
+
+def run(shell, cell):
+    """Run a cell, return its value; an error of the cell is raised here."""
+    with redirect_stdout(io.StringIO()) as out:
+        found = shell.run_cell(cell)
+    shell.printed = out.getvalue()
+    found.raise_error()
+    return found.result
+
+
+def completions(shell, text):
+    with provisionalcompleter():
+        return [c.text for c in shell.Completer.completions(text, len(text))]
+
+
+# -- the language ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", TEN_LINES)
+def test_the_ten_lines_are_understood_with_their_comments(line):
+    args = parse(line)
+    assert {name: getattr(args, name) for name in TEN_LINES[line]} == TEN_LINES[line]
+
+
+def test_values_may_be_percentages_lists_and_large_numbers():
+    assert parse("do math=40%,code=0.1").shares == {"math": 0.4, "code": 0.1}
+    assert parse("run --budget 1.5M --runs 1_000").budget == 1_500_000
+    args = parse("optimize --cap 0.5 --floor code=0.1 web=0.05 --floor math=1% --noise math=0.6 --max-epochs 4")
+    assert args.cap == 0.5 and args.floor == {"code": 0.1, "web": 0.05, "math": 0.01}
+    assert args.noise == {"math": 0.6} and args.max_epochs == 4
+
+
+def test_options_may_stand_before_what_they_belong_to():
+    assert parse("do --keep from=code math=0.4 --noise math=0.5").shares == {"math": 0.4}
+
+
+def test_names_with_spaces_are_quoted_and_backslashes_are_themselves():
+    assert parse('do "my domain"=0.4 \'a # b\'=0.1').shares == {"my domain": 0.4, "a # b": 0.1}
+    assert parse(r"pool files:data\new\*.jsonl").spec == r"files:data\new\*.jsonl"
+    assert parse("pool files:data#1.jsonl # the rest is a comment").spec == "files:data#1.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("optimise", "Did you mean 'optimize'"),
+        ("run --rums 8", "Did you mean '--runs'"),
+        ("run --runs many", "'many' is not a positive whole number; write 128, 100k or 2M"),
+        ("run --runs 0", "not a positive whole number"),
+        ("run --runs", "expected one argument"),
+        ("do math", "write domain=number"),
+        ("do math=x", "write domain=number"),
+        ("do math=0.1 math=0.2", "'math' is given twice"),
+        ("do math=0.1 --keep code", "neither proportional nor from="),
+        ("optimize --cap 0.5 math=0.1", "not both"),
+        ("fit now", "does not expect 'now'"),
+        ("fit -o 2nd", "not a name for a variable"),
+        ('pool "files:x', "not closed"),
+    ],
+)
+def test_a_line_that_is_wrong_is_refused_in_one_sentence(line, said):
+    with pytest.raises(MagicError, match=re.escape(said)) as caught:
+        parse(line)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 260
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_subcommand_has_help_with_an_example_that_is_understood(command, shell):
+    with pytest.raises(HelpAsked) as asked:
+        parse(f"{command} --help")
+    text = str(asked.value)
+    example = text[text.index("example:") :].split("\n")[1].partition("%causalmix")[2]
+    assert parse(example).command == command
+    run(shell, f"%causalmix help {command}")
+    assert shell.printed.strip() == text.strip()
+    run(shell, f"%causalmix {command} --help")
+    assert shell.printed.strip() == text.strip()
+
+
+def test_the_docstring_that_a_question_mark_shows_is_the_overview(shell):
+    assert shell.magics_manager.magics["line"]["causalmix"].__doc__ == magic_parser.overview()
+
+
+# -- errors ---------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_one_sentence_without_a_frame_and_fail_the_cell(working):
+    with pytest.raises(MixtureError, match="Did you mean 'apples'"):
+        run(working, "%causalmix do aples=0.4")
+    assert "Traceback" not in working.printed and len(working.printed.strip().split("\n")) == 1
+    with pytest.raises(MagicError):
+        run(working, "%causalmix nonsense")
+    assert run(working, "1 + 1") == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "said"),
+    [
+        ("%causalmix run", StudyError, "no study in causalmix_study yet; start one with %causalmix pool demo"),
+        ("%causalmix pool nothing", PoolError, "no variable 'nothing'"),
+        ("%causalmix pool demo --split train", MagicError, "hub datasets"),
+        ("%causalmix do", MagicError, "needs a share"),
+        ("%causalmix do math={{nothing}}", MagicError, "no variable 'nothing'"),
+        ("%causalmix help optimise", MagicError, "Did you mean 'optimize'"),
+        ("%%causalmix run\n--runs 8", MagicError, "takes no cell"),
+        ("%causalmix study close", MagicError, "study open FOLDER"),
+        ("%causalmix runs import one.csv", MagicError, "RATIOS METRICS"),
+        ("%%causalmix dag\nmixture -> score -> mixture", CausalMixError, "cycle"),
+    ],
+)
+def test_a_step_that_cannot_be_made_says_what_to_do(shell, cell, kind, said):
+    with pytest.raises(kind, match=re.escape(said)):
+        run(shell, cell)
+
+
+def test_a_script_is_read_as_a_whole_before_its_first_line_runs(shell):
+    with pytest.raises(MagicError, match="--rums"):
+        run(shell, "%%causalmix\ndag --edit\nrun --rums 8")
+    assert getattr(shell, "rl_next_input", None) is None
+
+
+# -- steps ----------------------------------------------------------------------------------------------------
+
+
+def test_alone_it_says_where_the_study_stands(shell):
+    found = run(shell, "%causalmix")
+    assert isinstance(found, StudyStatus) and "%causalmix pool demo" in found.next_step
+
+
+def test_a_pool_in_a_variable_starts_a_study_and_finds_it_again(shell, pool):
+    shell.user_ns["texts"] = {name: list(pool[name].documents) for name in pool}
+    assert isinstance(run(shell, "%causalmix pool texts --study here --target apples=2,sums=1"), Pool)
+    assert "New study in here" in shell.printed and (shell.user_ns["_"] is not None)
+    run(shell, "%causalmix pool texts --study here --target apples=2,sums=1")
+    assert "Reopened the study in here: 0 runs." in shell.printed
+    with pytest.raises(StudyError, match="--study NAME"):
+        run(shell, "%causalmix pool texts --study here --target bolts=1")
+
+
+def test_variables_are_found_inside_a_function(shell, pool):
+    shell.user_ns["texts"] = {"a": ["one text", "another"], "b": ["a third", "a fourth"]}
+    found = run(shell, "def make():\n    inner = texts\n    %causalmix pool inner -o made\nmake()\nmade")
+    assert found.domains == ("a", "b")
+
+
+def test_the_path_from_runs_to_export(working, tmp_path):
+    assert len(run(working, "%causalmix runs")) == 24
+    assert isinstance(run(working, "%causalmix fit --method gp"), Model)
+    assert isinstance(run(working, "%causalmix do apples=0.4 --keep from=bolts -o effect"), Effect)
+    assert working.user_ns["effect"].contrast["sums"] == pytest.approx(0, abs=1e-9)
+    best = run(working, "best = %causalmix optimize --cap apples=0.3 --candidates 2k\nbest")
+    assert isinstance(best, Recommendation) and best.mixture["apples"] <= 0.3 + 1e-9
+    compared = run(working, "%causalmix compare equal best --seeds 2 --executor inline")
+    assert compared.n_seeds == 2 and "check by training" in working.printed
+    run(working, "%causalmix export mixture.yaml --format llamafactory")
+    assert "interleave_probs" in (tmp_path / "mixture.yaml").read_text()
+    assert run(working, "%causalmix").next_step.startswith("%causalmix export")
+
+
+def test_more_runs_are_trained_with_their_progress_shown(working):
+    report = run(working, "%causalmix run --runs 26 --budget 2k --executor inline")
+    assert report.reused == 24 and report.done == 2 and "proxy runs" in working.printed
+
+
+def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(working):
+    run(working, "%causalmix fit --method gp")
+    clean = run(working, "%causalmix state;\n%causalmix state")
+    noisy = run(working, "%causalmix state --noise apples=0.9")
+    assert noisy.loc["apples", "loss"] > clean.loc["apples", "loss"]
+    assert noisy.loc["bolts", "loss"] == clean.loc["bolts", "loss"]
+    run(working, "%causalmix optimize --noise apples=0.9 --candidates 2k")
+    assert "noise=0.9" in working.printed
+
+
+def test_tables_of_other_people_become_the_study(shell, finished):
+    run(shell, f"%causalmix study open {finished.folder};\n%causalmix runs --csv tables;")
+    runs = run(shell, "%causalmix runs import tables/ratios.csv tables/metrics.csv")
+    assert isinstance(runs, Runs) and len(runs) == 24
+    assert run(shell, "%causalmix fit --method gp --outcome bpb.sums").outcome == "bpb.sums"
+    shell.user_ns["mine"] = runs
+    assert run(shell, "%causalmix runs use mine") is runs
+
+
+def test_scalars_are_put_into_a_line_and_objects_are_not(working):
+    working.user_ns.update(share=0.4, name="apples", frame=pd.DataFrame())
+    assert run(working, "%causalmix do {{name}}={{ share }}").contrast["apples"] == pytest.approx(0.4 - 1 / 3)
+    with pytest.raises(MagicError, match="is a DataFrame; only numbers and texts"):
+        run(working, "%causalmix do apples={{frame}}")
+
+
+def test_a_final_semicolon_silences_also_where_the_line_is_no_python(working):
+    assert run(working, "%causalmix status;") is None and working.printed == ""
+    with pytest.raises(PoolError, match="no file matches"):
+        run(working, "%causalmix pool files:(old/*.jsonl;")
+
+
+def test_a_script_shows_every_result_and_returns_the_last(working):
+    found = run(working, "%%causalmix\nfit --method gp  # first\n\n%causalmix do apples=0.4\nstatus")
+    assert isinstance(found, StudyStatus)
+    assert "Marginal returns" in working.printed and "do(apples=0.4" in working.printed
+
+
+def test_after_a_restart_the_study_in_the_usual_folder_is_opened(shell, finished, tmp_path):
+    os.rename(finished.folder, tmp_path / "causalmix_study")
+    assert "there is a study in it" in run(shell, "%causalmix").next_step
+    assert len(run(shell, "%causalmix runs")) == 24 and "Opened the study" in shell.printed
+    assert isinstance(run(shell, "study = %causalmix study\nstudy"), Study)
+
+
+# -- the graph ------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_written_before_the_pool_goes_into_the_study(shell):
+    run(shell, "%%causalmix dag\nstate -> mixture, score  # a comment\nmixture -> score\nmixture <-> state")
+    shell.user_ns["texts"] = {"a": ["one text", "another"], "b": ["a third", "a fourth"]}
+    run(shell, "%causalmix pool texts;")
+    assert Study.open("causalmix_study").graph.hidden
+
+
+def test_edit_puts_the_graph_into_the_next_cell(working):
+    graph = run(working, "%causalmix dag --edit")
+    head, _, body = working.rl_next_input.partition("\n")
+    assert head == "%%causalmix dag" and CausalGraph.parse(body) == graph
+
+
+def test_the_same_graph_again_keeps_the_fit_and_another_one_drops_it(working):
+    run(working, "%causalmix fit --method gp;")
+    run(working, "%%causalmix dag\nmixture -> score\nstate -> score\nstate -> mixture")
+    assert "gp" in run(working, "%causalmix").fit
+    run(working, '%causalmix dag "state -> score; mixture -> score"')
+    assert "dropped" in working.printed and run(working, "%causalmix").fit == "not yet"
+
+
+def test_claims_of_the_graph_are_held_against_the_runs(working):
+    run(working, '%causalmix dag "state -> score; mixture -> score";')
+    assert len(run(working, "%causalmix dag --test")) == 1
+
+
+# -- how it looks ---------------------------------------------------------------------------------------------
+
+
+def test_results_are_cards_here_and_plain_objects_everywhere(working):
+    best = run(working, "%causalmix fit --method gp;\n%causalmix optimize --candidates 2k")
+    data, _ = working.display_formatter.format(best)
+    assert "<svg" in data["text/html"] and "█" in data["text/plain"] and "<" not in data["text/plain"]
+    assert repr(best).startswith("Recommendation(")
+
+
+def test_an_effect_is_shown_with_its_dose_response(working):
+    effect = run(working, "%causalmix do apples=0.4")
+    data, _ = working.display_formatter.format(effect)
+    assert data["text/html"].count("<svg") == 2 and "as the share of apples changes" in data["text/plain"]
+    assert "Fitted first" in data["text/plain"]
+
+
+def test_hostile_names_are_shown_as_text(shell):
+    evil = '<img src=x onerror="alert(1)">'
+    shell.user_ns["texts"] = {evil: ["one text", "another"], "$x_1$ 🙂": ["a third", "a fourth"]}
+    found = run(shell, "%causalmix pool texts")
+    html = shell.display_formatter.format(found)[0]["text/html"]
+    assert "<img" not in html and "&lt;img" in html
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_one_line_updated_at_most_five_times_a_second():
+    now, out = [0.0], Terminal()
+    with redirect_stdout(out), LiveProgress(object(), clock=lambda: now[0]) as progress:
+        for i in range(101):
+            now[0] = i / 100
+            progress(Progress("proxy runs", i, 100))
+    assert out.getvalue().count("\n") == 1
+    assert 5 <= out.getvalue().count("\r") <= 7 and "100/100" in out.getvalue()
+
+
+# -- completion, configuration, loading -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%causalmix opt", ["optimize"]),
+        ("best = %causalmix opt", ["optimize"]),
+        ("x = 1\nbest = %causalmix opt", ["optimize"]),
+        ("%%causalmix da", ["dag"]),
+        ("%%causalmix\nfit --meth", ["--method"]),
+        ("%causalmix fit --method g", ["gp"]),
+        ("%causalmix fit --outcome bpb.a", ["bpb.apples"]),
+        ("%causalmix do ap", ["apples="]),
+        ("%causalmix do apples=0.2,bo", ["bolts="]),
+        ("%causalmix do apples=0.2 --keep from=b", ["bolts"]),
+        ("%causalmix optimize --cap apples=0.2 s", ["sums="]),
+        ("%%causalmix dag\nstate -> mi", ["mixture"]),
+        ("%causalmix compare reg", ["regmix"]),
+        ("%causalmix compare my_m", ["my_mixture"]),
+        ("%causalmix pool my_p", ["my_pool"]),
+        ("%causalmix export --format lla", ["llamafactory"]),
+        ("%causalmix study op", ["open"]),
+        ("%causalmix help exp", ["export"]),
+    ],
+)
+def test_completion_offers_what_may_stand_there(working, pool, text, expected):
+    working.user_ns.update(my_mixture=Mixture({"apples": 1.0}), my_pool=pool, my_number=3)
+    assert completions(working, text) == expected
+
+
+def test_completion_leaves_other_lines_alone(working):
+    assert "optimize" not in completions(working, "opti")
+    assert "%causalmix" in completions(working, "%causalm")
+
+
+def test_defaults_are_configured_with_config(working):
+    run(working, "%config CausalMix.runs = 25\n%config CausalMix.budget = 2_000")
+    assert run(working, "%causalmix run --executor inline").requested == 25
+
+
+def test_unload_takes_everything_back_and_load_again_is_clean(shell):
+    def registered():
+        printers = shell.display_formatter.mimebundle_formatter
+        return (
+            len(shell.Completer.custom_matchers), len(shell.configurables), len(printers.type_printers),
+            len(printers.deferred_printers), sorted(shell.magics_manager.magics["line"]), sorted(shell.magics_manager.registry),
+        )  # fmt: skip
+
+    run(shell, "%causalmix status")
+    loaded = registered()
+    run(shell, "%unload_ext causalmix_nb")
+    bare = registered()
+    assert "causalmix" not in bare[4] and bare[:2] == (loaded[0] - 1, loaded[1] - 2) and bare[2:4] == (0, 0)
+    run(shell, "%load_ext causalmix_nb")
+    assert sum(registered()[2:4]) == sum(loaded[2:4]) and registered()[:2] == loaded[:2]
+    run(shell, "%unload_ext causalmix_nb")
+    assert registered() == bare
+
+
+def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
+    code = (
+        "import sys, time; from IPython.core.interactiveshell import InteractiveShell as S; s = S(); t = time.perf_counter();"
+        "s.run_line_magic('load_ext', 'causalmix_nb'); print(time.perf_counter() - t);"
+        "print(sorted(set(sys.modules) & {'torch', 'datasets', 'pandas', 'matplotlib', 'sklearn', 'networkx', 'statsmodels'}))"
+    )
+    start = time.monotonic()
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split("\n")
+    assert out[1] == "[]", out
+    assert float(out[0]) < 0.5 or time.monotonic() - start > 5  # a machine this busy says nothing about us
