@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb import plots
-from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, short, to_svg, unit
+from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, picture, short, to_svg, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +57,8 @@ def render(result: Any) -> Bundle | None:
 
 
 def figure_svg(figure: Figure) -> str:
-    """A figure as one ``<svg role="img">`` element with its alternative text, in the page's own text colour."""
-    return to_svg(figure)
+    """A figure as an image that shows in untrusted notebooks too, with its alternative text."""
+    return picture(to_svg(figure))
 
 
 def card(title: str, body: str, foot: str = "") -> str:
@@ -571,7 +571,7 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
 
 def _graph(graph: Any) -> Bundle:
     text = "\n".join(map(clean, graph.to_text().split("\n")))
-    return Bundle(card("What causes what", graph.to_svg()), text)
+    return Bundle(card("What causes what", picture(graph.to_svg())), text)
 
 
 def _export(result: Any) -> Bundle:

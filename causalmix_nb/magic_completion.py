@@ -84,8 +84,8 @@ def _pending(grammar: Parser, words: list[str]) -> tuple[argparse.Action | None,
     for back, word in enumerate(reversed(words)):
         option = grammar.action_of(word)
         if option is not None:
-            most = {None: 1, "+": len(words), "*": len(words), "?": 1}.get(option.nargs, option.nargs)
-            return (option, back) if isinstance(most, int) and back < most else (None, 0)
+            most = {"0": 0, "+": len(words), "*": len(words)}.get(str(option.nargs), 1)
+            return (option, back) if back < most else (None, 0)
     return None, 0
 
 

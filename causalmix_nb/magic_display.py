@@ -7,16 +7,17 @@ second picture, is attached to that object and shown with it, so that ``x = %cau
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cards import Bundle, card, escape, figure_svg, render, table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    from IPython.core.interactiveshell import InteractiveShell
 
     from causalmix_nb.launch import Progress
     from causalmix_nb.runs import Runs
@@ -33,7 +34,7 @@ KEPT = 32  # results whose notes are remembered
 class ResultDisplay:
     """The formatters of one shell, and what is attached to recent results."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._formatter = shell.display_formatter.mimebundle_formatter
         self._attached: list[tuple[Any, str, Sequence[Callable[[], Bundle]]]] = []
@@ -70,7 +71,8 @@ class ResultDisplay:
         note, more = next(((note, more) for known, note, more in self._attached if known is result), ("", ()))
         parts = [found, *(make() for make in more)]
         below = f'<div style="margin:4px 2px;opacity:.8">{escape(note)}</div>' if note else ""
-        return Bundle("".join(part.html for part in parts) + below, "\n".join([*(p.text for p in parts), *([note] if note else [])]))
+        html = '<div style="height:8px"></div>'.join(part.html for part in parts)
+        return Bundle(html + below, "\n".join([*(part.text for part in parts), *([note] if note else [])]))
 
 
 def view(result: Any) -> Bundle | None:
@@ -164,7 +166,8 @@ class LiveProgress:
     def _show(self) -> None:
         assert self._last is not None
         self._pending, self._shown_at = False, self._clock()
-        bundle = render(self._last)
+        done = self._last.done >= self._last.total
+        bundle = render(replace(self._last, eta_seconds=math.nan) if done else self._last)  # nothing is left to wait for
         if bundle is None:
             return
         if not self._notebook:

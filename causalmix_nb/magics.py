@@ -45,11 +45,14 @@ class CausalMix(Configurable):
 class CausalMixMagics(Magics):
     """The ``causalmix`` magic of one shell, with its current study."""
 
+    shell: Any
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.study: Study | None = None
         self.defaults = CausalMix(parent=shell)
         self.display = ResultDisplay(shell)
+        self.matcher = context_matcher(identifier="causalmix")(lambda context: self.complete(context))
         self._graph: str | None = None  # a graph written before there is a study
 
     # A final ";" is read here and not by IPython's output_can_be_silenced, which tokenises the line as Python after
@@ -268,12 +271,14 @@ class CausalMixMagics(Magics):
         study, tilt = self._current(args), tilts(args)
         fitted = study.model is not None
         effect = study.do(args.shares, keep=args.keep, tilt=tilt)
-        note = "" if fitted else f"Fitted first ({study.model.method}), since nothing was fitted yet."
+        model = study.model
+        assert model is not None  # do() fits where nothing was fitted
+        note = "" if fitted else f"Fitted first ({model.method}), since nothing was fitted yet."
         more = []
         if len(args.shares) == 1:
             (domain,) = args.shares
             frame = study.dose_response(domain, keep=args.keep, tilt=tilt)
-            before = study.model.baseline[domain] if study.model.baseline is not None else None
+            before = model.baseline[domain] if model.baseline is not None else None
             more = [lambda: dose_card(frame, domain, effect.outcome, effect.minimize, before)]
         self.display.attach(effect, note, *more)
         return effect
@@ -424,9 +429,8 @@ def load(ipython: InteractiveShell) -> None:
     unload(ipython)
     magics = CausalMixMagics(ipython)
     ipython.register_magics(magics)
-    magics.matcher = context_matcher(identifier="causalmix")(lambda context: magics.complete(context))
     ipython.Completer.custom_matchers.append(magics.matcher)
-    ipython.configurables.append(magics.defaults)
+    ipython.configurables.append(magics.defaults)  # type: ignore[arg-type]
     magics.display.register()
 
 

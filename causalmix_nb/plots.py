@@ -363,7 +363,7 @@ def _plot_class() -> type[Figure]:
                 super().draw(renderer)
 
         def _repr_html_(self) -> str:
-            return to_svg(self)
+            return picture(to_svg(self))
 
     return Plot
 
@@ -502,6 +502,22 @@ def to_svg(figure: Figure) -> str:
         "style": "max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt",
     }
     return ET.tostring(drawn, encoding="unicode")
+
+
+def picture(svg: str) -> str:
+    """An SVG as an ``<img>`` with its alternative text: notebooks that are not trusted drop drawings but keep images.
+
+    Inside an image there is no page to take a colour from, so the text gets one that reads on white and on dark.
+    """
+    import base64
+    import html
+    import xml.etree.ElementTree as ET
+
+    root = ET.fromstring(svg)
+    coloured = svg.replace("<svg", f'<svg color="{INK}"', 1)
+    data = base64.b64encode(coloured.encode()).decode()
+    alt = html.escape(root.get("aria-label", "") or "figure")
+    return f'<img alt="{alt}" style="max-width:100%" src="data:image/svg+xml;base64,{data}" />'
 
 
 def _drawn(element: Any, shapes: Mapping[str, Any]) -> Any:

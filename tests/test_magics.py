@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.manager import start_new_kernel
 
 from causalmix_nb import magic_parser
 from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyError
@@ -58,6 +59,18 @@ def working(shell, finished):
     """The same with a study of 24 runs open."""
     run(shell, f"%causalmix study open {finished.folder};")
     return shell
+
+
+@pytest.fixture(scope="module")
+def _model(_finished):
+    return Study.open(_finished.folder).fit(method="gp")
+
+
+@pytest.fixture
+def fitted(working, _model):
+    """The same with a model fitted."""
+    run(working, "%causalmix study").model = _model
+    return working
 
 
 def run(shell, cell):
@@ -223,14 +236,13 @@ def test_more_runs_are_trained_with_their_progress_shown(working):
     assert report.reused == 24 and report.done == 2 and "proxy runs" in working.printed
 
 
-def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(working):
-    run(working, "%causalmix fit --method gp")
-    clean = run(working, "%causalmix state;\n%causalmix state")
-    noisy = run(working, "%causalmix state --noise apples=0.9")
+def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(fitted):
+    clean = run(fitted, "%causalmix state;\n%causalmix state")
+    noisy = run(fitted, "%causalmix state --noise apples=0.9")
     assert noisy.loc["apples", "loss"] > clean.loc["apples", "loss"]
     assert noisy.loc["bolts", "loss"] == clean.loc["bolts", "loss"]
-    run(working, "%causalmix optimize --noise apples=0.9 --candidates 2k")
-    assert "noise=0.9" in working.printed
+    run(fitted, "%causalmix optimize --noise apples=0.9 --candidates 2k")
+    assert "noise=0.9" in fitted.printed
 
 
 def test_tables_of_other_people_become_the_study(shell, finished):
@@ -242,11 +254,11 @@ def test_tables_of_other_people_become_the_study(shell, finished):
     assert run(shell, "%causalmix runs use mine") is runs
 
 
-def test_scalars_are_put_into_a_line_and_objects_are_not(working):
-    working.user_ns.update(share=0.4, name="apples", frame=pd.DataFrame())
-    assert run(working, "%causalmix do {{name}}={{ share }}").contrast["apples"] == pytest.approx(0.4 - 1 / 3)
+def test_scalars_are_put_into_a_line_and_objects_are_not(fitted):
+    fitted.user_ns.update(share=0.4, name="apples", frame=pd.DataFrame())
+    assert run(fitted, "%causalmix do {{name}}={{ share }}").contrast["apples"] == pytest.approx(0.4 - 1 / 3)
     with pytest.raises(MagicError, match="is a DataFrame; only numbers and texts"):
-        run(working, "%causalmix do apples={{frame}}")
+        run(fitted, "%causalmix do apples={{frame}}")
 
 
 def test_a_final_semicolon_silences_also_where_the_line_is_no_python(working):
@@ -284,12 +296,11 @@ def test_edit_puts_the_graph_into_the_next_cell(working):
     assert head == "%%causalmix dag" and CausalGraph.parse(body) == graph
 
 
-def test_the_same_graph_again_keeps_the_fit_and_another_one_drops_it(working):
-    run(working, "%causalmix fit --method gp;")
-    run(working, "%%causalmix dag\nmixture -> score\nstate -> score\nstate -> mixture")
-    assert "gp" in run(working, "%causalmix").fit
-    run(working, '%causalmix dag "state -> score; mixture -> score"')
-    assert "dropped" in working.printed and run(working, "%causalmix").fit == "not yet"
+def test_the_same_graph_again_keeps_the_fit_and_another_one_drops_it(fitted):
+    run(fitted, "%%causalmix dag\nmixture -> score\nstate -> score\nstate -> mixture")
+    assert "gp" in run(fitted, "%causalmix").fit
+    run(fitted, '%causalmix dag "state -> score; mixture -> score"')
+    assert "dropped" in fitted.printed and run(fitted, "%causalmix").fit == "not yet"
 
 
 def test_claims_of_the_graph_are_held_against_the_runs(working):
@@ -300,9 +311,9 @@ def test_claims_of_the_graph_are_held_against_the_runs(working):
 # -- how it looks ---------------------------------------------------------------------------------------------
 
 
-def test_results_are_cards_here_and_plain_objects_everywhere(working):
-    best = run(working, "%causalmix fit --method gp;\n%causalmix optimize --candidates 2k")
-    data, _ = working.display_formatter.format(best)
+def test_results_are_cards_here_and_plain_objects_everywhere(fitted):
+    best = run(fitted, "%causalmix optimize --candidates 2k")
+    data, _ = fitted.display_formatter.format(best)
     assert "<svg" in data["text/html"] and "█" in data["text/plain"] and "<" not in data["text/plain"]
     assert repr(best).startswith("Recommendation(")
 
@@ -371,6 +382,23 @@ def test_completion_offers_what_may_stand_there(working, pool, text, expected):
 def test_completion_leaves_other_lines_alone(working):
     assert "optimize" not in completions(working, "opti")
     assert "%causalmix" in completions(working, "%causalm")
+
+
+def test_a_kernel_completes_and_reports_errors_through_its_messages(tmp_path):
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+    try:
+        client.execute_interactive("%load_ext causalmix_nb", timeout=60)
+        text = "best = %causalmix optimize --pol"
+        found = client.complete(text, len(text), reply=True, timeout=60)["content"]
+        assert found["matches"] == ["--policy"] and text[found["cursor_start"] :] == "--pol"
+        reply = client.execute_interactive("%causalmix run --rums 3", timeout=60, output_hook=lambda message: None)
+        assert reply["content"]["status"] == "error" and len(reply["content"]["traceback"]) == 1
+        shown = []
+        client.execute_interactive("%causalmix", timeout=60, output_hook=lambda m: shown.append(m["content"].get("data", {})))
+        assert any("%causalmix pool demo" in data.get("text/html", "") for data in shown)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_defaults_are_configured_with_config(working):
