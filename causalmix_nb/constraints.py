@@ -79,7 +79,7 @@ def as_constraints(given: Constraints | Mapping[str, Any] | None) -> Constraints
     for name in given:
         if name not in fields:
             raise MixtureError(
-                f"unknown constraint {name!r};{did_you_mean(name, fields)} Constraints are {', '.join(fields)}."
+                f"unknown constraint {name!r}.{did_you_mean(name, fields)} Constraints are {', '.join(fields)}."
             )
     return Constraints(**given)
 

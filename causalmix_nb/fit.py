@@ -86,7 +86,7 @@ def fit(
     """
     if method not in (*METHODS, "auto"):
         raise FitError(
-            f"unknown method {method!r};{did_you_mean(method, (*METHODS, 'auto'))} Methods are {', '.join(METHODS)}, auto."
+            f"unknown method {method!r}.{did_you_mean(method, (*METHODS, 'auto'))} Methods are {', '.join(METHODS)}, auto."
         )
     if method == "auto" and options:
         raise FitError(
@@ -174,7 +174,7 @@ def _fit_one(problem: Problem, name: str, random_state: int, **options: Any) -> 
 def _known(name: str) -> None:
     if name.removesuffix(NO_STATE) not in METHODS:
         raise FitError(
-            f"unknown method {name!r};{did_you_mean(name, METHODS)} Methods are {', '.join(METHODS)}."
+            f"unknown method {name!r}.{did_you_mean(name, METHODS)} Methods are {', '.join(METHODS)}."
         )
 
 

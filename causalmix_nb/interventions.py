@@ -170,7 +170,7 @@ def _factual(model: Model, runs: Runs, run_key: str) -> tuple[np.ndarray, Any, A
     if run_key not in frame.index:
         keys = [str(key) for key in frame.index]
         raise RunsError(
-            f"no run {run_key!r};{did_you_mean(str(run_key), keys)} Runs are {keys[0]} to {keys[-1]}."
+            f"no run {run_key!r}.{did_you_mean(str(run_key), keys)} Runs are {keys[0]} to {keys[-1]}."
         )
     row = frame.loc[run_key]
     observed = float(row[f"outcome.{model.outcome}"])

@@ -93,12 +93,20 @@ def _values(action: argparse.Action, fragment: str, names: Names, done: list[str
     kind = getattr(action, "completes", "")
     if kind == "pair":
         last = fragment.rpartition(",")[2]
-        taken = {pair.partition("=")[0] for word in (*done, fragment) for pair in word.split(",") if "=" in pair}
+        taken = {
+            pair.partition("=")[0] for word in (*done, fragment) for pair in word.split(",") if "=" in pair
+        }
         free = [name for name in names("domain") if name not in taken]
-        return Suggestions("", ()) if "=" in last else _matching(last, ((f"{_quoted(name)}=", "domain") for name in free))
+        return (
+            Suggestions("", ())
+            if "=" in last
+            else _matching(last, ((f"{_quoted(name)}=", "domain") for name in free))
+        )
     if kind == "keep":
         if fragment.startswith("from="):
-            return _matching(fragment.partition("=")[2], ((_quoted(name), "domain") for name in names("domain")))
+            return _matching(
+                fragment.partition("=")[2], ((_quoted(name), "domain") for name in names("domain"))
+            )
         return _matching(fragment, [("proportional", "value"), ("from=", "value")])
     if kind == "action":
         actions = {"runs": ("import", "use"), "study": ("open",)}.get(done[0], ())
@@ -118,13 +126,23 @@ def _values(action: argparse.Action, fragment: str, names: Names, done: list[str
 
 def _matching(fragment: str, items: Iterable[tuple[str, str]]) -> Suggestions:
     start = fragment.lstrip("\"'").casefold()
-    return Suggestions(fragment, tuple(item for item in items if item[0].strip("\"'").casefold().startswith(start)))
+    return Suggestions(
+        fragment, tuple(item for item in items if item[0].strip("\"'").casefold().startswith(start))
+    )
 
 
 def _quoted(name: str) -> str:
-    return name if name and not re.search(r"[\s\"'#;,]", name) else f'"{name}"' if '"' not in name else f"'{name}'"
+    return (
+        name
+        if name and not re.search(r"[\s\"'#;,]", name)
+        else f'"{name}"'
+        if '"' not in name
+        else f"'{name}'"
+    )
 
 
 def _paths(fragment: str, most: int = 200) -> Suggestions:
     found = sorted(glob.glob(glob.escape(os.path.expanduser(fragment)) + "*"))[:most]
-    return Suggestions(fragment, tuple((path + (os.sep if os.path.isdir(path) else ""), "path") for path in found))
+    return Suggestions(
+        fragment, tuple((path + (os.sep if os.path.isdir(path) else ""), "path") for path in found)
+    )

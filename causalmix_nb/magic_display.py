@@ -94,13 +94,21 @@ def runs_card(runs: Runs) -> Bundle:
     frame, n, failed = runs.frame, len(runs), len(runs.keys("failed"))
     title = f"{n} runs over {len(runs.domains)} domains" + (f", {failed} failed" if failed else "")
     if not n - failed or not runs.outcome_names:
-        return Bundle(card(title, "<p>%causalmix run makes some.</p>"), f"{title}\n%causalmix run makes some.")
+        return Bundle(
+            card(title, "<p>%causalmix run makes some.</p>"), f"{title}\n%causalmix run makes some."
+        )
     rows = {}
     for name in runs.outcome_names:
         values = frame[f"outcome.{name}"].astype(float).dropna()
         best = values.min() if runs.minimize[name] else values.max()
         better = "lower" if runs.minimize[name] else "higher"
-        rows[name] = {"mean": values.mean(), "sd": values.std(), "best": best, "better": better, "runs": len(values)}
+        rows[name] = {
+            "mean": values.mean(),
+            "sd": values.std(),
+            "best": best,
+            "better": better,
+            "runs": len(values),
+        }
     scores = pd.DataFrame.from_dict(rows, orient="index").rename_axis("outcome")
     first = runs.outcome_names[0]
     shares = pd.DataFrame({name: frame[f"mixture.{name}"] for name in runs.domains})
@@ -109,7 +117,9 @@ def runs_card(runs: Runs) -> Bundle:
     why = "; ".join(f"{reason} ({count}x)" for reason, count in reasons.head(3).items())
     state = f"{len(runs.state_names)} state columns" if runs.state_names else "no state"
     foot = f"{state}; failed: {why}" if why else state
-    return Bundle(card(title, figure_svg(figure) + table(scores), foot), f"{title}\n{text_table(scores)}\n{foot}")
+    return Bundle(
+        card(title, figure_svg(figure) + table(scores), foot), f"{title}\n{text_table(scores)}\n{foot}"
+    )
 
 
 def state_card(state: pd.DataFrame, title: str) -> Bundle:
@@ -120,7 +130,9 @@ def state_card(state: pd.DataFrame, title: str) -> Bundle:
     return Bundle(card(title, figure_svg(plots.state_heatmap(state)), foot), f"{title} ({foot})")
 
 
-def dose_card(frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None) -> Bundle:
+def dose_card(
+    frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None
+) -> Bundle:
     """The outcome to be expected as one domain's share changes."""
     from causalmix_nb import plots
 
@@ -167,7 +179,9 @@ class LiveProgress:
         assert self._last is not None
         self._pending, self._shown_at = False, self._clock()
         done = self._last.done >= self._last.total
-        bundle = render(replace(self._last, eta_seconds=math.nan) if done else self._last)  # nothing is left to wait for
+        bundle = render(
+            replace(self._last, eta_seconds=math.nan) if done else self._last
+        )  # nothing is left to wait for
         if bundle is None:
             return
         if not self._notebook:

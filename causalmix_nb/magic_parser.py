@@ -65,7 +65,9 @@ class Parser(argparse.ArgumentParser):
         for word in extra:
             if word.startswith("-") and len(word) > 1:
                 near = did_you_mean(word, self.options())
-                raise MagicError(f"{self.prog} has no option {word!r}.{near} See %causalmix help {self.command}.")
+                raise MagicError(
+                    f"{self.prog} has no option {word!r}.{near} See %causalmix help {self.command}."
+                )
             raise MagicError(f"{self.prog} does not expect {word!r}. See %causalmix help {self.command}.")
         args.command = self.command
         return args
@@ -82,7 +84,9 @@ class Parser(argparse.ArgumentParser):
         return self._get_positional_actions()
 
     def error(self, message: str) -> NoReturn:
-        raise MagicError(f"{self.prog}: {message.removeprefix('argument ')}. See %causalmix help {self.command}.")
+        raise MagicError(
+            f"{self.prog}: {message.removeprefix('argument ')}. See %causalmix help {self.command}."
+        )
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         self.error(message or "cannot go on")
@@ -91,7 +95,9 @@ class Parser(argparse.ArgumentParser):
 class _Help(argparse.Action):
     def __call__(self, given: argparse.ArgumentParser, *_: Any) -> None:
         assert isinstance(given, Parser)
-        raise HelpAsked(parser(given.command).format_help())  # a fresh one: argparse is half-way through changing this one
+        raise HelpAsked(
+            parser(given.command).format_help()
+        )  # a fresh one: argparse is half-way through changing this one
 
 
 # -- values ---------------------------------------------------------------------------------------------------
@@ -135,7 +141,9 @@ def pairs(text: str) -> dict[str, float]:
         except argparse.ArgumentTypeError:
             equals = ""
         if not equals or not name:
-            raise argparse.ArgumentTypeError(f"cannot read {piece!r}; write domain=number, for example math=0.4")
+            raise argparse.ArgumentTypeError(
+                f"cannot read {piece!r}; write domain=number, for example math=0.4"
+            )
         if name in found:
             raise argparse.ArgumentTypeError(f"{name!r} is given twice; name each domain once")
         found[name] = number
@@ -166,14 +174,18 @@ def variable(text: str) -> str:
 class _Merge(argparse.Action):
     """Join the dicts of several words and of several uses; a number for all domains stands alone."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
+    ) -> None:
         found = getattr(namespace, self.dest)
         for value in values if isinstance(values, list) else [values]:
             if found is None or isinstance(found, dict) and not found:
                 found = dict(value) if isinstance(value, dict) else value
                 continue
             if not (isinstance(found, dict) and isinstance(value, dict)):
-                raise argparse.ArgumentError(self, "give one number for all domains, or domain=number pairs, not both")
+                raise argparse.ArgumentError(
+                    self, "give one number for all domains, or domain=number pairs, not both"
+                )
             for name in value:
                 if name in found:
                     raise argparse.ArgumentError(self, f"{name!r} is given twice; name each domain once")
@@ -185,10 +197,17 @@ class _Merge(argparse.Action):
 
 
 def _pool(p: Parser) -> None:
-    p.add("spec", nargs="?", completes="pool", help="demo, hf:<name>, files:<glob>[,<glob>], or a variable; nothing shows the pool")
+    p.add(
+        "spec",
+        nargs="?",
+        completes="pool",
+        help="demo, hf:<name>, files:<glob>[,<glob>], or a variable; nothing shows the pool",
+    )
     p.add("--domain", metavar="COLUMN", help="column that tells domains apart")
     for what in ("text", "prompt", "response"):
-        p.add(f"--{what}", metavar="COLUMN", help=f"column with the {what}, where its name is not the usual one")
+        p.add(
+            f"--{what}", metavar="COLUMN", help=f"column with the {what}, where its name is not the usual one"
+        )
     p.add("--split", metavar="NAME", help="split of a hub dataset (train)")
     p.add("--streaming", action="store_true", help="read a hub dataset without downloading all of it")
     p.add("--documents", type=count, metavar="N", help="take at most N documents of each hub dataset")
@@ -203,52 +222,122 @@ def _state(p: Parser) -> None:
 
 
 def _dag(p: Parser) -> None:
-    p.add("source", nargs="?", completes="variable", help="a variable with a graph or its text, or the text in quotes")
-    p.add("--show", action="store_true", help="draw the graph, with what to adjust for (also without this option)")
+    p.add(
+        "source",
+        nargs="?",
+        completes="variable",
+        help="a variable with a graph or its text, or the text in quotes",
+    )
+    p.add(
+        "--show",
+        action="store_true",
+        help="draw the graph, with what to adjust for (also without this option)",
+    )
     p.add("--edit", action="store_true", help="put the graph as text into the next cell")
     p.add("--test", action="store_true", help="hold the independences that the graph claims against the runs")
 
 
 def _run(p: Parser) -> None:
     p.add("--runs", type=count, metavar="N", help="runs in all; those that are there are not repeated (128)")
-    p.add("--budget", type=count, metavar="TOKENS", help="training tokens of each run, for example 100k (100k)")
+    p.add(
+        "--budget", type=count, metavar="TOKENS", help="training tokens of each run, for example 100k (100k)"
+    )
     _executor_options(p)
-    p.add("--fixed-state", action="store_true", help="train on the pool as it is, instead of varying its state between runs")
+    p.add(
+        "--fixed-state",
+        action="store_true",
+        help="train on the pool as it is, instead of varying its state between runs",
+    )
     _study_option(p)
 
 
 def _runs(p: Parser) -> None:
-    p.add("action", nargs="?", metavar="import|use", completes="action", help="import two CSV tables, or use a variable; nothing shows the runs")
-    p.add("names", nargs="*", metavar="RATIOS METRICS | VARIABLE", completes="path", help="the files or the variable")
+    p.add(
+        "action",
+        nargs="?",
+        metavar="import|use",
+        completes="action",
+        help="import two CSV tables, or use a variable; nothing shows the runs",
+    )
+    p.add(
+        "names",
+        nargs="*",
+        metavar="RATIOS METRICS | VARIABLE",
+        completes="path",
+        help="the files or the variable",
+    )
     p.add("--csv", metavar="FOLDER", completes="path", help="write ratios.csv and metrics.csv into a folder")
     p.add("--on", metavar="COLUMN", help="column that names a run in both files")
-    p.add("--maximize", action="store_true", help="the imported metrics are scores: higher is better (losses otherwise)")
+    p.add(
+        "--maximize",
+        action="store_true",
+        help="the imported metrics are scores: higher is better (losses otherwise)",
+    )
 
 
 def _fit(p: Parser) -> None:
     p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
-    p.add("--method", default="auto", completes="method", metavar="NAME", help="linear, forest, gp, lightgbm, law, regmix or auto (auto)")
+    p.add(
+        "--method",
+        default="auto",
+        completes="method",
+        metavar="NAME",
+        help="linear, forest, gp, lightgbm, law, regmix or auto (auto)",
+    )
     p.add("--no-state", action="store_true", help="ignore the state of the pool")
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
 def _do(p: Parser) -> None:
-    p.add("shares", nargs="*", type=pairs, action=_Merge, metavar="DOMAIN=SHARE", completes="pair", help="shares to set")
+    p.add(
+        "shares",
+        nargs="*",
+        type=pairs,
+        action=_Merge,
+        metavar="DOMAIN=SHARE",
+        completes="pair",
+        help="shares to set",
+    )
     p.add("--keep", type=keep, default="proportional", metavar="HOW", completes="keep",
           help="where the difference comes from: proportional, or from=<domain> (proportional)")  # fmt: skip
     _tilt_options(p, nargs=None)
 
 
 def _optimize(p: Parser) -> None:
-    p.add("--policy", default="auto", completes="policy", metavar="NAME", help="analytic, search, surface or auto (auto)")
+    p.add(
+        "--policy",
+        default="auto",
+        completes="policy",
+        metavar="NAME",
+        help="analytic, search, surface or auto (auto)",
+    )
     for name, help in (("cap", "greatest"), ("floor", "least")):
         p.add(f"--{name}", type=limits, action=_Merge, nargs="+", metavar="DOMAIN=SHARE", completes="pair",
               help=f"{help} share of a domain, or one number for all")  # fmt: skip
-    p.add("--fix", type=pairs, action=_Merge, nargs="+", metavar="DOMAIN=SHARE", completes="pair", help="share that is not up for choice")
+    p.add(
+        "--fix",
+        type=pairs,
+        action=_Merge,
+        nargs="+",
+        metavar="DOMAIN=SHARE",
+        completes="pair",
+        help="share that is not up for choice",
+    )
     p.add("--max-epochs", type=real, metavar="N", help="how often a token may be seen")
-    p.add("--tokens", type=count, metavar="N", help="tokens that the mixture is for, with --max-epochs (those of a run)")
+    p.add(
+        "--tokens",
+        type=count,
+        metavar="N",
+        help="tokens that the mixture is for, with --max-epochs (those of a run)",
+    )
     _tilt_options(p)
-    p.add("--candidates", type=count, default=100_000, metavar="N", help="random mixtures that are scored (100k)")
+    p.add(
+        "--candidates",
+        type=count,
+        default=100_000,
+        metavar="N",
+        help="random mixtures that are scored (100k)",
+    )
     p.add("--seed", type=int, default=0, help="the same seed gives the same mixture (0)")
 
 
@@ -262,12 +351,23 @@ def _compare(p: Parser) -> None:
 
 def _export(p: Parser) -> None:
     p.add("path", nargs="?", completes="path", help="file to write; without one the text is shown")
-    p.add("--format", completes="format", metavar="NAME", help="llamafactory, axolotl, trl, datasets, json, yaml, … (by suffix)")
+    p.add(
+        "--format",
+        completes="format",
+        metavar="NAME",
+        help="llamafactory, axolotl, trl, datasets, json, yaml, … (by suffix)",
+    )
     p.add("--overwrite", action="store_true", help="replace a file that is there")
 
 
 def _study(p: Parser) -> None:
-    p.add("action", nargs="?", metavar="open", completes="action", help="open a study; nothing gives the Study object itself")
+    p.add(
+        "action",
+        nargs="?",
+        metavar="open",
+        completes="action",
+        help="open a study; nothing gives the Study object itself",
+    )
     p.add("folder", nargs="?", metavar="FOLDER", completes="path", help="where it is")
 
 
@@ -276,7 +376,13 @@ def _status(p: Parser) -> None:
 
 
 def _help(p: Parser) -> None:
-    p.add("about", nargs="?", metavar="SUBCOMMAND", completes="command", help="what to explain; nothing lists all")
+    p.add(
+        "about",
+        nargs="?",
+        metavar="SUBCOMMAND",
+        completes="command",
+        help="what to explain; nothing lists all",
+    )
 
 
 def _tilt_options(p: Parser, nargs: str | None = "+") -> None:
@@ -286,12 +392,23 @@ def _tilt_options(p: Parser, nargs: str | None = "+") -> None:
 
 
 def _executor_options(p: Parser) -> None:
-    p.add("--executor", default="local", completes="executor", metavar="NAME", help="local (worker processes) or inline (local)")
+    p.add(
+        "--executor",
+        default="local",
+        completes="executor",
+        metavar="NAME",
+        help="local (worker processes) or inline (local)",
+    )
     p.add("--workers", type=count, metavar="N", help="worker processes (one per core)")
 
 
 def _study_option(p: Parser) -> None:
-    p.add("--study", metavar="FOLDER", completes="path", help="folder of the study, made if it is not there (causalmix_study)")
+    p.add(
+        "--study",
+        metavar="FOLDER",
+        completes="path",
+        help="folder of the study, made if it is not there (causalmix_study)",
+    )
 
 
 _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
@@ -386,13 +503,19 @@ def split(line: str) -> tuple[list[str], bool]:
 def scalar(name: str, names: Mapping[str, Any]) -> str:
     """The number or text that stands for ``{{name}}``."""
     if not name.isidentifier():
-        raise MagicError(f"{{{{{name}}}}} is not a name; only numbers and texts of the notebook can be put into a line.")
+        raise MagicError(
+            f"{{{{{name}}}}} is not a name; only numbers and texts of the notebook can be put into a line."
+        )
     if name not in names:
-        raise MagicError(f"there is no variable {name!r}.{did_you_mean(name, [n for n in names if not n.startswith('_')])}")
+        raise MagicError(
+            f"there is no variable {name!r}.{did_you_mean(name, [n for n in names if not n.startswith('_')])}"
+        )
     value = names[name]
     value = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
     if not isinstance(value, (str, int, float)):
-        raise MagicError(f"{{{{{name}}}}} is a {type(value).__name__}; only numbers and texts can be put in, give objects by name.")
+        raise MagicError(
+            f"{{{{{name}}}}} is a {type(value).__name__}; only numbers and texts can be put in, give objects by name."
+        )
     return str(value)
 
 

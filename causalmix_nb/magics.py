@@ -35,7 +35,9 @@ Namespace = Mapping[str, Any]
 class CausalMix(Configurable):
     """Defaults of the magics: ``%config CausalMix.budget = 50_000``."""
 
-    study_folder = Unicode("causalmix_study", help="folder of the study, where --study does not say").tag(config=True)
+    study_folder = Unicode("causalmix_study", help="folder of the study, where --study does not say").tag(
+        config=True
+    )
     runs = Int(128, help="runs of %causalmix run").tag(config=True)
     budget = Int(100_000, help="training tokens of each run").tag(config=True)
     seeds = Int(5, help="paired seeds of %causalmix compare").tag(config=True)
@@ -60,7 +62,9 @@ class CausalMixMagics(Magics):
     @needs_local_scope
     @no_var_expand
     @line_cell_magic
-    def causalmix(self, line: str = "", cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+    def causalmix(
+        self, line: str = "", cell: str | None = None, local_ns: dict[str, Any] | None = None
+    ) -> Any:
         ns: Namespace = ChainMap(local_ns or {}, self.shell.user_ns)
         try:
             if cell is None:
@@ -84,7 +88,11 @@ class CausalMixMagics(Magics):
         return magic_parser.parse(line, lambda name: scalar(name, ns))
 
     def _do_line(self, args: Arguments, ns: Namespace, cell: str | None = None) -> Any:
-        result = self._dag(args, ns, cell) if args.command == "dag" else getattr(self, f"_{args.command}")(args, ns)
+        result = (
+            self._dag(args, ns, cell)
+            if args.command == "dag"
+            else getattr(self, f"_{args.command}")(args, ns)
+        )
         if args.out is not None:
             self.shell.user_ns[args.out] = result
         return None if args.quiet else result
@@ -139,11 +147,17 @@ class CausalMixMagics(Magics):
         from causalmix_nb.pool import Pool
         from causalmix_nb.study import META, Study
 
-        options = {f"{what}_column": getattr(args, what) for what in ("text", "prompt", "response") if getattr(args, what)}
+        options = {
+            f"{what}_column": getattr(args, what)
+            for what in ("text", "prompt", "response")
+            if getattr(args, what)
+        }
         hub = {"split": args.split, "streaming": args.streaming, "max_documents": args.documents}
         hub = {name: value for name, value in hub.items() if value}
         if hub and not args.spec.startswith("hf:"):
-            raise MagicError("--split, --streaming and --documents are for hub datasets; give hf:<name>, or leave them out.")
+            raise MagicError(
+                "--split, --streaming and --documents are for hub datasets; give hf:<name>, or leave them out."
+            )
         if args.spec == "demo":
             pool = demo_pool()
         else:
@@ -176,7 +190,9 @@ class CausalMixMagics(Magics):
         tilt = tilts(args)
         state = self._current(args).measure_state(tilt)
         if not args.quiet:
-            self.display.show(state_card(state, f"The state of the {'tilted ' if tilt else ''}pool, before mixing"))
+            self.display.show(
+                state_card(state, f"The state of the {'tilted ' if tilt else ''}pool, before mixing")
+            )
         return state
 
     def _dag(self, args: Arguments, ns: Namespace, cell: str | None = None) -> Any:
@@ -203,7 +219,9 @@ class CausalMixMagics(Magics):
         if isinstance(value, CausalGraph):
             return value.to_text()
         if value is source and source.isidentifier():
-            raise MagicError(f"there is no variable {source!r}.{did_you_mean(source, self._names('variable'))} Give a graph or its text.")
+            raise MagicError(
+                f"there is no variable {source!r}.{did_you_mean(source, self._names('variable'))} Give a graph or its text."
+            )
         return str(value)
 
     def _graph_now(self, args: Arguments) -> CausalGraph:
@@ -225,7 +243,10 @@ class CausalMixMagics(Magics):
             return graph, ""
         fitted = self.study.model is not None
         self.study.set_graph(graph)
-        return graph, "What was fitted under the other graph is dropped; %causalmix fit again." if fitted else ""
+        return (
+            graph,
+            "What was fitted under the other graph is dropped; %causalmix fit again." if fitted else "",
+        )
 
     def _run(self, args: Arguments, ns: Namespace) -> Any:
         study = self._current(args)
@@ -258,7 +279,9 @@ class CausalMixMagics(Magics):
             raise MagicError("write %causalmix runs import RATIOS METRICS, or %causalmix runs use VARIABLE.")
         # Imported tables seldom record a state; a graph that asks to adjust for one could then not be fitted.
         self._use(Study.from_runs(runs, None if runs.state_names else "mixture -> score"))
-        self.display.attach(runs, "The study is now one of these runs: fit, do, optimize and export work on them.")
+        self.display.attach(
+            runs, "The study is now one of these runs: fit, do, optimize and export work on them."
+        )
         return runs
 
     def _fit(self, args: Arguments, ns: Namespace) -> Any:
@@ -284,14 +307,27 @@ class CausalMixMagics(Magics):
         return effect
 
     def _optimize(self, args: Arguments, ns: Namespace) -> Any:
-        given = {"cap": args.cap, "floor": args.floor, "fixed": args.fix, "max_epochs": args.max_epochs, "token_budget": args.tokens}
+        given = {
+            "cap": args.cap,
+            "floor": args.floor,
+            "fixed": args.fix,
+            "max_epochs": args.max_epochs,
+            "token_budget": args.tokens,
+        }
         constraints = {name: value for name, value in given.items() if value is not None}
         tilt = tilts(args)
         best = self._current(args).optimize(
-            policy=args.policy, constraints=constraints, tilt=tilt, n_candidates=args.candidates, random_state=args.seed
+            policy=args.policy,
+            constraints=constraints,
+            tilt=tilt,
+            n_candidates=args.candidates,
+            random_state=args.seed,
         )
         if tilt:
-            self.display.attach(best, "For the pool with " + ", ".join(f"{name}: {value}" for name, value in tilt.items()) + ".")
+            self.display.attach(
+                best,
+                "For the pool with " + ", ".join(f"{name}: {value}" for name, value in tilt.items()) + ".",
+            )
         return best
 
     def _compare(self, args: Arguments, ns: Namespace) -> Any:
@@ -332,7 +368,10 @@ class CausalMixMagics(Magics):
             f"%causalmix study open {folder} – there is a study in it" if (folder / META).exists()
             else "%causalmix pool demo – or files:, hf: or a variable of yours"
         )  # fmt: skip
-        values = dict.fromkeys(StudyStatus.__dataclass_fields__, "not yet") | {"pool": "none yet", "runs": "none yet"}
+        values = dict.fromkeys(StudyStatus.__dataclass_fields__, "not yet") | {
+            "pool": "none yet",
+            "runs": "none yet",
+        }
         if self._graph:
             values["graph"] = "; ".join(self._graph.split("\n"))
         return StudyStatus(**values | {"next_step": step})
@@ -344,7 +383,9 @@ class CausalMixMagics(Magics):
 
     def _object(self, name: str, ns: Namespace, what: str, kind: type) -> Any:
         if name not in ns:
-            raise MagicError(f"there is no variable {name!r}.{did_you_mean(name, self._names('variable'))} Give {what}.")
+            raise MagicError(
+                f"there is no variable {name!r}.{did_you_mean(name, self._names('variable'))} Give {what}."
+            )
         if not isinstance(ns[name], kind):
             raise MagicError(f"{name!r} is a {type(ns[name]).__name__}; give {what}.")
         return ns[name]
@@ -357,9 +398,16 @@ class CausalMixMagics(Magics):
         if kind == "outcome":
             return list(study.runs.outcome_names) if study and study.runs else []
         if kind == "node":
-            return ["mixture", "state", "score"] if study is None else list(dict.fromkeys([*study.graph.nodes, *study.domains]))
+            return (
+                ["mixture", "state", "score"]
+                if study is None
+                else list(dict.fromkeys([*study.graph.nodes, *study.domains]))
+            )
         if kind in ("method", "policy", "executor", "format", "baseline"):
-            return [*_choices(kind), *(self._variables("Mixture", "Recommendation") if kind == "baseline" else [])]
+            return [
+                *_choices(kind),
+                *(self._variables("Mixture", "Recommendation") if kind == "baseline" else []),
+            ]
         if kind == "pool":
             return self._variables("Pool", "dict", "DataFrame", "Dataset")
         return self._variables()
@@ -377,7 +425,9 @@ class CausalMixMagics(Magics):
     def complete(self, context: CompletionContext) -> SimpleMatcherResult:
         """What IPython's completer asks for."""
         try:
-            found = magic_completion.suggest(context.full_text, context.cursor_line, context.cursor_position, self._names)
+            found = magic_completion.suggest(
+                context.full_text, context.cursor_line, context.cursor_position, self._names
+            )
         except Exception:  # a completion must never break typing
             found = None
         if found is None:

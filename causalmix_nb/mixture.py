@@ -140,7 +140,7 @@ def unknown_domain(name: object, domains: Any) -> MixtureError:
     """The error for a domain that the pool or the runs do not have."""
     known = [str(domain) for domain in domains]
     return MixtureError(
-        f"unknown domain {str(name)!r};{did_you_mean(str(name), known)} Domains are {', '.join(known)}."
+        f"unknown domain {str(name)!r}.{did_you_mean(str(name), known)} Domains are {', '.join(known)}."
     )
 
 

@@ -170,7 +170,7 @@ def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
         return names[0]
     if outcome not in names:
         raise FitError(
-            f"unknown outcome {outcome!r};{did_you_mean(outcome, names)} Outcomes are {', '.join(names[:12])}."
+            f"unknown outcome {outcome!r}.{did_you_mean(outcome, names)} Outcomes are {', '.join(names[:12])}."
         )
     return outcome
 

@@ -97,7 +97,7 @@ def optimize(
     """
     if policy not in POLICIES:
         raise FitError(
-            f"unknown policy {policy!r};{did_you_mean(policy, POLICIES)} Policies are {', '.join(POLICIES)}."
+            f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} Policies are {', '.join(POLICIES)}."
         )
     if n_candidates < 1:
         raise FitError(f"n_candidates is {n_candidates}; at least 1 is needed, 100000 is usual.")

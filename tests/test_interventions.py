@@ -117,7 +117,7 @@ def test_counterfactual_keeps_the_residual_of_the_run(model, runs):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda m, r: do(m, {"maths": 0.4}), MixtureError, "unknown domain 'maths'; Did you mean 'math'"),
+        (lambda m, r: do(m, {"maths": 0.4}), MixtureError, "unknown domain 'maths'. Did you mean 'math'"),
         (lambda m, r: do(m, {"math": 1.4}), MixtureError, "shares must be between 0 and 1"),
         (lambda m, r: do(m, {"math": -0.1}), MixtureError, "shares must be between 0 and 1"),
         (lambda m, r: do(m, {"math": 0.7, "code": 0.6}), MixtureError, "sum to 1.3"),

@@ -9,8 +9,61 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "causalmix_nb"
-ORDER = ["errors", "mixture", "plots", "cards", "pool", "demo", "proxy", "corpus", "state", "design", "outcomes", "train", "runs", "launch", "graph_text", "identification", "independence", "graph_svg", "graph", "model", "nuisances", "forest", "effects", "gaussian_process", "warped", "surface", "fit", "interventions", "constraints", "policy", "baselines", "interpret", "comparison", "export", "study", "magic_parser", "magic_completion", "magic_display", "magics", "quickstart"]
-HEAVY = ["torch", "datasets", "transformers", "statsmodels", "lightgbm", "econml", "sklearn", "matplotlib", "pandas", "scipy", "accelerate"]
+ORDER = [
+    "errors",
+    "mixture",
+    "plots",
+    "cards",
+    "pool",
+    "demo",
+    "proxy",
+    "corpus",
+    "state",
+    "design",
+    "outcomes",
+    "train",
+    "runs",
+    "launch",
+    "graph_text",
+    "identification",
+    "independence",
+    "graph_svg",
+    "graph",
+    "model",
+    "nuisances",
+    "forest",
+    "effects",
+    "gaussian_process",
+    "warped",
+    "surface",
+    "fit",
+    "interventions",
+    "constraints",
+    "policy",
+    "baselines",
+    "interpret",
+    "comparison",
+    "export",
+    "study",
+    "magic_parser",
+    "magic_completion",
+    "magic_display",
+    "magics",
+    "quickstart",
+]
+HEAVY = [
+    "torch",
+    "datasets",
+    "transformers",
+    "statsmodels",
+    "lightgbm",
+    "econml",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "scipy",
+    "accelerate",
+]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 

@@ -38,7 +38,11 @@ TEN_LINES = {
     "do math=0.4": {"shares": {"math": 0.4}, "keep": "proportional"},
     "optimize                        # the mixture": {"policy": "auto", "cap": None},
     "compare regmix equal natural    # side by side": {"baselines": ["regmix", "equal", "natural"]},
-    "export mixture.yaml --format llamafactory": {"path": "mixture.yaml", "format": "llamafactory", "overwrite": False},
+    "export mixture.yaml --format llamafactory": {
+        "path": "mixture.yaml",
+        "format": "llamafactory",
+        "overwrite": False,
+    },
 }
 
 
@@ -99,7 +103,9 @@ def test_the_ten_lines_are_understood_with_their_comments(line):
 def test_values_may_be_percentages_lists_and_large_numbers():
     assert parse("do math=40%,code=0.1").shares == {"math": 0.4, "code": 0.1}
     assert parse("run --budget 1.5M --runs 1_000").budget == 1_500_000
-    args = parse("optimize --cap 0.5 --floor code=0.1 web=0.05 --floor math=1% --noise math=0.6 --max-epochs 4")
+    args = parse(
+        "optimize --cap 0.5 --floor code=0.1 web=0.05 --floor math=1% --noise math=0.6 --max-epochs 4"
+    )
     assert args.cap == 0.5 and args.floor == {"code": 0.1, "web": 0.05, "math": 0.01}
     assert args.noise == {"math": 0.6} and args.max_epochs == 4
 
@@ -109,7 +115,7 @@ def test_options_may_stand_before_what_they_belong_to():
 
 
 def test_names_with_spaces_are_quoted_and_backslashes_are_themselves():
-    assert parse('do "my domain"=0.4 \'a # b\'=0.1').shares == {"my domain": 0.4, "a # b": 0.1}
+    assert parse("do \"my domain\"=0.4 'a # b'=0.1").shares == {"my domain": 0.4, "a # b": 0.1}
     assert parse(r"pool files:data\new\*.jsonl").spec == r"files:data\new\*.jsonl"
     assert parse("pool files:data#1.jsonl # the rest is a comment").spec == "files:data#1.jsonl"
 
@@ -170,7 +176,11 @@ def test_errors_are_one_sentence_without_a_frame_and_fail_the_cell(working):
 @pytest.mark.parametrize(
     ("cell", "kind", "said"),
     [
-        ("%causalmix run", StudyError, "no study in causalmix_study yet; start one with %causalmix pool demo"),
+        (
+            "%causalmix run",
+            StudyError,
+            "no study in causalmix_study yet; start one with %causalmix pool demo",
+        ),
         ("%causalmix pool nothing", PoolError, "no variable 'nothing'"),
         ("%causalmix pool demo --split train", MagicError, "hub datasets"),
         ("%causalmix do", MagicError, "needs a share"),
@@ -395,10 +405,14 @@ def test_a_kernel_completes_and_reports_errors_through_its_messages(tmp_path):
         text = "best = %causalmix optimize --pol"
         found = client.complete(text, len(text), reply=True, timeout=60)["content"]
         assert found["matches"] == ["--policy"] and text[found["cursor_start"] :] == "--pol"
-        reply = client.execute_interactive("%causalmix run --rums 3", timeout=60, output_hook=lambda message: None)
+        reply = client.execute_interactive(
+            "%causalmix run --rums 3", timeout=60, output_hook=lambda message: None
+        )
         assert reply["content"]["status"] == "error" and len(reply["content"]["traceback"]) == 1
         shown = []
-        client.execute_interactive("%causalmix", timeout=60, output_hook=lambda m: shown.append(m["content"].get("data", {})))
+        client.execute_interactive(
+            "%causalmix", timeout=60, output_hook=lambda m: shown.append(m["content"].get("data", {}))
+        )
         assert any("%causalmix pool demo" in data.get("text/html", "") for data in shown)
     finally:
         client.stop_channels()
@@ -436,6 +450,8 @@ def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
         "print(sorted(set(sys.modules) & {'torch', 'datasets', 'pandas', 'matplotlib', 'sklearn', 'networkx', 'statsmodels'}))"
     )
     start = time.monotonic()
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split("\n")
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split("\n")
     assert out[1] == "[]", out
     assert float(out[0]) < 0.5 or time.monotonic() - start > 5  # a machine this busy says nothing about us

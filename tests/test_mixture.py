@@ -32,7 +32,7 @@ def test_normalise_rescales():
 
 
 def test_an_unknown_domain_is_named_with_the_nearest_one():
-    with pytest.raises(MixtureError, match="unknown domain 'maths'; Did you mean 'math'"):
+    with pytest.raises(MixtureError, match="unknown domain 'maths'. Did you mean 'math'"):
         as_shares({"maths": 1.0}, DOMAINS)
     with pytest.raises(MixtureError, match="unknown domain"):
         Mixture.equal(DOMAINS)["physics"]

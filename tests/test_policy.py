@@ -155,7 +155,7 @@ def test_baseline_may_be_another_mixture(gp):
         ({"floor": {"math": -0.1}}, "floor of 'math' is -0.1"),
         ({"floor": {"math": 0.4}, "cap": {"math": 0.3}}, "at least 0.4 but at most 0.3"),
         ({"fixed": {"math": 0.4}, "cap": 0.3}, "fixed at 0.4, outside its bounds"),
-        ({"floors": 0.1}, "unknown constraint 'floors'; Did you mean 'floor'"),
+        ({"floors": 0.1}, "unknown constraint 'floors'. Did you mean 'floor'"),
         ({"max_epochs": 4}, "max_epochs needs to know the data"),
     ],
 )
@@ -165,7 +165,7 @@ def test_impossible_constraints_get_one_sentence(gp, constraints, message):
 
 
 def test_unknown_policy_is_refused_with_a_suggestion(gp):
-    with pytest.raises(FitError, match="unknown policy .serch.; Did you mean 'search'"):
+    with pytest.raises(FitError, match="unknown policy .serch.. Did you mean 'search'"):
         optimize(gp, policy="serch")
 
 

@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 READY = """async () => {
   const app = window.jupyterapp;
   await app.restored;
@@ -42,11 +50,19 @@ def lab(root: Path) -> Iterator[str]:
     token = secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as private:
         folders = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
-        environment = {**os.environ, **{name: f"{private}/{name}" for name in folders}}
+        settings = Path(private, "settings", "@jupyterlab", "apputils-extension")
+        settings.mkdir(parents=True)
+        (settings / "notification.jupyterlab-settings").write_text(
+            '{"fetchNews": "false", "checkForUpdates": false}'
+        )
+        environment = {
+            "JUPYTERLAB_SETTINGS_DIR": f"{private}/settings",
+            **os.environ,
+            **{name: f"{private}/{name}" for name in folders},
+        }
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
             f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=",
         ]  # fmt: skip
         with open(os.devnull, "w") as sink:
             server = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink)

@@ -1,0 +1,74 @@
+"""The product where people use it: JupyterLab in a real Chromium."""
+
+from pathlib import Path
+
+import browser.lab as jupyter
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+pytest.importorskip("playwright")
+pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory):
+    root = tmp_path_factory.mktemp("lab")
+    with jupyter.lab(root) as address, jupyter.browser() as page:
+
+        def open_cells(name, *cells):
+            book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+            book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(book, root / name)
+            jupyter.open_notebook(page, address, name)
+            return page
+
+        open_cells.root, open_cells.address, open_cells.page = root, address, page
+        yield open_cells
+
+
+def test_the_path_from_pool_to_recommendation_runs_and_shows_pictures(page_of):
+    page = page_of(
+        "path.ipynb",
+        "%load_ext causalmix_nb",
+        f"""names = ["apples", "bolts", {HOSTILE!r}]
+mine = {{name: [f"The {{name[:6]}} number {{i}} is {{name[:5]}}ish." for i in range(80)] for name in names}}""",
+        "%causalmix pool mine --study study --base-tokens 20k",
+        "%causalmix dag",
+        "%causalmix run --runs 12 --budget 2k --executor inline",
+        "%causalmix fit --method gp",
+        "%causalmix optimize",
+        "print('ALL' + '-DONE')",
+    )
+    jupyter.run_all(page, "ALL-DONE", 120_000)
+    page.wait_for_timeout(500)
+    jupyter.picture(page, ROOT / "build" / "screens" / "path.png")
+    assert page.locator('.jp-OutputArea-output[data-mime-type*="error"]').count() == 0
+    pictures = page.locator(".jp-OutputArea-output img")
+    assert pictures.count() >= 4
+    assert all(pictures.nth(i).evaluate("e => e.naturalWidth > 0") for i in range(pictures.count()))
+    assert page.evaluate("() => window.hacked === undefined")
+
+
+def test_bad_input_is_one_sentence_and_the_kernel_lives(page_of):
+    page = page_of("bad.ipynb", "%load_ext causalmix_nb", "%causalmix optimise", "")
+    page.click('.lm-MenuBar-item:has-text("Run")')
+    page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
+    error = page.locator(".jp-OutputArea-output", has_text="Did you mean")
+    error.first.wait_for(timeout=60_000)
+    assert "Traceback" not in error.first.inner_text()
+    assert len(error.first.inner_text().strip().splitlines()) <= 4
+
+
+def test_the_saved_quickstart_keeps_its_pictures_without_a_kernel_run(page_of):
+    saved = nbformat.read(ROOT / "notebooks" / "01_quickstart.ipynb", 4)
+    nbformat.write(saved, page_of.root / "saved.ipynb")
+    page = page_of.page
+    jupyter.open_notebook(page, page_of.address, "saved.ipynb")
+    page.wait_for_selector(".jp-OutputArea-output img", timeout=30_000)
+    jupyter.picture(page, ROOT / "build" / "screens" / "quickstart.png")
+    pictures = page.locator(".jp-OutputArea-output img")
+    assert pictures.count() >= 5
+    assert all(pictures.nth(i).evaluate("e => e.naturalWidth > 0") for i in range(pictures.count()))
