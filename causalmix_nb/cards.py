@@ -483,7 +483,7 @@ def _status(status: Any) -> Bundle:
     edge = f"padding:3px 12px 3px 0;border-bottom:1px solid {LINE};vertical-align:top;text-align:left"
     body = "".join(
         f'<tr><td aria-hidden="true" style="{edge}">{"○" if _open(where) else "●"}</td>'
-        f'<th scope="row" style="{edge};font-weight:600">{escape(name)}</th><td style="{edge}">{escape(where)}</td></tr>'
+        f'<th scope="row" style="{edge};font-weight:600;white-space:nowrap">{escape(name)}</th><td style="{edge}">{escape(where)}</td></tr>'
         for name, where in rows
     )
     step = (

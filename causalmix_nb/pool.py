@@ -11,7 +11,7 @@ import glob
 import hashlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,10 @@ class Tilt:
             raise PoolError(
                 "keep is 0; a domain cannot lose all its documents. Give it a share of 0 in the mixture."
             )
+
+    def __str__(self) -> str:
+        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return ", ".join(f"{name} {value:.0%}" for name, value in changed.items()) or "as it is"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,15 +68,23 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
 
 
 def _found(out: Path) -> list[str]:
-    """The last recommendation of the study in a folder, in words."""
+    """What the studies in a folder recommend, in words; draws each recommendation beside it."""
+    from causalmix_nb.mixture import Mixture
+    from causalmix_nb.plots import mixture_bars
+
     lines = []
     for path in sorted(out.glob("*/recommendation.json")):
         best = json.loads(path.read_text())
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in best["mixture"].items())
+        mixture = Mixture(best["mixture"], normalise=True)
+        picture = out / "recommendation.png"
+        figure = mixture_bars(mixture.to_series(), Mixture.equal(mixture.domains).to_series())
+        figure.savefig(picture, dpi=150, facecolor="white")
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in mixture.shares.items())
         lines += [
             f"\nRecommended mixture: {shares}",
             f"Gain in {best['outcome']} over equal shares: {best['gain']:.4f} "
             f"(95 % interval {best['lower']:.4f} to {best['upper']:.4f})",
+            f"As a picture: {picture}",
         ]
     return lines
 

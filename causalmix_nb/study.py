@@ -168,7 +168,8 @@ class Study:
     @classmethod
     def from_runs(cls, runs: Runs, graph: CausalGraph | str | None = None) -> Study:
         """A study of runs that were made elsewhere: it can fit, intervene, optimise and export, but not train."""
-        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
+        default = DEFAULT_GRAPH if runs.state_names else "mixture -> score"
+        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or default)
         meta = {"format": FORMAT, "config": None, "target": None, "seed": 0, "graph": graph.to_text()}
         return cls(None, meta, None, runs)
 
@@ -350,7 +351,11 @@ class Study:
 
     def compare(
         self,
-        baselines: Sequence[str | Mixture | Mapping[str, float]] = ("equal", "natural", "regmix"),
+        baselines: Sequence[str | Mixture | Mapping[str, float]] | Mapping[str, Mixture] = (
+            "equal",
+            "natural",
+            "regmix",
+        ),
         n_seeds: int = 5,
         tilt: Tilts | None = None,
         progress: OnProgress | None = None,
@@ -359,6 +364,7 @@ class Study:
     ) -> Comparison:
         """Train the recommendation and the baselines with paired seeds and show the differences.
 
+        Baselines are names (equal, natural, regmix, best_run), mixtures of your own, or a dict of name -> mixture.
         The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
         store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
         """
@@ -369,8 +375,9 @@ class Study:
             raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
         tilt = self._check_tilt(tilt if tilt is not None else self._tilt)
         mixtures = {RECOMMENDED: self.recommendation.mixture}
-        for i, given in enumerate(baselines):
-            name = given if isinstance(given, str) else f"mixture {i + 1}"
+        if not isinstance(baselines, Mapping):
+            baselines = {b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)}  # type: ignore[misc]
+        for name, given in baselines.items():
             mixtures[name] = baseline_mixture(given, self._need_runs(), model.outcome, corpus.natural)
         budget = int(self._meta.get("token_budget") or 100_000)
         specs, where = [], []
@@ -444,8 +451,8 @@ class Study:
                 states[key] = flatten_state(
                     measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
                 )
-                if progress and i % 8 == 0:
-                    progress(Progress("state of the sub-pools", i, len(jobs)))
+                if progress:
+                    progress(Progress("state of the sub-pools", i + 1, len(jobs)))
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
         report = launch(
