@@ -77,6 +77,7 @@ def fit(
       seeds each finds four times out of five at the 5 % level; ``smallest_gain_of_fit``: 1.96 times the median standard
       error of the fitted difference between a run's mixture and the baseline;
     * ``calibration``: share of the runs left out in cross-validation that fell inside their 95 % predictive interval;
+    * ``treatment_r2`` and ``assignment``: how much of the mixture the state explains, and what that means, in words;
     * ``verdict``: in words, whether the model can tell mixtures apart at all.
 
     Raises
@@ -107,6 +108,8 @@ def fit(
     if isinstance(model, (GaussianProcess, WarpedProcess)):
         model.widen(_surprise(problem, *predicted[chosen]))
     model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, predicted[chosen])}
+    if "assignment" not in model.diagnostics:
+        model.diagnostics |= _assignment(problem, random_state)
     return model
 
 
@@ -234,6 +237,17 @@ def _out_of_fold(
 def _surprise(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
     """Mean squared standardised error of left-out runs, at least 1: by how much a model's variances are too small."""
     return max(1.0, float(np.mean(((problem.y - mean) / sd) ** 2)))
+
+
+def _assignment(problem: Problem, random_state: int) -> dict[str, Any]:
+    """Was the mixture randomised, or did the state decide it? The treatment model of double machine learning says."""
+    from causalmix_nb.effects import fit_linear
+
+    try:
+        found = fit_linear(problem, n_repeats=1, random_state=random_state).diagnostics
+    except FitError as refused:
+        return {"assignment": f"whether the state decided the mixture cannot be told: {refused}"}
+    return {name: found[name] for name in ("treatment_r2", "assignment")}
 
 
 # -- diagnostics -----------------------------------------------------------------------------------------

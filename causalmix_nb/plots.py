@@ -281,6 +281,7 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
 
     frame: domain × covariate, each covariate in its own unit; the shade compares domains within a column.
     """
+    from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
 
     frame = frame.iloc[:MOST]
@@ -291,12 +292,10 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
         low, high = (np.nanmin(column), np.nanmax(column)) if np.isfinite(column).any() else (0, 0)
         for i, value in enumerate(column):
             shade = (value - low) / (high - low) if high > low and np.isfinite(value) else 0.0
-            axes.add_patch(
-                Rectangle(
-                    (j - 0.48, i - 0.46), 0.96, 0.92, facecolor=BLUE, alpha=0.05 + 0.3 * shade, linewidth=0
-                )
-            )
-            axes.text(j, i, _number(value), ha="center", va="center", fontsize=9, color=INK)
+            # Opaque cells carry their own dark text, on any page.
+            tint = 1 - (0.06 + 0.4 * shade) * (1 - np.array(to_rgb(BLUE)))
+            axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=tint, linewidth=0))
+            axes.text(j, i, _number(value), ha="center", va="center", fontsize=9, color="#222222")
     axes.set_xlim(-0.5, values.shape[1] - 0.5)
     axes.set_xticks(range(values.shape[1]), [_plain(short(name, 16)) for name in frame.columns])
     axes.xaxis.tick_top()
