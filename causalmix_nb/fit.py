@@ -37,7 +37,7 @@ NO_STATE = " without state"  # suffix of a method that is tried on the mixture a
 TIE = 0.005  # rank correlations closer than this are a tie, which the Gaussian process wins
 SEEDS = 5  # paired seeds of a comparison
 QUICK: dict[str, dict[str, Any]] = {
-    "gp": {"n_starts": 1, "max_iter": 4},
+    "gp": {"n_starts": 1, "max_iter": 4, "members": 0},
     "lightgbm": {"ensemble": 0},
     "regmix": {"ensemble": 0},
 }

@@ -1,10 +1,14 @@
 """A Gaussian process on (state, square root of the shares, scale): the surface to optimise with.
 
 The square root maps the simplex onto a sphere, where Euclidean distance is (up to a factor) the Hellinger
-distance of mixtures: steps near share 0 count for more, and share 0 itself needs no replacement. The
-kernel is a sum of parts, simple ones first, and the marginal likelihood decides which of them the runs carry.
+distance of mixtures: steps near share 0 count for more, and share 0 itself needs no replacement.
 
-Reference: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5.
+The hyper-parameters are learnt, and what is learnt from some hundred runs is not certain: an interval that takes them as
+known is too narrow. So the posterior is averaged over draws of the hyper-parameters around their mode. Up to
+:data:`EXACT` runs the posterior is exact; beyond, it goes through inducing points.
+
+References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5; M. Titsias,
+*Variational learning of inducing variables in sparse Gaussian processes*, 2009.
 """
 
 from __future__ import annotations
@@ -19,14 +23,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from causalmix_nb.kernel import Kernel, Points, kernel_of
 from causalmix_nb.model import Model, Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONSTANT = 10.0  # prior variance of the level of a standardised outcome: flat for practical purposes
 JITTER = 1e-6  # smallest noise variance of a standardised outcome
 SUBSET = 192  # runs on which the starts of the hyper-parameters are compared
+POLISH = 1024  # runs on which the best start is polished
+EXACT = 5000  # runs up to which the posterior is exact
+INDUCING = 1024  # inducing points beyond
+FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
 CHUNK = 4096  # rows of a kernel matrix that are held at once
 
 _LOCK = threading.RLock()
@@ -69,166 +77,119 @@ def pure_error(problem: Problem) -> tuple[float, int]:
     return (math.sqrt(float(within @ within) / df), df) if df else (math.nan, 0)
 
 
+# -- posterior -------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """Covariance of two points (r, u): r the square roots of K shares, u the D standardised state and scale columns.
+class Posterior:
+    """What the runs say at given hyper-parameters: the mean is ``k(·, points) @ weights``.
 
-    A sum of parts, each with its own amplitude:
-
-    * a flat level;
-    * of the mixture: linear and smooth in r;
-    * of the context: linear and smooth in u;
-    * of both: the two products linear x linear and smooth x smooth – the state changes what a domain is worth;
-    * where state columns are named ``domain.covariate``: for every domain, its own share times a linear and a smooth
-      function of its own state, the same function for all domains up to a factor drawn once per domain.
-
-    Smooth parts are rational quadratic, ``1 / (1 + d²/2)``, with one relevance (inverse length scale) per column.
-    ``covariate``: for each of the D columns the number of its covariate, or -1; ``domain``: likewise its domain. Columns of one
-    covariate share part of their relevance, so that four covariates of six domains are not 24 unrelated numbers.
+    theta: logarithms of the hyper-parameters. points: the runs, or inducing points, m of them. weights (m,).
+    chol (m, m): Cholesky factor of the points' own covariance, with noise where the points are the runs.
+    inner (m, m): where points stand for the runs, Cholesky factor of what the runs say about them; else None.
     """
 
-    n_domains: int
-    n_context: int
-    covariate: tuple[int, ...] = ()
-    domain: tuple[int, ...] = ()
+    theta: Tensor
+    points: Points
+    weights: Tensor
+    chol: Tensor
+    inner: Tensor | None = None
 
-    @property
-    def n_covariates(self) -> int:
-        return max(self.covariate, default=-1) + 1
+    def covariance(self, cross: Tensor, prior: Tensor) -> Tensor:
+        """Posterior covariance (n, n) from the covariances with the points (n, m) and between the n places (n, n)."""
+        import torch
 
-    def layout(self) -> dict[str, slice]:
-        """Name of each block of the parameter vector -> where it is."""
-        K, D, C = self.n_domains, self.n_context, self.n_covariates
-        sizes = {"noise": 1, "linear_T": 1, "smooth_T": 1, "length_T": 1, "weight_T": K, "ard_T": K}
-        if D:
-            sizes |= {"linear_U": 1, "smooth_U": 1, "linear_TU": 1, "smooth_TU": 1, "ard_U": D}
-        if C:
-            sizes |= {"tie": C, "own_linear": 1, "own_smooth": 1, "own_ard": C}
-        ends = np.cumsum(list(sizes.values())).tolist()
-        return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends)}
-
-    def prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the normal prior on the logarithm of every parameter.
-
-        A column's relevance is expected to be small, the smaller the more columns there are: a column that does not
-        help stays switched off.
-        """
-        layout = self.layout()
-        mean = np.zeros(max(where.stop for where in layout.values()))
-        sd = np.full(len(mean), 2.0)
-        for name, (centre, width) in {
-            "noise": (math.log(0.05), 3.0),
-            "weight_T": (0.0, 1.0),
-            "ard_T": (0.0, 1.0),
-            "ard_U": (-math.log(2 * math.sqrt(max(self.n_context, 1))), 0.7 if self.n_covariates else 1.0),
-            "tie": (0.0, 1.0),
-            "own_ard": (-math.log(2 * math.sqrt(max(self.n_covariates, 1))), 1.0),
-        }.items():
-            if name in layout:
-                mean[layout[name]], sd[layout[name]] = centre, width
-        return mean, sd
-
-    def shares(self, at: dict[str, Tensor], R: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
-        """Linear and smooth similarity of mixtures R (m, K) and Q (n, K), each (m, n), without amplitudes."""
-        inverse = at["ard_T"] / at["length_T"]
-        return (R * at["weight_T"]) @ Q.T, _rational(R * inverse, Q * inverse)
-
-    def context(self, at: dict[str, Tensor], U: Tensor, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What contexts U (m, D) and V (n, D) add, and the amplitudes of the linear and the smooth similarity; (m, n) or (1, 1)."""
-        if not self.n_context:
-            return U.new_full((1, 1), CONSTANT), at["linear_T"][None], at["smooth_T"][None]
-        relevance = at["ard_U"]
-        if self.n_covariates:
-            one = relevance.new_ones(1)
-            relevance = relevance * _cat(at["tie"], one)[list(self.covariate)]  # -1 picks the 1 at the end
-        linear, smooth = (U * relevance**2) @ V.T, _rational(U * relevance, V * relevance)
-        return (
-            CONSTANT + at["linear_U"] * linear + at["smooth_U"] * smooth,
-            at["linear_T"] + at["linear_TU"] * linear,
-            at["smooth_T"] + at["smooth_TU"] * smooth,
-        )
-
-    def own(self, at: dict[str, Tensor], U: Tensor, V: Tensor) -> dict[int, Tensor]:
-        """For each domain with a state of its own: the covariance (m, n) of what that state makes a unit of its root share worth."""
-        parts = {}
-        for k in sorted(set(self.domain) - {-1}):
-            columns = [j for j, domain in enumerate(self.domain) if domain == k]
-            relevance = at["own_ard"][[self.covariate[j] for j in columns]]
-            A, B = U[:, columns] * relevance, V[:, columns] * relevance
-            parts[k] = at["own_linear"] * (A @ B.T) + at["own_smooth"] * _rational(A, B)
-        return parts
-
-    def gram(self, theta: Tensor, A: tuple[Tensor, Tensor], B: tuple[Tensor, Tensor]) -> Tensor:
-        """Prior covariance of the expected outcome (standardised) between points A = (R, U) and B, shape (m, n)."""
-        at = self.named(theta)
-        return self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
-
-    def blend(
-        self, at: dict[str, Tensor], R: Tensor, Q: Tensor, context: tuple[Tensor, ...], own: dict[int, Tensor]
-    ) -> Tensor:
-        """Covariance (m, n) of mixtures R and Q, with the factors of the context given, broadcastable to (m, n)."""
-        linear, smooth = self.shares(at, R, Q)
-        gram = context[0] + linear * context[1] + smooth * context[2]
-        for k, worth in own.items():
-            gram = gram + R[:, k, None] * Q[:, k] * worth
-        return gram
-
-    def named(self, theta: Tensor) -> dict[str, Tensor]:
-        """The parameters themselves, block by block, from their logarithms."""
-        values = theta.exp()
-        return {name: values[where] for name, where in self.layout().items()}
+        half = torch.linalg.solve_triangular(self.chol, cross.T, upper=False)
+        cov = prior - half.T @ half
+        if self.inner is not None:
+            known = torch.linalg.solve_triangular(self.inner, half, upper=False)
+            cov = cov + known.T @ known
+        return (cov + cov.T) / 2
 
 
-def _rational(A: Tensor, B: Tensor) -> Tensor:
-    d2 = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
-    return 1 / (1 + d2.clamp_min(0) / 2)
+def _noise(kernel: Kernel, theta: Tensor) -> Tensor:
+    return theta[kernel.layout()["noise"]].exp() + JITTER
 
 
-def _cat(*parts: Tensor) -> Tensor:
+def _with_noise(kernel: Kernel, theta: Tensor, data: Points) -> Tensor:
     import torch
 
-    return torch.cat(parts)
+    eye = torch.eye(len(data[0]), dtype=torch.float64, device=data[0].device)
+    return kernel.gram(theta, data, data) + _noise(kernel, theta) * eye
 
 
-def _kernel_of(problem: Problem) -> Kernel:
-    """The kernel for the columns of a problem; ``domain.covariate`` columns are recognised by their names."""
-    known = {name: k for k, name in enumerate(problem.domains)}
-    split = [name.rpartition(".") for name in problem.state_names]
-    kinds: dict[str, int] = {}
-    domain = [known.get(owner, -1) for owner, _, _ in split]
-    covariate = [
-        kinds.setdefault(kind, len(kinds)) if k >= 0 else -1 for k, (_, _, kind) in zip(domain, split)
-    ]
-    scales = [-1] * len(problem.scale_names)
-    return Kernel(len(known), len(split) + len(scales), (*covariate, *scales), (*domain, *scales))
+def _exact(kernel: Kernel, theta: Tensor, data: Points, y: Tensor) -> Posterior:
+    import torch
+
+    chol = torch.linalg.cholesky(_with_noise(kernel, theta, data))
+    return Posterior(theta, data, torch.cholesky_solve(y[:, None], chol)[:, 0], chol)
+
+
+def _through(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, points: Points) -> Posterior:
+    """Posterior through inducing points, with the runs visited in chunks so that memory does not grow with them."""
+    import torch
+
+    sd = _noise(kernel, theta).sqrt()
+    m = len(points[0])
+    eye = torch.eye(m, dtype=torch.float64, device=y.device)
+    chol = torch.linalg.cholesky(kernel.gram(theta, points, points) + 1e-6 * eye)
+    seen, told = eye.clone(), torch.zeros(m, dtype=torch.float64, device=y.device)
+    for i in range(0, len(y), CHUNK):
+        rows = slice(i, i + CHUNK)
+        cross = kernel.gram(theta, points, (data[0][rows], data[1][rows]))
+        half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd
+        seen += half @ half.T
+        told += half @ y[rows] / sd
+    inner = torch.linalg.cholesky(seen)
+    weights = torch.cholesky_solve(told[:, None], inner)
+    weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
+    return Posterior(theta, points, weights, chol, inner)
+
+
+# -- model -----------------------------------------------------------------------------------------------
 
 
 class GaussianProcess(Model):
-    """Posterior of a Gaussian process with hyper-parameters at the mode of their posterior."""
+    """Posterior of a Gaussian process, averaged over draws of its hyper-parameters.
+
+    ``expected`` answers at their mode, which is quick and made for searching; ``predict``, ``contrast`` and whatever carries an
+    interval average over the draws. ``members``: number of draws; None chooses by the number of runs; 0 keeps to the mode.
+    """
 
     method = "gp"
 
     @_on_one_thread
     def __init__(
-        self, problem: Problem, random_state: int = 0, n_starts: int = 2, max_iter: int = 20
+        self,
+        problem: Problem,
+        random_state: int = 0,
+        n_starts: int = 2,
+        max_iter: int = 20,
+        members: int | None = None,
+        device: str = "cpu",
     ) -> None:
-        import torch
-
         super().__init__(problem)
+        self.device = device
         self._level, self._spread = float(problem.y.mean()), float(problem.y.std())
         U = np.hstack([problem.X, problem.S])
         self._centre, self._unit = U.mean(0), np.where(U.std(0) > 0, U.std(0), 1.0)
-        self.kernel = _kernel_of(problem)
+        self.kernel = kernel_of(problem)
         self._data = self._points(problem.T, problem.X, problem.S)
-        y = torch.tensor((problem.y - self._level) / self._spread)
-        self.theta, posterior = self._search(y, random_state, n_starts, max_iter)
-        self._condition(y)
-        noise = math.exp(float(self.theta[self.kernel.layout()["noise"]][0])) + JITTER
-        self.noise_sd = math.sqrt(noise * self._inflation) * self._spread
+        rng = np.random.default_rng(random_state)
+        y = self._tensor((problem.y - self._level) / self._spread)
+        theta, best = self._search(y, rng, n_starts, max_iter)
+        self._inducing = self._spread_out(rng) if len(y) > EXACT else None
+        self._mode = self._condition(theta, y)
+        self._inflation = self._surprise() if self._inducing is None else 1.0
+        n = len(y)
+        wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
+        self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
+        self.noise_sd = math.sqrt(float(_noise(self.kernel, theta)) * self._inflation) * self._spread
         self.diagnostics = {
-            "log_posterior": posterior,
+            "log_posterior": best,
             "noise_sd_fitted": self.noise_sd,
             "interval_inflation": self._inflation,
+            "hyper_parameters": f"averaged over {wanted} draws" if wanted else "at their mode",
         }
 
     def widen(self, factor: float) -> None:
@@ -237,29 +198,33 @@ class GaussianProcess(Model):
         self.noise_sd *= math.sqrt(factor)
         self.diagnostics["interval_inflation"] = self._inflation
 
-    def _points(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _tensor(self, values: np.ndarray) -> Tensor:
         import torch
 
-        U = (np.hstack([X, S]) - self._centre) / self._unit
-        return torch.tensor(np.sqrt(T)), torch.tensor(U)
+        return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64, device=self.device)
 
-    def _search(self, y: Tensor, random_state: int, n_starts: int, max_iter: int) -> tuple[Tensor, float]:
-        """Mode of the posterior of the log hyper-parameters: several starts on a subset of the runs, the best polished on all."""
-        rng = np.random.default_rng(random_state)
+    def _points(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> Points:
+        U = (np.hstack([X, S]) - self._centre) / self._unit
+        return self._tensor(np.sqrt(T)), self._tensor(U)
+
+    # -- learning ----------------------------------------------------------------------------------------
+
+    def _search(
+        self, y: Tensor, rng: np.random.Generator, n_starts: int, max_iter: int
+    ) -> tuple[Tensor, float]:
+        """Mode of the posterior of the log hyper-parameters: several starts on a subset of the runs, the best polished on more."""
         mean, sd = self.kernel.prior()
         first = mean.copy()
         repeated, df = pure_error(self.problem)
         if df:
             first[self.kernel.layout()["noise"]] = math.log(max((repeated / self._spread) ** 2, 1e-5))
-        rows = rng.permutation(len(y))[:SUBSET]
-        rows.sort()
+        order = rng.permutation(len(y))
+        rows = np.sort(order[:SUBSET])
         starts = [first, *(first + 0.7 * sd * rng.standard_normal(len(mean)) for _ in range(n_starts - 1))]
         best = min((self._climb(y, rows, start, 60) for start in starts), key=lambda result: result.fun)
         if len(rows) < len(y):
-            best = self._climb(y, np.arange(len(y)), best.x, max_iter)
-        import torch
-
-        return torch.tensor(best.x), -float(best.fun)
+            best = self._climb(y, np.sort(order[:POLISH]), best.x, max_iter)
+        return self._tensor(best.x), -float(best.fun)
 
     def _climb(self, y: Tensor, rows: np.ndarray, start: np.ndarray, max_iter: int) -> Any:
         """L-BFGS on the marginal likelihood of some rows times the prior."""
@@ -267,15 +232,14 @@ class GaussianProcess(Model):
         from scipy.optimize import minimize
 
         mean, sd = self.kernel.prior()
-        noise, eye = self.kernel.layout()["noise"], torch.eye(len(rows), dtype=torch.float64)
-        index = torch.tensor(rows)
+        index = torch.as_tensor(rows, device=self.device)
         y, data = y[index], (self._data[0][index], self._data[1][index])
 
         def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
             # The gradient of the likelihood with respect to the covariance is known in closed form; autograd only
             # has to go through the kernel, not through the Cholesky factor.
-            theta = torch.tensor(v, requires_grad=True)
-            gram = self.kernel.gram(theta, data, data) + (torch.exp(theta[noise]) + JITTER) * eye
+            theta = self._tensor(v).requires_grad_()
+            gram = _with_noise(self.kernel, theta, data)
             L, failed = torch.linalg.cholesky_ex(gram.detach())
             if failed:
                 return 1e10, np.zeros_like(v)
@@ -285,7 +249,7 @@ class GaussianProcess(Model):
             value = float(y @ alpha / 2 + torch.log(torch.diagonal(L)).sum())
             pull = (v - mean) / sd
             assert theta.grad is not None
-            return value + float(pull @ pull) / 2, theta.grad.numpy() + pull / sd
+            return value + float(pull @ pull) / 2, theta.grad.cpu().numpy() + pull / sd
 
         return minimize(
             objective,
@@ -295,31 +259,101 @@ class GaussianProcess(Model):
             options={"maxiter": max_iter, "maxfun": 2 * max_iter},
         )
 
-    def _condition(self, y: Tensor) -> None:
-        """Solve for the posterior, and widen it where left-out groups of runs fall outside what it expects."""
+    def _condition(self, theta: Tensor, y: Tensor) -> Posterior:
+        if self._inducing is None:
+            return _exact(self.kernel, theta, self._data, y)
+        return _through(self.kernel, theta, self._data, y, self._inducing)
+
+    def _spread_out(self, rng: np.random.Generator) -> Points:
+        """Inducing points: runs drawn at random, which follows the density of the runs."""
         import torch
 
-        noise = torch.exp(self.theta[self.kernel.layout()["noise"]]) + JITTER
-        gram = self.kernel.gram(self.theta, self._data, self._data) + noise * torch.eye(
-            len(y), dtype=torch.float64
-        )
-        self._chol = torch.linalg.cholesky(gram)
-        inverse = torch.cholesky_inverse(self._chol)
-        self._alpha = inverse @ y
-        surprise = 0.0
-        for group in np.unique(self.problem.groups):
-            rows = torch.tensor(np.flatnonzero(self.problem.groups == group))
-            a = self._alpha[rows]
-            surprise += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
-        self._inflation = max(1.0, surprise / len(y))
+        rows = torch.as_tensor(np.sort(rng.permutation(len(self._data[0]))[:INDUCING]), device=self.device)
+        return self._data[0][rows], self._data[1][rows]
+
+    def _surprise(self) -> float:
+        """Mean squared standardised error of left-out groups of runs, at least 1."""
+        import torch
+
+        inverse, weights = torch.cholesky_inverse(self._mode.chol), self._mode.weights
+        order = np.argsort(self.problem.groups, kind="stable")
+        total = 0.0
+        for members in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
+            rows = torch.as_tensor(members, device=self.device)
+            a = weights[rows]
+            total += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
+        return max(1.0, total / len(weights))
+
+    def _drawn(self, theta: Tensor, y: Tensor, members: int, rng: np.random.Generator) -> list[Posterior]:
+        """Posteriors at draws of the hyper-parameters from Laplace's approximation around their mode.
+
+        The approximation reaches too far where the likelihood falls off faster on one side; there a draw is pulled in until
+        the log density has fallen by little more than the approximation says. How much more (a third of a unit per
+        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/coverage.py.
+        """
+        import torch
+        from scipy.stats import norm, qmc
+
+        rows = torch.as_tensor(np.sort(rng.permutation(len(y))[:FISHER]), device=self.device)
+        some = (self._data[0][rows], self._data[1][rows])
+        root = self._laplace(theta, some, len(y) / len(rows))
+        draws = norm.ppf(
+            np.clip(qmc.Sobol(len(theta), rng=rng).random(members), 1e-3, 1 - 1e-3)
+        )  # evenly spread, so that few of them will do
+        highest = self._log_density(theta, some, y[rows], len(y) / len(rows))
+        found = []
+        for draw in draws:
+            step = root @ self._tensor(draw)
+            for pull in (1.0, 0.8, 0.6, 0.45, 0.3, 0.15, 0.0):
+                here = theta + pull * step
+                fall = highest - self._log_density(here, some, y[rows], len(y) / len(rows))
+                if fall <= pull**2 * float(draw @ draw) / 2 + len(theta) / 3:
+                    break
+            found.append(self._condition(here, y))
+        return found
+
+    def _log_density(self, theta: Tensor, data: Points, y: Tensor, weight: float) -> float:
+        """Log posterior density of the hyper-parameters, up to a constant; ``weight`` scales a subset of runs up to all."""
+        import torch
+
+        mean, sd = (self._tensor(part) for part in self.kernel.prior())
+        chol, failed = torch.linalg.cholesky_ex(_with_noise(self.kernel, theta, data))
+        if failed:
+            return -math.inf
+        alpha = torch.cholesky_solve(y[:, None], chol)[:, 0]
+        likelihood = -(y @ alpha / 2 + torch.log(torch.diagonal(chol)).sum())
+        return float(weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
+
+    def _laplace(self, theta: Tensor, data: Points, weight: float) -> Tensor:
+        """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
+        import torch
+
+        step, p = 1e-3, len(theta)
+        gram = _with_noise(self.kernel, theta, data)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        moved = torch.empty((p, gram.numel()), dtype=torch.float64, device=self.device)
+        turned = torch.empty_like(moved)
+        for j in range(p):
+            there = theta.clone()
+            there[j] += step
+            change = inverse @ ((_with_noise(self.kernel, there, data) - gram) / step)
+            moved[j], turned[j] = change.ravel(), change.T.reshape(-1)
+        fisher = moved @ turned.T / 2 * weight
+        precision = (fisher + fisher.T) / 2 + torch.diag(self._tensor(1 / self.kernel.prior()[1] ** 2))
+        value, vector = torch.linalg.eigh(precision)
+        return vector / value.clamp_min(1e-6).sqrt()
+
+    # -- answers -----------------------------------------------------------------------------------------
 
     @_on_one_thread
     def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
             rows = slice(i, i + CHUNK)
-            gram = self.kernel.gram(self.theta, self._points(T[rows], X[rows], S[rows]), self._data)
-            out[rows] = (gram @ self._alpha).numpy()
+            gram = self.kernel.gram(
+                self._mode.theta, self._points(T[rows], X[rows], S[rows]), self._mode.points
+            )
+            out[rows] = (gram @ self._mode.weights).cpu().numpy()
         return self._level + self._spread * out
 
     @_on_one_thread
@@ -327,34 +361,69 @@ class GaussianProcess(Model):
         """As :meth:`Model.expected`, with the part that depends on state and scale summed once for all mixtures."""
         import torch
 
-        at, context, own = self._averaged_context(state, scale)
-        level, on_linear, on_smooth = (part.mean(0) * self._alpha for part in context)
-        weights = torch.zeros(T.shape[1], dtype=torch.float64)
+        weights, Q = self._mode.weights, self._mode.points[0]
+        at, context, own = self._averaged_context(self._mode, self._contexts(state, scale))
+        level, on_linear, on_smooth = (part.mean(0) * weights for part in context)
+        per_share = torch.zeros(T.shape[1], dtype=torch.float64, device=self.device)
         for k, worth in own.items():
-            weights[k] = (worth.mean(0) * self._data[0][:, k]) @ self._alpha
+            per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
-            R = torch.tensor(np.sqrt(T[i : i + CHUNK]))
-            linear, smooth = self.kernel.shares(at, R, self._data[0])
-            out[i : i + CHUNK] = (level.sum() + linear @ on_linear + smooth @ on_smooth + R @ weights).numpy()
+            R = self._tensor(np.sqrt(T[i : i + CHUNK]))
+            linear, smooth = self.kernel.shares(at, R, Q)
+            value = level.sum() + linear @ on_linear + smooth @ on_smooth + R @ per_share
+            out[i : i + CHUNK] = value.cpu().numpy()
         return self._level + self._spread * out
 
-    @_on_one_thread
     def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`Model.joint`; covariances of averages over states are averages of the kernel's context."""
+        return self._averaged_joint(self._members, T, state, scale)
+
+    def quick_joint(
+        self, T: np.ndarray, state: Any = None, scale: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`joint`, at the mode of the hyper-parameters."""
+        return self._averaged_joint([self._mode], T, state, scale)
+
+    @_on_one_thread
+    def _averaged_joint(
+        self, members: list[Posterior], T: np.ndarray, state: Any, scale: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        R, U = self._tensor(np.sqrt(T)), self._contexts(state, scale)
+        parts = []
+        for member in members:
+            at, context, own = self._averaged_context(member, U)
+            cross = self.kernel.blend(
+                at, R, member.points[0], tuple(part.mean(0) for part in context),
+                {k: worth.mean(0) for k, worth in own.items()},
+            )  # fmt: skip
+            inner = tuple(part.mean() for part in self.kernel.context(at, U, U))
+            worths = {k: worth.mean() for k, worth in self.kernel.own(at, U, U).items()}
+            prior = self.kernel.blend(at, R, R, inner, worths)
+            parts.append((cross @ member.weights, member.covariance(cross, prior)))
+        return self._together(parts)
+
+    @_on_one_thread
+    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        places, parts = self._points(T, X, S), []
+        for member in self._members:
+            cross = self.kernel.gram(member.theta, places, member.points)
+            prior = self.kernel.gram(member.theta, places, places)
+            parts.append((cross @ member.weights, member.covariance(cross, prior)))
+        return self._together(parts)
+
+    def _together(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance over the draws: within them, and of their means."""
         import torch
 
-        R, Q = torch.tensor(np.sqrt(T)), self._data[0]
-        at, context, own = self._averaged_context(state, scale)
-        cross = self.kernel.blend(
-            at, R, Q, tuple(part.mean(0) for part in context), {k: worth.mean(0) for k, worth in own.items()}
+        means = torch.stack([mean for mean, _ in parts])
+        mean = means.mean(0)
+        away = means - mean
+        cov = sum(cov for _, cov in parts) / len(parts) + away.T @ away / len(parts)
+        return (
+            self._level + self._spread * mean.cpu().numpy(),
+            self._inflation * self._spread**2 * cov.cpu().numpy(),
         )
-        U = self._contexts(state, scale)
-        inner = tuple(part.mean() for part in self.kernel.context(at, U, U))
-        prior = self.kernel.blend(
-            at, R, R, inner, {k: worth.mean() for k, worth in self.kernel.own(at, U, U).items()}
-        )
-        return self._posterior(cross, prior)
 
     def _contexts(self, state: Any, scale: Any) -> Tensor:
         states = self.states(state)
@@ -363,21 +432,7 @@ class GaussianProcess(Model):
         )[1]
 
     def _averaged_context(
-        self, state: Any, scale: Any
+        self, member: Posterior, U: Tensor
     ) -> tuple[dict[str, Tensor], tuple[Tensor, ...], dict[int, Tensor]]:
-        at, U, V = self.kernel.named(self.theta), self._contexts(state, scale), self._data[1]
+        at, V = self.kernel.named(member.theta), member.points[1]
         return at, self.kernel.context(at, U, V), self.kernel.own(at, U, V)
-
-    def _posterior(self, cross: Tensor, prior: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        import torch
-
-        half = torch.linalg.solve_triangular(self._chol, cross.T, upper=False)
-        cov = prior - half.T @ half
-        mean = self._level + self._spread * (cross @ self._alpha).numpy()
-        return mean, self._inflation * self._spread**2 * ((cov + cov.T) / 2).numpy()
-
-    @_on_one_thread
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = self._points(T, X, S)
-        cross = self.kernel.gram(self.theta, points, self._data)
-        return self._posterior(cross, self.kernel.gram(self.theta, points, points))

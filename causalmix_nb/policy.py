@@ -244,7 +244,7 @@ def _cautious(model: Model, base: np.ndarray, state: Any, scale: Any) -> Callabl
     """
 
     def marked(T: np.ndarray) -> np.ndarray:
-        mean, cov = model.joint(np.vstack([T, base]), state, scale)
+        mean, cov = model.quick_joint(np.vstack([T, base]), state, scale)
         variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]
         return model.sign * (mean[:-1] - mean[-1]) - CAUTION * np.sqrt(np.maximum(variance, 0))
 

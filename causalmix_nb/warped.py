@@ -96,7 +96,9 @@ def fit_gp(
     random_state: int = 0,
     n_starts: int = 2,
     max_iter: int = 20,
+    members: int | None = None,
     warp: str | None = "auto",
+    device: str = "cpu",
 ) -> GaussianProcess | WarpedProcess:
     """Gaussian process on (state, square root of the shares, scale), on the scale that the runs make likelier.
 
@@ -108,14 +110,17 @@ def fit_gp(
     ----------
     problem: at least three runs.
     n_starts, max_iter: effort of the optimiser; ``max_iter`` is for the polish.
+    members: draws of the hyper-parameters that the posterior is averaged over; None chooses by the number of runs.
+    device: where torch works, for example ``"cuda"``.
     warp: ``"auto"`` – the logarithmic scale is tried for a skewed outcome and kept if likelier; None – never.
     """
-    plain = GaussianProcess(problem, random_state, n_starts, max_iter)
+    effort = (random_state, n_starts, max_iter, members, device)
+    plain = GaussianProcess(problem, *effort)
     if warp is None or abs(skewness(problem.y)) < SKEWED:
         return plain
     log = Warp.of(problem.y)
     z = log.forward(problem.y)
-    inner = GaussianProcess(replace(problem, y=z), random_state, n_starts, max_iter)
+    inner = GaussianProcess(replace(problem, y=z), *effort)
     slopes = float(np.log(log.s * problem.y - log.pole).sum())
     likelier = _log_density(inner, z) - slopes > _log_density(plain, problem.y)
     return WarpedProcess(problem, log, inner) if likelier else plain

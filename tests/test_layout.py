@@ -33,6 +33,7 @@ ORDER = [
     "nuisances",
     "forest",
     "effects",
+    "kernel",
     "gaussian_process",
     "warped",
     "surface",

@@ -8,8 +8,10 @@ import pytest
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 from scipy.stats import spearmanr
 
+from causalmix_nb import gaussian_process
 from causalmix_nb.errors import FitError
 from causalmix_nb.fit import fit
+from causalmix_nb.gaussian_process import GaussianProcess
 from causalmix_nb.model import Model, Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
@@ -60,24 +62,59 @@ def test_covariance_of_the_gaussian_process_is_positive_semidefinite(gp, unseen)
     assert eigenvalues.min() > -1e-9 * eigenvalues.max()
 
 
-def test_gaussian_process_interpolates_like_the_textbook_formula(gp, problem):
-    """Posterior mean and covariance against a plain numpy solve with the same kernel."""
+def by_hand(gp, problem, member, points):
+    """Posterior mean and covariance at the hyper-parameters of one draw, by a plain numpy solve."""
     import torch
 
-    T, X = draw(7, seed=5)
-    points = gp._points(T, X, np.zeros((7, 0)))
     K, k, kk = (
-        gp.kernel.gram(gp.theta, A, B).numpy()
+        gp.kernel.gram(member.theta, A, B).numpy()
         for A, B in ((gp._data, gp._data), (points, gp._data), (points, points))
     )
-    noise = float(torch.exp(gp.theta[0])) + 1e-6
+    noise = float(torch.exp(member.theta[0])) + 1e-6
     standard = (problem.y - problem.y.mean()) / problem.y.std()
     weights = np.linalg.solve(K + noise * np.eye(len(K)), np.column_stack([standard, k.T]))
+    return k @ weights[:, 0], kk - k @ weights[:, 1:]
+
+
+def test_the_posterior_is_the_average_of_textbook_posteriors(gp, problem):
+    T, X = draw(7, seed=5)
+    points = gp._points(T, X, np.zeros((7, 0)))
+    means, covs = zip(*(by_hand(gp, problem, member, points) for member in gp._members))
     mean, cov = gp._joint(T, X, np.zeros((7, 0)))
-    np.testing.assert_allclose(mean, problem.y.mean() + problem.y.std() * (k @ weights[:, 0]), atol=1e-8)
+    spread = problem.y.std()
+    np.testing.assert_allclose(mean, problem.y.mean() + spread * np.mean(means, axis=0), atol=1e-8)
+    expected = np.mean(covs, axis=0) + np.cov(np.transpose(means), bias=True)
+    np.testing.assert_allclose(cov / (gp._inflation * spread**2), expected, atol=1e-7)
+    assert len(gp._members) == 16
+    at_mode = by_hand(gp, problem, gp._mode, points)
     np.testing.assert_allclose(
-        cov / (gp._inflation * problem.y.std() ** 2), kk - k @ weights[:, 1:], atol=1e-7
+        gp._mean(T, X, np.zeros((7, 0))), problem.y.mean() + spread * at_mode[0], atol=1e-8
     )
+
+
+def test_not_knowing_the_hyper_parameters_widens_intervals(gp, problem):
+    T, X = draw(20, seed=5)
+    at_mode = GaussianProcess(problem, members=0)
+    wide, narrow = (np.diag(model._joint(T, X, np.zeros((20, 0)))[1]) for model in (gp, at_mode))
+    assert np.mean(wide / narrow) > 1.05
+
+
+def test_through_inducing_points_it_says_nearly_the_same(problem, monkeypatch):
+    """With every run an inducing point the sparse posterior is the exact one; with half of them it is close."""
+    T, X = draw(20, seed=5)
+    at = (T, X, np.zeros((20, 0)))
+    exact = GaussianProcess(problem, members=0)
+    monkeypatch.setattr(gaussian_process, "EXACT", 10)
+    monkeypatch.setattr(gaussian_process, "CHUNK", 50)
+    full = GaussianProcess(problem, members=0)
+    for ours, theirs in zip(full._joint(*at), exact._joint(*at)):
+        np.testing.assert_allclose(
+            ours * exact._inflation, theirs * exact._inflation, atol=2e-2 * problem.y.std()
+        )
+    np.testing.assert_allclose(full.expected(T), exact.expected(T), atol=1e-3 * problem.y.std())
+    monkeypatch.setattr(gaussian_process, "INDUCING", problem.n_runs // 2)
+    half = GaussianProcess(problem, members=0)
+    assert np.corrcoef(half._mean(*at), exact._mean(*at))[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("state", [None, {"hardness": 0.3, "noise": -1.0, "length": 0.5}])
