@@ -18,6 +18,7 @@ class Constraints:
 
     floor, cap: least and greatest share, of every domain (a number) or of some (domain -> share).
     fixed: domain -> share.
+    ratios: "code/math" -> 2.0: the share of code is twice that of math.
     available: domain -> tokens that there are; with ``token_budget`` (tokens to train on) and ``max_epochs``
         (how often a token may be seen) this caps the shares at ``max_epochs · available / token_budget``.
     """
@@ -25,6 +26,7 @@ class Constraints:
     floor: float | Mapping[str, float] | None = None
     cap: float | Mapping[str, float] | None = None
     fixed: Mapping[str, float] = field(default_factory=dict)
+    ratios: Mapping[str, float] = field(default_factory=dict)
     available: Mapping[str, float] = field(default_factory=dict)
     token_budget: float | None = None
     max_epochs: float | None = None
@@ -70,6 +72,84 @@ class Constraints:
                 f"{', allow more epochs or a smaller token_budget' if self.max_epochs is not None else ''}."
             )
         return lower, upper
+
+
+    def feasible(self, domains: tuple[str, ...]) -> Feasible:
+        """The mixtures that respect all of it.
+
+        Raises
+        ------
+        MixtureError: as :meth:`bounds`, ratios that name no pair of domains, contradict each other or cannot be met.
+        """
+        lower, upper = self.bounds(domains)
+        parts = _tied(self.ratios, domains)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low = np.where(parts > 0, lower / parts, 0.0).max(1)
+            high = np.minimum(np.where(parts > 0, upper / parts, np.inf).min(1), 1.0)
+        if (low > high + 1e-9).any() or low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
+            raise MixtureError(
+                "no mixture has these ratios within the floors, caps and fixed shares; drop one of them."
+            )
+        return Feasible(np.minimum(low, high), high, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Feasible:
+    """Mixtures within bounds, with some domains tied to each other.
+
+    lower, upper (G,): bounds of groups of tied domains; parts (G, K): what of a group's share each domain gets.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    parts: np.ndarray
+
+    @property
+    def free(self) -> bool:
+        """Whether every mixture is feasible."""
+        return len(self.parts) == self.parts.shape[1] and not self.lower.any() and bool((self.upper >= 1).all())
+
+    def nearest(self, T: np.ndarray) -> np.ndarray:
+        """The nearest-in-ratio feasible mixtures, shape (n, K)."""
+        if self.free:
+            return T
+        return project(T @ (self.parts > 0).T, self.lower, self.upper) @ self.parts
+
+    def settled(self, T: np.ndarray) -> np.ndarray:
+        """Mixtures that are feasible up to rounding, made exactly so, shape (n, K)."""
+        return settle(T @ (self.parts > 0).T, self.lower, self.upper) @ self.parts
+
+    def contains(self, t: np.ndarray) -> bool:
+        """Whether one mixture (K,) is feasible, up to rounding."""
+        return bool(np.abs(self.settled(t[None])[0] - t).max() <= 1e-9)
+
+
+def _tied(ratios: Mapping[str, float], domains: tuple[str, ...]) -> np.ndarray:
+    """Groups of domains that ratios tie together, each with its parts summing to 1, shape (G, K)."""
+    weight, group = np.ones(len(domains)), np.arange(len(domains))
+    for pair, ratio in ratios.items():
+        names = _pair(pair, domains)
+        if not (np.isfinite(ratio) and ratio > 0):
+            raise MixtureError(f"the ratio {pair} is {ratio:.4g}; it must be positive. Fix a share at 0 instead.")
+        a, b = (domains.index(name) for name in names)
+        factor = ratio * weight[b] / weight[a]
+        if group[a] == group[b]:
+            if abs(factor - 1) > 1e-9:
+                raise MixtureError(f"the ratio {pair} = {ratio:.4g} contradicts the others; drop one of them.")
+            continue
+        joining = group == group[a]
+        weight[joining] *= factor
+        group[joining] = group[b]
+    members = [group == g for g in sorted(set(group.tolist()))]
+    return np.array([np.where(rows, weight, 0) / weight[rows].sum() for rows in members])
+
+
+def _pair(pair: str, domains: tuple[str, ...]) -> tuple[str, str]:
+    """The two domains of "a/b"; a name may itself hold a slash."""
+    for i in (i for i, c in enumerate(pair) if c in "/:"):
+        if pair[:i] in domains and pair[i + 1 :] in domains and pair[:i] != pair[i + 1 :]:
+            return pair[:i], pair[i + 1 :]
+    raise MixtureError(f"{pair!r} names no two domains; write a ratio as code/math. Domains are {', '.join(domains[:12])}.")
 
 
 def as_constraints(given: Constraints | Mapping[str, Any] | None) -> Constraints:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from causalmix_nb.constraints import Constraints, as_constraints, project, settle
+from causalmix_nb.constraints import Constraints, Feasible, as_constraints
 from causalmix_nb.errors import FitError, did_you_mean
 from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
 from causalmix_nb.model import LEVEL, Model
@@ -77,6 +77,8 @@ def optimize(
     baseline: Any = None,
     random_state: int = 0,
     scale: Any = None,
+    caution: float = CAUTION,
+    worst: bool = False,
 ) -> Recommendation:
     """The mixture to train on at a state, with its gain over the baseline.
 
@@ -89,10 +91,13 @@ def optimize(
     constraints: a :class:`Constraints`, or its fields as a dict.
     baseline: the mixture to beat; None is the model's baseline, else Equal.
     random_state: the same seed gives the same mixture.
+    caution: standard errors of its gain that a mixture is marked down by on the surface; 1.96 maximises the lower end of the
+        interval, 0 the expected outcome.
+    worst: look for the mixture that is worst instead, to learn what to avoid.
 
     Raises
     ------
-    FitError: unknown policy, or no candidates.
+    FitError: unknown policy, no candidates, or a caution below 0.
     MixtureError: constraints that no mixture satisfies.
     """
     if policy not in POLICIES:
@@ -101,30 +106,33 @@ def optimize(
         )
     if n_candidates < 1:
         raise FitError(f"n_candidates is {n_candidates}; at least 1 is needed, 100000 is usual.")
+    if not caution >= 0:
+        raise FitError(f"caution is {caution:g}; it counts standard errors, from 0 (none) to 1.96 (very careful).")
     limits = as_constraints(constraints)
-    lower, upper = limits.bounds(model.domains)
+    feasible = limits.feasible(model.domains)
     start = baseline if baseline is not None else model.baseline or Mixture.equal(model.domains)
     base = as_shares(start, model.domains)[0]
     if policy == "auto":
         policy = "surface" if model.method in SMOOTH else "search"
-    region = TrustRegion(model.problem.T)
+    region, sign = TrustRegion(model.problem.T), -model.sign if worst else model.sign
     notes: list[str] = []
 
     def value(T: np.ndarray) -> np.ndarray:
-        return model.sign * model.expected(T, state, scale)
+        return sign * model.expected(T, state, scale)
 
     if policy == "analytic":
-        T = _analytic(model, value, state, base, lower, upper, region)
+        T = _analytic(model, value, sign, state, base, feasible, region)
     else:
         rng = np.random.default_rng(random_state)
-        T, best = _search(model, value, base, lower, upper, region, n_candidates, rng, notes)
+        T, best = _search(model, value, sign, base, feasible, region, n_candidates, rng, notes)
         if policy == "surface":
-            marked = _cautious(model, base, state, scale) if model.method in SMOOTH else value
-            T = _climb(marked, np.vstack([T, best]), lower, upper, region, rng)
-    fits = bool((base >= lower - 1e-12).all() and (base <= upper + 1e-12).all())
-    if fits and value(base[None])[0] >= value(T[None])[0]:
+            careful = caution and model.method in SMOOTH
+            marked = _cautious(model, sign, base, state, scale, caution) if careful else value
+            T = climb(marked, np.vstack([T, best]), feasible, region)
+    change = model.contrast(T[None], base[None], state, scale).estimate
+    if feasible.contains(base) and sign * change <= 0:
         T = base  # nothing found that is expected to be better
-    return _report(model, T, base, state, scale, policy, region, limits, (lower, upper), tuple(notes))
+    return _report(model, T, base, state, scale, policy, region, limits, feasible, tuple(notes), worst)
 
 
 class TrustRegion:
@@ -162,10 +170,10 @@ def _distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
 def _analytic(
     model: Model,
     value: Any,
+    sign: float,
     state: Any,
     base: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
+    feasible: Feasible,
     region: TrustRegion,
 ) -> np.ndarray:
     """Shares in proportion to the positive marginal returns at the baseline, drawn back towards it.
@@ -174,21 +182,21 @@ def _analytic(
     between the baseline and those shares, the one that the model expects most of is taken.
     """
     start = Mixture(dict(zip(model.domains, base.tolist())))
-    returns = np.maximum(model.sign * model.marginal_return(state, at=start)["estimate"].to_numpy(), 0)
+    returns = np.maximum(sign * model.marginal_return(state, at=start)["estimate"].to_numpy(), 0)
     target = returns / returns.sum() if returns.sum() > 0 else base
     steps = np.linspace(1, 0, 201)[:, None]
-    path = project(steps * target + (1 - steps) * base, lower, upper)
+    path = feasible.nearest(steps * target + (1 - steps) * base)
     away = region.distance(path)
     covered = path[away <= 1 + 1e-9] if (away <= 1 + 1e-9).any() else path[[int(away.argmin())]]
     return covered[int(value(covered).argmax())]
 
 
 def _search(
-    model: Model, value: Any, base: np.ndarray, lower: np.ndarray, upper: np.ndarray, region: TrustRegion,
+    model: Model, value: Any, sign: float, base: np.ndarray, feasible: Feasible, region: TrustRegion,
     n_candidates: int, rng: np.random.Generator, notes: list[str],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The mean (K,) of the best covered candidates, and those candidates (≤ 100, K), best first."""
-    candidates = project(_candidates(model, base, n_candidates, rng), lower, upper)
+    candidates = feasible.nearest(draw_candidates(model, sign, base, n_candidates, rng))
     values = value(candidates)
     order = np.argsort(-values, kind="stable")
     best: list[int] = []
@@ -203,18 +211,20 @@ def _search(
         )
         best = np.argsort(region.distance(candidates), kind="stable")[:1].tolist()
     top = candidates[best[:BEST]]
-    mean = settle(top.mean(0, keepdims=True), lower, upper)[0]
+    mean = feasible.settled(top.mean(0, keepdims=True))[0]
     pull = np.linspace(1, 0, 101)[:, None]  # an average of covered mixtures need not be covered itself
-    path = settle(pull * mean + (1 - pull) * top[0], lower, upper)
+    path = feasible.settled(pull * mean + (1 - pull) * top[0])
     inside = np.flatnonzero(region.inside(path))
     return path[inside[0]] if len(inside) else top[0], top
 
 
-def _candidates(model: Model, base: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def draw_candidates(
+    model: Model, sign: float, base: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
     """Dirichlet draws, from wide to narrow, around Equal, the baseline and the best runs; and these mixtures themselves, (n, K)."""
     problem, K = model.problem, len(base)
     distinct, index = np.unique(problem.T.round(9), axis=0, return_inverse=True)
-    score = np.bincount(index.ravel(), model.sign * problem.y) / np.bincount(index.ravel())
+    score = np.bincount(index.ravel(), sign * problem.y) / np.bincount(index.ravel())
     best = distinct[np.argsort(-score, kind="stable")[: max(4, min(32, len(distinct) // 8))]]
     distinct = distinct / distinct.sum(1, keepdims=True)
     wide = rng.dirichlet(np.ones(K), n // 4)
@@ -236,49 +246,65 @@ def _around(centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return draws / draws.sum(1, keepdims=True)
 
 
-def _cautious(model: Model, base: np.ndarray, state: Any, scale: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Expected gain less half its standard error: a peak that few runs vouch for is more often luck than gain.
+def _cautious(
+    model: Model, sign: float, base: np.ndarray, state: Any, scale: Any, caution: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Expected gain less some of its standard errors: a peak that few runs vouch for is more often luck than gain.
 
-    In known-truth worlds it took a quarter off the regret where the surface was uncertain, and added at most a
-    twentieth where it was not; a whole standard error or two added more.
+    In known-truth worlds half a standard error took a quarter off the regret where the surface was uncertain, and added at
+    most a twentieth where it was not; a whole standard error or two added more.
     """
 
     def marked(T: np.ndarray) -> np.ndarray:
-        mean, cov = model.quick_joint(np.vstack([T, base]), state, scale)
-        variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]
-        return model.sign * (mean[:-1] - mean[-1]) - CAUTION * np.sqrt(np.maximum(variance, 0))
+        out = np.empty(len(T))
+        for i in range(0, len(T), 512):
+            mean, cov = model.quick_joint(np.vstack([T[i : i + 512], base]), state, scale)
+            variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]
+            out[i : i + 512] = sign * (mean[:-1] - mean[-1]) - caution * np.sqrt(np.maximum(variance, 0))
+        return out
 
     return marked
 
 
-def _climb(
-    value: Any,
+def climb(
+    value: Callable[[np.ndarray], np.ndarray],
     starts: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
+    feasible: Feasible,
     region: TrustRegion,
-    rng: np.random.Generator,
+    n_starts: int = 6,
 ) -> np.ndarray:
-    """Improve the best start by ever smaller random steps of the root shares, within bounds and trust region, (K,)."""
-    starts = starts[region.inside(starts)] if region.inside(starts).any() else starts[:1]
+    """Projected gradient ascent from several starts at once, inside the trust region; the best mixture reached, (K,).
+
+    Steps are taken in the square roots of the shares, where the surfaces are smooth at share 0. Gradients are differences, all
+    of one round in one call; each start then tries several step lengths along its gradient and keeps the best.
+    """
+    inside = region.inside(starts)
+    starts = starts[inside] if inside.any() else starts[:1]
     values = value(starts)
-    here, there = starts[int(values.argmax())], float(values.max())
-    step = 0.2
-    for _ in range(40):
-        roots = np.abs(
-            np.sqrt(here)
-            + step * rng.standard_normal((256, len(here))) * rng.choice([0.1, 0.3, 1.0], (256, 1))
-        )
-        tries = project(roots**2 / (roots**2).sum(1, keepdims=True), lower, upper)
-        tries = tries[region.inside(tries)]
-        values = value(tries) if len(tries) else np.array([-np.inf])
-        if values.max() > there:
-            here, there = tries[int(values.argmax())], float(values.max())
-        else:
-            step *= 0.7
-        if step < 1e-3:
+    here = starts[np.argsort(-values, kind="stable")[:n_starts]]
+    there = np.sort(values)[::-1][:n_starts].copy()
+    K, lengths, h = starts.shape[1], 0.3 * 0.5 ** np.arange(9), 1e-3
+    reach = np.ones(len(here))  # longest step worth trying, per start
+    for _ in range(60):
+        roots = np.sqrt(here)
+        around = np.abs(roots[:, None, :] + h * np.eye(K)).reshape(-1, K) ** 2
+        rise = (value(around / around.sum(1, keepdims=True)).reshape(len(here), K) - there[:, None]) / h
+        rise -= (rise * roots).sum(1, keepdims=True) * roots  # along the sphere on which the roots lie
+        size = np.linalg.norm(rise, axis=1, keepdims=True)
+        step = rise / np.where(size > 0, size, 1)
+        tries = (roots[:, None, :] + (reach[:, None] * lengths)[:, :, None] * step[:, None, :]).clip(0)
+        tries = feasible.nearest((tries**2 / (tries**2).sum(2, keepdims=True)).reshape(-1, K))
+        got = np.where(region.inside(tries), value(tries), -np.inf).reshape(len(here), -1)
+        chosen = got.argmax(1)
+        better = got.max(1) > there + 1e-9 * np.abs(there)
+        tries = tries.reshape(len(here), -1, K)
+        for i in np.flatnonzero(better):
+            here[i], there[i] = tries[i, chosen[i]], got[i, chosen[i]]
+        # aim around the length that worked, shorter where none did
+        reach = np.clip(np.where(better, 4 * reach * lengths[chosen] / 0.3, reach / 16), 1e-4, 1.0)
+        if not better.any() and (reach <= 1e-4).all():
             break
-    return here
+    return here[int(there.argmax())]
 
 
 # -- report ----------------------------------------------------------------------------------------------
@@ -286,9 +312,9 @@ def _climb(
 
 def _report(
     model: Model, T: np.ndarray, base: np.ndarray, state: Any, scale: Any, policy: str, region: TrustRegion,
-    limits: Constraints, bounds: tuple[np.ndarray, np.ndarray], notes: tuple[str, ...],
+    limits: Constraints, feasible: Feasible, notes: tuple[str, ...], worst: bool,
 ) -> Recommendation:  # fmt: skip
-    T, domains = settle(T[None], *bounds)[0], model.domains
+    T, domains = feasible.settled(T[None])[0], model.domains
     mixture, baseline = Mixture(dict(zip(domains, T.tolist()))), Mixture(dict(zip(domains, base.tolist())))
     effect = model.contrast(mixture, baseline, state, scale)
     gain, ends = model.sign * effect.estimate, sorted((model.sign * effect.lower, model.sign * effect.upper))
@@ -305,7 +331,7 @@ def _report(
             f"repeated beyond about {REPEATS} epochs, where more is worth little: {', '.join(worn)}",
         )
     return Recommendation(
-        mixture, gain, effect.se, ends[0], ends[1], _verdict(gain, ends, baseline, model), baseline,
+        mixture, gain, effect.se, ends[0], ends[1], _verdict(gain, ends, baseline, model, worst), baseline,
         float(table["mean"].iloc[1]), {name: float(table[name].iloc[0]) for name in ("mean", "lower", "upper")},
         policy, _support(distance), distance, epochs, model.outcome, model.minimize,
         model.problem.n_runs, notes,
@@ -318,16 +344,18 @@ def _frame(T: np.ndarray, domains: tuple[str, ...]) -> Any:
     return pd.DataFrame(T, columns=list(domains))
 
 
-def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model) -> str:
+def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, worst: bool) -> str:
     equal = np.allclose(list(baseline.shares.values()), 1 / len(baseline), atol=1e-6)
     name = "equal shares" if equal else "the baseline"
     if not model.has_interval:
         return f"{'better' if gain > 0 else 'no better'} than {name} by {gain:.3g} of {model.outcome}, without an interval"
+    if ends[1] < 0:
+        return f"worse than {name} by {-ends[1]:.3g} to {-ends[0]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
     if ends[0] > 0:
         return (
             f"better than {name} by {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
         )
-    if gain <= 0:
+    if gain <= 0 and not worst:
         return f"no mixture covered by the runs is expected to beat {name}: keep what you have"
     return f"not distinguishable from {name} (gain {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome}, {LEVEL:.0%} interval)"
 

@@ -11,7 +11,7 @@ from causalmix_nb.constraints import Constraints, project
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
-from causalmix_nb.policy import TrustRegion, optimize
+from causalmix_nb.policy import TrustRegion, climb, optimize
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix
 
@@ -107,6 +107,59 @@ def test_heavy_repetition_is_said_aloud(gp):
     assert any("math 20.0 times" in note for note in best.notes)
 
 
+def test_ratios_hold_exactly_beside_other_constraints(gp):
+    limits = Constraints(ratios={"code/math": 2.0, "web/code": 0.5}, cap={"code": 0.3}, floor={"talk": 0.1})
+    best = optimize(gp, state(POINTS[0]), n_candidates=FEW, constraints=limits).mixture
+    assert best["code"] == pytest.approx(2 * best["math"], abs=1e-9)
+    assert best["web"] == pytest.approx(best["math"], abs=1e-9)
+    assert best["code"] <= 0.3 + 1e-9
+    assert best["talk"] >= 0.1 - 1e-9
+    assert sum(best.shares.values()) == pytest.approx(1, abs=1e-12)
+
+
+def test_tied_domains_are_searched_as_one(gp):
+    """The best mixture with code = 2 math beats every tied mixture of a fine random sample, up to caution."""
+    x = POINTS[1]
+    best = optimize(gp, state(x), n_candidates=FEW, constraints={"ratios": {"code/math": 2}}, caution=0)
+    feasible = Constraints(ratios={"code/math": 2}).feasible(DOMAINS)
+    T = feasible.nearest(np.random.default_rng(1).dirichlet(np.ones(5), 5000))
+    T = T[TrustRegion(gp.problem.T).inside(T)]
+    assert gp.expected(shares(best)[None], state(x))[0] >= gp.expected(T, state(x)).max() - 1e-4
+
+
+def test_the_worst_mixture_is_worse_than_the_baseline_and_says_so(gp):
+    worst = optimize(gp, state(POINTS[0]), n_candidates=FEW, worst=True)
+    assert worst.upper < 0
+    assert worst.verdict.startswith("worse than equal shares by ")
+    assert worst.gain < -WORLD.regret(np.full(5, 0.2), POINTS[0])
+
+
+def test_caution_trades_expected_gain_for_a_higher_lower_end():
+    gp = fit_gp(Problem.from_runs(make_runs(WORLD, 64, noise=0.1)))
+    bold, careful = (optimize(gp, state(POINTS[0]), n_candidates=FEW, caution=c) for c in (0.0, 3.0))
+    assert careful.se <= bold.se
+    assert 0 < careful.gain <= bold.gain + 0.01
+    with pytest.raises(FitError, match="caution is -1; it counts standard errors"):
+        optimize(gp, caution=-1)
+
+
+def test_where_nothing_can_be_told_the_baseline_is_kept_rather_than_a_loss_promised():
+    best = optimize(fit_gp(Problem.from_runs(make_runs(WORLD, 48, noise=0.3))), state(POINTS[0]), n_candidates=FEW)
+    assert best.gain >= -1e-9
+
+
+def test_the_climb_finds_the_peak_of_a_smooth_surface_in_fifty_domains():
+    rng = np.random.default_rng(0)
+    worth = np.exp(rng.normal(size=50))
+    peak = worth**2 / (worth**2).sum()  # of the sum of worth * sqrt(share)
+    starts = rng.dirichlet(np.ones(50), 100)
+    region = TrustRegion(np.vstack([rng.dirichlet(np.full(50, 0.1), 200), starts]))
+    found = climb(lambda T: np.sqrt(T) @ worth, starts, Constraints().feasible(tuple(map(str, range(50)))), region)
+    random = np.sqrt(rng.dirichlet(np.ones(50), 100_000)) @ worth
+    best, top = np.sqrt(found) @ worth, np.sqrt(peak) @ worth
+    assert top - best < 1e-3 * (top - random.max())
+
+
 def test_projection_meets_its_bounds_and_keeps_ratios_of_free_domains():
     T, _ = draw(200, seed=0)
     lower, upper = np.array([0.1, 0, 0, 0, 0.05]), np.array([0.5, 0.2, 1, 1, 0.05])
@@ -157,6 +210,10 @@ def test_baseline_may_be_another_mixture(gp):
         ({"fixed": {"math": 0.4}, "cap": 0.3}, "fixed at 0.4, outside its bounds"),
         ({"floors": 0.1}, "unknown constraint 'floors'. Did you mean 'floor'"),
         ({"max_epochs": 4}, "max_epochs needs to know the data"),
+        ({"ratios": {"code": 2.0}}, "'code' names no two domains; write a ratio as code/math"),
+        ({"ratios": {"code/math": 0.0}}, "the ratio code/math is 0; it must be positive"),
+        ({"ratios": {"code/math": 2, "math/web": 2, "code/web": 3}}, "contradicts the others"),
+        ({"ratios": {"code/math": 4}, "cap": {"code": 0.2}, "floor": {"math": 0.2}}, "no mixture has these ratios"),
     ],
 )
 def test_impossible_constraints_get_one_sentence(gp, constraints, message):

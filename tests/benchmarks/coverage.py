@@ -23,7 +23,6 @@ from worlds import World, make_world
 
 from causalmix_nb.fit import fit
 from causalmix_nb.interventions import do
-from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.policy import optimize
 
