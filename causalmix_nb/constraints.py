@@ -73,7 +73,6 @@ class Constraints:
             )
         return lower, upper
 
-
     def feasible(self, domains: tuple[str, ...]) -> Feasible:
         """The mixtures that respect all of it.
 
@@ -107,7 +106,9 @@ class Feasible:
     @property
     def free(self) -> bool:
         """Whether every mixture is feasible."""
-        return len(self.parts) == self.parts.shape[1] and not self.lower.any() and bool((self.upper >= 1).all())
+        return (
+            len(self.parts) == self.parts.shape[1] and not self.lower.any() and bool((self.upper >= 1).all())
+        )
 
     def nearest(self, T: np.ndarray) -> np.ndarray:
         """The nearest-in-ratio feasible mixtures, shape (n, K)."""
@@ -130,12 +131,16 @@ def _tied(ratios: Mapping[str, float], domains: tuple[str, ...]) -> np.ndarray:
     for pair, ratio in ratios.items():
         names = _pair(pair, domains)
         if not (np.isfinite(ratio) and ratio > 0):
-            raise MixtureError(f"the ratio {pair} is {ratio:.4g}; it must be positive. Fix a share at 0 instead.")
+            raise MixtureError(
+                f"the ratio {pair} is {ratio:.4g}; it must be positive. Fix a share at 0 instead."
+            )
         a, b = (domains.index(name) for name in names)
         factor = ratio * weight[b] / weight[a]
         if group[a] == group[b]:
             if abs(factor - 1) > 1e-9:
-                raise MixtureError(f"the ratio {pair} = {ratio:.4g} contradicts the others; drop one of them.")
+                raise MixtureError(
+                    f"the ratio {pair} = {ratio:.4g} contradicts the others; drop one of them."
+                )
             continue
         joining = group == group[a]
         weight[joining] *= factor
@@ -149,7 +154,9 @@ def _pair(pair: str, domains: tuple[str, ...]) -> tuple[str, str]:
     for i in (i for i, c in enumerate(pair) if c in "/:"):
         if pair[:i] in domains and pair[i + 1 :] in domains and pair[:i] != pair[i + 1 :]:
             return pair[:i], pair[i + 1 :]
-    raise MixtureError(f"{pair!r} names no two domains; write a ratio as code/math. Domains are {', '.join(domains[:12])}.")
+    raise MixtureError(
+        f"{pair!r} names no two domains; write a ratio as code/math. Domains are {', '.join(domains[:12])}."
+    )
 
 
 def as_constraints(given: Constraints | Mapping[str, Any] | None) -> Constraints:

@@ -8,7 +8,7 @@ beside the ceiling that the noise of repeated seeds allows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 def fit(
     runs: Runs,
-    outcome: str | None = None,
+    outcome: str | Mapping[str, float] | None = None,
     method: str = "auto",
     graph: CausalGraph | None = None,
     random_state: int = 0,
@@ -57,7 +57,7 @@ def fit(
     Parameters
     ----------
     runs: finished runs; those that failed or lack the outcome are left out.
-    outcome: name of the outcome; by default ``score``, else the first one.
+    outcome: name of the outcome, by default ``score``, else the first one; or outcome -> weight for a weighted sum.
     method: ``"linear"`` (double machine learning), ``"forest"`` (causal forest), ``"gp"``, ``"lightgbm"``, ``"law"``,
         ``"regmix"``, or ``"auto"``: the best of several by grouped 5-fold cross-validated rank correlation.
     graph: decides which state columns may be conditioned on; None means all that the runs record.

@@ -107,9 +107,16 @@ class Problem:
 
     @classmethod
     def from_runs(
-        cls, runs: Runs, outcome: str | None = None, graph: CausalGraph | None = None, use_state: bool = True
+        cls,
+        runs: Runs,
+        outcome: str | Mapping[str, float] | None = None,
+        graph: CausalGraph | None = None,
+        use_state: bool = True,
     ) -> Problem:
         """Select the usable runs, and the state columns that the graph allows to condition on.
+
+        outcome: a name, or outcome -> weight for a weighted sum (of outcomes where higher is better, losses count
+        negatively; a sum of losses alone stays a loss).
 
         Raises
         ------
@@ -117,9 +124,8 @@ class Problem:
         GraphError: the graph lacks the mixture or the outcome, does not identify the effect, or needs a
             covariate that the runs do not record.
         """
-        outcome = _resolve_outcome(runs, outcome)
         frame = runs.frame
-        y_all = frame[f"outcome.{outcome}"].to_numpy(dtype=float)
+        outcome, minimize, y_all, node = _outcome(runs, outcome, graph)
         usable = np.isfinite(y_all) & (frame["status"] == "done").to_numpy()
         notes = []
         if not usable.any():
@@ -142,7 +148,7 @@ class Problem:
             frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3
         )
         kept, adjustment, excluded = (
-            _covariates(runs, outcome, graph) if use_state else ((), (), ["state is switched off"])
+            _covariates(runs, node, graph) if use_state else ((), (), ["state is switched off"])
         )
         notes += excluded
         X, state_names = _columns(frame, "state", kept, notes)
@@ -157,9 +163,38 @@ class Problem:
             np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
         )
         return cls(
-            outcome, runs.minimize.get(outcome, False), domains, state_names, scale_names,
+            outcome, minimize, domains, state_names, scale_names,
             T, X, S, y, groups, clusters, tuple(adjustment), tuple(notes),
         )  # fmt: skip
+
+
+def _outcome(
+    runs: Runs, outcome: str | Mapping[str, float] | None, graph: CausalGraph | None
+) -> tuple[str, bool, np.ndarray, str]:
+    """Name of the outcome, whether lower is better, its values (n,) and its node in the graph."""
+    if not isinstance(outcome, Mapping):
+        name = _resolve_outcome(runs, outcome)
+        node = name if graph is not None and name in graph.nodes else "score"
+        return name, runs.minimize.get(name, False), runs.frame[f"outcome.{name}"].to_numpy(dtype=float), node
+    weights = {_resolve_outcome(runs, name): float(weight) for name, weight in outcome.items()}
+    if (
+        not weights
+        or not all(math.isfinite(w) and w >= 0 for w in weights.values())
+        or not any(weights.values())
+    ):
+        raise FitError(
+            "weights of outcomes must be numbers of at least 0, not all 0; write {'math': 0.5, 'code': 0.5}."
+        )
+    losses = {name: runs.minimize.get(name, False) for name in weights}
+    mixed = len(set(losses.values())) > 1
+    sign = {name: -1.0 if mixed and losses[name] else 1.0 for name in weights}
+    terms = [f"{'-' if sign[name] < 0 else '+'} {weight:g} {name}" for name, weight in weights.items()]
+    y = sum(
+        sign[name] * weight * runs.frame[f"outcome.{name}"].to_numpy(dtype=float)
+        for name, weight in weights.items()
+    )
+    node = next((name for name in weights if graph is not None and name in graph.nodes), "score")
+    return " ".join(terms).removeprefix("+ "), not mixed and all(losses.values()), np.asarray(y), node
 
 
 def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
@@ -176,12 +211,11 @@ def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
 
 
 def _covariates(
-    runs: Runs, outcome: str, graph: CausalGraph | None
+    runs: Runs, node: str, graph: CausalGraph | None
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
     """State columns a model may condition on, the adjustment set, and notes on those left out."""
     if graph is None:
         return runs.state_names, (), []
-    node = outcome if outcome in graph.nodes else "score"
     treatment: Any = "mixture" if "mixture" in graph.nodes else [d for d in runs.domains if d in graph.nodes]
     adjustment = graph.adjustment_set(treatment or "mixture", node)
     columns = {

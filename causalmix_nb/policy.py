@@ -107,7 +107,9 @@ def optimize(
     if n_candidates < 1:
         raise FitError(f"n_candidates is {n_candidates}; at least 1 is needed, 100000 is usual.")
     if not caution >= 0:
-        raise FitError(f"caution is {caution:g}; it counts standard errors, from 0 (none) to 1.96 (very careful).")
+        raise FitError(
+            f"caution is {caution:g}; it counts standard errors, from 0 (none) to 1.96 (very careful)."
+        )
     limits = as_constraints(constraints)
     feasible = limits.feasible(model.domains)
     start = baseline if baseline is not None else model.baseline or Mixture.equal(model.domains)
@@ -350,7 +352,9 @@ def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, wo
     if not model.has_interval:
         return f"{'better' if gain > 0 else 'no better'} than {name} by {gain:.3g} of {model.outcome}, without an interval"
     if ends[1] < 0:
-        return f"worse than {name} by {-ends[1]:.3g} to {-ends[0]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
+        return (
+            f"worse than {name} by {-ends[1]:.3g} to {-ends[0]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
+        )
     if ends[0] > 0:
         return (
             f"better than {name} by {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"

@@ -56,7 +56,7 @@ class Runs:
         outcomes: pd.DataFrame | pd.Series,
         state: pd.DataFrame | None = None,
         scale: pd.DataFrame | None = None,
-        minimize: bool | Iterable[str] = False,
+        minimize: bool | Iterable[str] | Mapping[str, bool] = False,
     ) -> Runs:
         """Runs from DataFrames with one row per run and a common index.
 
@@ -66,7 +66,7 @@ class Runs:
         outcomes: (n, m), what each run scored, in its own units; NaN where it was not measured.
         state: (n, d) covariates measured before training, or None.
         scale: (n, s) model parameters, training tokens, …, all positive, or None.
-        minimize: whether lower outcomes are better: for all of them, or the names of those.
+        minimize: whether lower outcomes are better: for all of them, the names of those, or outcome -> whether.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class Runs:
             if minimize is True
             else set()
             if minimize is False
-            else {str(name) for name in minimize}
+            else {str(name) for name in minimize if not isinstance(minimize, Mapping) or minimize[name]}
         )
         for name in lower - set(names):
             raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
@@ -129,7 +129,7 @@ class Runs:
         metrics: str | Path,
         *,
         on: str | None = None,
-        minimize: bool | Iterable[str] = True,
+        minimize: bool | Iterable[str] | Mapping[str, bool] = True,
         drop_incomplete: bool = False,
     ) -> Runs:
         """Runs from a table of ratios and one of metrics, in the layouts that Olmix and RegMix publish.

@@ -144,7 +144,9 @@ def test_caution_trades_expected_gain_for_a_higher_lower_end():
 
 
 def test_where_nothing_can_be_told_the_baseline_is_kept_rather_than_a_loss_promised():
-    best = optimize(fit_gp(Problem.from_runs(make_runs(WORLD, 48, noise=0.3))), state(POINTS[0]), n_candidates=FEW)
+    best = optimize(
+        fit_gp(Problem.from_runs(make_runs(WORLD, 48, noise=0.3))), state(POINTS[0]), n_candidates=FEW
+    )
     assert best.gain >= -1e-9
 
 
@@ -154,7 +156,9 @@ def test_the_climb_finds_the_peak_of_a_smooth_surface_in_fifty_domains():
     peak = worth**2 / (worth**2).sum()  # of the sum of worth * sqrt(share)
     starts = rng.dirichlet(np.ones(50), 100)
     region = TrustRegion(np.vstack([rng.dirichlet(np.full(50, 0.1), 200), starts]))
-    found = climb(lambda T: np.sqrt(T) @ worth, starts, Constraints().feasible(tuple(map(str, range(50)))), region)
+    found = climb(
+        lambda T: np.sqrt(T) @ worth, starts, Constraints().feasible(tuple(map(str, range(50)))), region
+    )
     random = np.sqrt(rng.dirichlet(np.ones(50), 100_000)) @ worth
     best, top = np.sqrt(found) @ worth, np.sqrt(peak) @ worth
     assert top - best < 1e-3 * (top - random.max())
@@ -213,7 +217,10 @@ def test_baseline_may_be_another_mixture(gp):
         ({"ratios": {"code": 2.0}}, "'code' names no two domains; write a ratio as code/math"),
         ({"ratios": {"code/math": 0.0}}, "the ratio code/math is 0; it must be positive"),
         ({"ratios": {"code/math": 2, "math/web": 2, "code/web": 3}}, "contradicts the others"),
-        ({"ratios": {"code/math": 4}, "cap": {"code": 0.2}, "floor": {"math": 0.2}}, "no mixture has these ratios"),
+        (
+            {"ratios": {"code/math": 4}, "cap": {"code": 0.2}, "floor": {"math": 0.2}},
+            "no mixture has these ratios",
+        ),
     ],
 )
 def test_impossible_constraints_get_one_sentence(gp, constraints, message):

@@ -1,6 +1,6 @@
 """Time and memory of ``fit`` (auto) and ``optimize`` as the number of runs and of domains grows; each size in a fresh process.
 
-    python tests/benchmarks/fit_scale.py --sizes 512x5 512x17 2000x17 10000x50 --plot scale.png
+python tests/benchmarks/fit_scale.py --sizes 512x5 512x17 2000x17 10000x50 --plot scale.png
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", nargs="+", default=["128x5", "512x5", "512x17", "2000x17", "5000x24", "10000x50"])
+    parser.add_argument(
+        "--sizes", nargs="+", default=["128x5", "512x5", "512x17", "2000x17", "5000x24", "10000x50"]
+    )
     parser.add_argument("--states", type=int, default=3)
     parser.add_argument("--method", default="auto")
     parser.add_argument("--plot", type=Path, help="picture of the growth")
@@ -58,7 +60,16 @@ def main() -> None:
         return one(n, K, options.states, options.method)
     lines = []
     for size in options.sizes:
-        command = [sys.executable, __file__, "--one", size, "--states", str(options.states), "--method", options.method]
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            size,
+            "--states",
+            str(options.states),
+            "--method",
+            options.method,
+        ]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         print(told, end="", flush=True)
         lines.append((size, told))

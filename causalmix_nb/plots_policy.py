@@ -1,0 +1,93 @@
+"""Figures about choosing a mixture: what one outcome costs another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalmix_nb.plots import (
+    BLUE,
+    INK,
+    ORANGE,
+    _axis,
+    _figure,
+    _inked,
+    _legend,
+    _plain,
+    _rows,
+    _told,
+    percent,
+    short,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@_inked
+def pareto_front(table: pd.DataFrame, outcomes: Mapping[str, bool], baseline: Mapping[str, float]) -> Figure:
+    """What does more of one outcome cost in another?
+
+    table: as in ``ParetoFront.table``. outcomes: name -> whether lower is better. baseline: outcome -> expectation.
+    Two outcomes are drawn against each other with their intervals; more of them as rows, a dot per mixture.
+    """
+    names = list(outcomes)
+    return _against(table, names, outcomes, baseline) if len(names) == 2 else _side_by_side(table, names)
+
+
+def _against(
+    table: pd.DataFrame, names: list[str], outcomes: Mapping[str, bool], baseline: Mapping[str, float]
+) -> Figure:
+    figure, axes = _figure(4.2, width=5.6)
+    (x, y), order = names, np.argsort(table[names[0]].to_numpy(), kind="stable")
+    values = {name: table[name].to_numpy()[order] for name in names}
+    away = {
+        name: np.abs(table[[f"{name}_lower", f"{name}_upper"]].to_numpy()[order].T - values[name])
+        for name in names
+    }
+    axes.errorbar(
+        values[x], values[y], xerr=away[x], yerr=away[y], fmt="none", ecolor=BLUE, alpha=0.35, elinewidth=1.2
+    )
+    axes.plot(
+        values[x],
+        values[y],
+        "o-",
+        color=BLUE,
+        markersize=5,
+        linewidth=1,
+        label="best trade-offs (95% intervals)",
+    )
+    axes.plot(baseline[x], baseline[y], "X", color=ORANGE, markersize=9, label="baseline")
+    for name, axis in ((x, axes.xaxis), (y, axes.yaxis)):
+        axis.set_label_text(_plain(_axis(name, outcomes[name])))
+        axis.set_inverted(outcomes[name])  # better is always right and up
+    axes.grid(True, color=INK, alpha=0.2, linewidth=0.7)
+    _legend(axes, 2)
+    ends = [f"{short(x)} {values[x][i]:.4g} with {short(y)} {values[y][i]:.4g}" for i in (0, len(order) - 1)]
+    return _told(
+        figure,
+        f"{len(order)} mixtures that trade {short(x)} against {short(y)}, from {ends[0]} to {ends[1]}; baseline "
+        f"{baseline[x]:.4g} and {baseline[y]:.4g}.",
+    )
+
+
+def _side_by_side(table: pd.DataFrame, names: list[str]) -> Figure:
+    gains = table[[f"{name}_gain" for name in names]].to_numpy()
+    figure, axes = _rows([short(name) for name in names], header=True)
+    axes.axvline(0, color=INK, linewidth=1.4, label="baseline")
+    spread = np.abs(gains).max(0)
+    spread = np.where(spread > 0, spread, 1)
+    for line in gains / spread:
+        axes.plot(line, range(len(names)), "o-", color=BLUE, alpha=0.5, markersize=4, linewidth=0.8)
+    axes.set_xlabel(
+        _plain("gain over the baseline, in parts of the largest of that outcome (right is better)")
+    )
+    _legend(axes, 1)
+    best = "; ".join(f"{short(name)} at best {gain:+.3g}" for name, gain in zip(names, gains.max(0)))
+    both = percent(float((gains > 0).all(1).mean()))
+    return _told(
+        figure, f"Lines, one per mixture: gains in {len(names)} outcomes. {best}; {both} gain in all of them."
+    )
