@@ -23,6 +23,7 @@ from causalmix_nb.surface import (
     fit_lightgbm,
     fit_regmix,
     folds,
+    likelier_scale,
     pure_error,
 )
 
@@ -34,12 +35,15 @@ if TYPE_CHECKING:
 
 METHODS = ("linear", "forest", "gp", "lightgbm", "law", "regmix")
 NO_STATE = " without state"  # suffix of a method that is tried on the mixture alone
-TIE = 0.005  # rank correlations closer than this are a tie, which the Gaussian process wins
+TIE = 0.005  # rank correlations closer than this are a tie, which the Gaussian process wins …
+TIE_ERRORS = 0.5  # … or closer than so many standard errors of the best one
 SEEDS = 5  # paired seeds of a comparison
 QUICK: dict[str, dict[str, Any]] = {
     "gp": {"n_starts": 1, "max_iter": 4, "members": 0},
     "lightgbm": {"ensemble": 0},
     "regmix": {"ensemble": 0},
+    "linear": {"n_repeats": 1},
+    "law": {"n_starts": 2},
 }
 
 
@@ -69,8 +73,8 @@ def fit(
     -------
     Model whose ``diagnostics`` hold, among others,
 
-    * ``cv_spearman``: rank correlation on unseen mixtures; ``tried``: the same for every method compared;
-      ``regmix_spearman``: for LightGBM on the mixture alone;
+    * ``cv_spearman``: rank correlation on unseen mixtures; ``tried``: the same for every method compared, and
+      ``regret_tried``: by how much the run predicted best falls short of the best one; ``regmix_spearman``: for LightGBM on the mixture alone;
     * ``noise_ceiling``: the correlation that a perfect model would reach, sqrt(1 - pure-error variance / variance),
       from repeated seeds; None without repeats. ``noise_sd``: standard deviation of one run;
     * ``smallest_detectable_gain``: 2.8 · noise_sd · sqrt(2 / 5), the difference that a comparison by training with five
@@ -85,6 +89,39 @@ def fit(
     FitError: unknown method or outcome, constant outcome, or fewer runs than the model needs.
     GraphError: the graph does not identify the effect.
     """
+    _check_method(method, options)
+    return fit_problem(Problem.from_runs(runs, outcome, graph, use_state), method, random_state, **options)
+
+
+def fit_outcomes(
+    runs: Runs,
+    outcomes: Sequence[str] | None = None,
+    method: str = "auto",
+    graph: CausalGraph | None = None,
+    random_state: int = 0,
+    use_state: bool = True,
+    n_jobs: int | None = None,
+    **options: Any,
+) -> dict[str, Model]:
+    """:func:`fit` for several outcomes, outcome -> model, side by side in ``n_jobs`` processes (one per core).
+
+    Parameters
+    ----------
+    outcomes: their names; None means all that the runs record. The others are as for :func:`fit`.
+    """
+    from joblib import Parallel, cpu_count, delayed
+
+    _check_method(method, options)
+    names = list(runs.outcome_names if outcomes is None else outcomes)
+    problems = [Problem.from_runs(runs, name, graph, use_state) for name in names]
+    jobs = max(1, min(n_jobs or cpu_count(), len(names)))
+    fitted = Parallel(n_jobs=jobs)(
+        delayed(fit_problem)(problem, method, random_state, **options) for problem in problems
+    )
+    return dict(zip(names, fitted))
+
+
+def _check_method(method: str, options: Mapping[str, Any]) -> None:
     if method not in (*METHODS, "auto"):
         raise FitError(
             f"unknown method {method!r}.{did_you_mean(method, (*METHODS, 'auto'))} Methods are {', '.join(METHODS)}, auto."
@@ -93,24 +130,38 @@ def fit(
         raise FitError(
             f"{next(iter(options))!r} is an option of one method; name the method too, for example method='gp'."
         )
-    problem = Problem.from_runs(runs, outcome, graph, use_state)
+
+
+def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, **options: Any) -> Model:
+    """:func:`fit`, from the arrays of a problem."""
     _enough(problem)
     names = (
         _candidates(problem) if method == "auto" else [method, *(["regmix"] if method != "regmix" else [])]
     )
-    predicted = {
-        name: _out_of_fold(problem, name, 5, random_state, options if name == method else {})
-        for name in names
-    }
+    given = {name: dict(options) if name == method else {} for name in names}
+    for name in names:
+        if name.removesuffix(NO_STATE) == "gp" and given[name].get("warp", "auto") == "auto":
+            part = problem.without_state() if name.endswith(NO_STATE) else problem
+            given[name]["warp"] = likelier_scale(part, random_state)  # once, not once a fold
+    predicted = {name: _out_of_fold(problem, name, 5, random_state, given[name]) for name in names}
     scores = {name: rank_correlation(mean, problem.y) for name, (mean, _) in predicted.items()}
     chosen = _best(problem, scores) if method == "auto" else method
-    model = _fit_one(problem, chosen, random_state, **(options if method != "auto" else {}))
+    model = _fit_one(problem, chosen, random_state, **given[chosen])
     if isinstance(model, (GaussianProcess, WarpedProcess)):
         model.widen(_surprise(problem, *predicted[chosen]))
     model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, predicted[chosen])}
+    model.diagnostics["regret_tried"] = {
+        name: _regret(problem, mean) for name, (mean, _) in predicted.items()
+    }
     if "assignment" not in model.diagnostics:
         model.diagnostics |= _assignment(problem, random_state)
     return model
+
+
+def _regret(problem: Problem, mean: np.ndarray) -> float:
+    """Best outcome seen minus the outcome of the run predicted best, in the outcome's units."""
+    sign = -1.0 if problem.minimize else 1.0
+    return float((sign * problem.y).max() - sign * problem.y[int((sign * mean).argmax())])
 
 
 def cross_validate(
@@ -125,7 +176,6 @@ def cross_validate(
     """
     import pandas as pd
 
-    sign = -1.0 if problem.minimize else 1.0
     rows = {}
     for name in methods:
         _known(name)
@@ -135,7 +185,7 @@ def cross_validate(
             "spearman": rank_correlation(mean, problem.y),
             "r2": r * r,
             "rmse": float(np.sqrt(np.mean((mean - problem.y) ** 2))),
-            "regret": float((sign * problem.y).max() - sign * problem.y[int((sign * mean).argmax())]),
+            "regret": _regret(problem, mean),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
@@ -209,7 +259,8 @@ def _best(problem: Problem, scores: dict[str, float]) -> str:
     if problem.adjustment:
         able = {name: score for name, score in able.items() if not _ignores_state(name)}
     top = max(able.values())
-    close = [name for name, score in able.items() if score >= top - TIE]
+    error = (1 - min(abs(top), 1.0) ** 2) / math.sqrt(max(len(np.unique(problem.groups)) - 1, 1))
+    close = [name for name, score in able.items() if score >= top - max(TIE, TIE_ERRORS * error)]
     return next(
         (name for name in ("gp", "gp" + NO_STATE) if name in close), max(close, key=lambda name: able[name])
     )

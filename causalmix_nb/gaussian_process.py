@@ -223,8 +223,9 @@ class GaussianProcess(Model):
         starts = [first, *(first + 0.7 * sd * rng.standard_normal(len(mean)) for _ in range(n_starts - 1))]
         best = min((self._climb(y, rows, start, 60) for start in starts), key=lambda result: result.fun)
         if len(rows) < len(y):
-            best = self._climb(y, np.sort(order[:POLISH]), best.x, max_iter)
-        return self._tensor(best.x), -float(best.fun)
+            rows = np.sort(order[:POLISH])
+            best = self._climb(y, rows, best.x, max_iter)
+        return self._tensor(best.x), -float(best.fun) * len(y) / len(rows)
 
     def _climb(self, y: Tensor, rows: np.ndarray, start: np.ndarray, max_iter: int) -> Any:
         """L-BFGS on the marginal likelihood of some rows times the prior."""

@@ -20,7 +20,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.gaussian_process import GaussianProcess, pure_error
 from causalmix_nb.mixture import ilr_basis
 from causalmix_nb.model import Model, Problem
-from causalmix_nb.warped import WarpedProcess, fit_gp
+from causalmix_nb.warped import WarpedProcess, fit_gp, likelier_scale
 
 __all__ = [
     "GaussianProcess",
@@ -30,6 +30,7 @@ __all__ = [
     "fit_lightgbm",
     "fit_regmix",
     "folds",
+    "likelier_scale",
     "pure_error",
 ]
 

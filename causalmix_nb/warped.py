@@ -112,18 +112,28 @@ def fit_gp(
     n_starts, max_iter: effort of the optimiser; ``max_iter`` is for the polish.
     members: draws of the hyper-parameters that the posterior is averaged over; None chooses by the number of runs.
     device: where torch works, for example ``"cuda"``.
-    warp: ``"auto"`` – the logarithmic scale is tried for a skewed outcome and kept if likelier; None – never.
+    warp: ``"log"``, None for the plain scale, or ``"auto"``: :func:`likelier_scale`.
     """
     effort = (random_state, n_starts, max_iter, members, device)
-    plain = GaussianProcess(problem, *effort)
-    if warp is None or abs(skewness(problem.y)) < SKEWED:
-        return plain
+    if warp == "auto":
+        warp = likelier_scale(problem, random_state)
+    if warp is None:
+        return GaussianProcess(problem, *effort)
+    log = Warp.of(problem.y)
+    inner = GaussianProcess(replace(problem, y=log.forward(problem.y)), *effort)
+    return WarpedProcess(problem, log, inner)
+
+
+def likelier_scale(problem: Problem, random_state: int = 0) -> str | None:
+    """``"log"`` if the outcome is skewed and quick fits find the logarithmic scale likelier, else None."""
+    if abs(skewness(problem.y)) < SKEWED:
+        return None
+    quick = (random_state, 1, 4, 0)
     log = Warp.of(problem.y)
     z = log.forward(problem.y)
-    inner = GaussianProcess(replace(problem, y=z), *effort)
     slopes = float(np.log(log.s * problem.y - log.pole).sum())
-    likelier = _log_density(inner, z) - slopes > _log_density(plain, problem.y)
-    return WarpedProcess(problem, log, inner) if likelier else plain
+    warped = _log_density(GaussianProcess(replace(problem, y=z), *quick), z) - slopes
+    return "log" if warped > _log_density(GaussianProcess(problem, *quick), problem.y) else None
 
 
 def _log_density(model: GaussianProcess, y: np.ndarray) -> float:

@@ -8,8 +8,9 @@ import pytest
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.errors import FitError
-from causalmix_nb.fit import cross_validate, fit, noise_ceiling
+from causalmix_nb.fit import cross_validate, fit, fit_outcomes, noise_ceiling
 from causalmix_nb.graph import CausalGraph
+from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
 from causalmix_nb.runs import Runs
 
@@ -123,3 +124,21 @@ def test_fit_twice_is_the_same_bitwise(runs, model):
     again = fit(runs, method="gp")
     first = fit(runs, method="gp")
     assert np.array_equal(first._mean(T, X, X[:, :0]), again._mean(T, X, X[:, :0]))
+
+
+def test_several_outcomes_are_fitted_side_by_side_as_one_by_one():
+    T, X = draw(60, 0)
+    y = np.column_stack([WORLD.outcome(T, X), -WORLD.outcome(T[::-1], X)])
+    runs = Runs.from_frames(
+        pd.DataFrame(T, columns=DOMAINS),
+        pd.DataFrame(y, columns=["a", "b"]),
+        state=pd.DataFrame(X, columns=STATE),
+    )
+    together = fit_outcomes(runs, method="gp", n_jobs=2)
+    alone = fit(runs, "b", method="gp")
+    assert list(together) == ["a", "b"]
+    np.testing.assert_array_equal(
+        together["b"].predict(Mixture.equal(DOMAINS)), alone.predict(Mixture.equal(DOMAINS))
+    )
+    with pytest.raises(FitError, match="unknown method 'gpp'"):
+        fit_outcomes(runs, method="gpp")
