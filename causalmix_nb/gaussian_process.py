@@ -290,7 +290,7 @@ class GaussianProcess(Model):
 
         The approximation reaches too far where the likelihood falls off faster on one side; there a draw is pulled in until
         the log density has fallen by little more than the approximation says. How much more (a third of a unit per
-        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/coverage.py.
+        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/interval_coverage.py.
         """
         import torch
         from scipy.stats import norm, qmc

@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from causalmix_nb.magic_parser import COMMANDS, MagicError, Parser, parser
+from causalmix_nb.magic_language import MagicError, Parser
+from causalmix_nb.magic_parser import COMMANDS, parser
 
 Names = Callable[[str], Iterable[str]]  # kind of thing ("domain", "outcome", …) -> names that exist
 _LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%causalmix(\s+|$)")

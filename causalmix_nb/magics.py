@@ -17,10 +17,11 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from traitlets import Int, Unicode
 from traitlets.config import Configurable
 
-from causalmix_nb import magic_completion, magic_parser
+from causalmix_nb import magic_completion, magic_language, magic_parser
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, state_card
-from causalmix_nb.magic_parser import TILTS, HelpAsked, MagicError, scalar
+from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
+from causalmix_nb.magic_parser import TILTS
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,7 +70,7 @@ class CausalMixMagics(Magics):
         try:
             if cell is None:
                 return self._do_line(self._parse(line, ns), ns)
-            words = magic_parser.split(line)[0]
+            words = magic_language.split(line)[0]
             if words[:1] == ["dag"]:
                 return self._do_line(self._parse(line, ns), ns, cell)
             if words:
@@ -100,7 +101,7 @@ class CausalMixMagics(Magics):
     def _script(self, cell: str, ns: Namespace) -> Any:
         """Several lines, all of them read before the first one runs; the last result is returned, the others shown."""
         lines = [line.strip().removeprefix("%causalmix") for line in cell.split("\n")]
-        parsed = [self._parse(line, ns) for line in lines if magic_parser.split(line)[0]]
+        parsed = [self._parse(line, ns) for line in lines if magic_language.split(line)[0]]
         result = None
         for i, args in enumerate(parsed):
             result = self._do_line(args, ns)

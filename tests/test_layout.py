@@ -48,6 +48,7 @@ ORDER = [
     "comparison",
     "export",
     "study",
+    "magic_language",
     "magic_parser",
     "magic_completion",
     "magic_display",

@@ -19,7 +19,8 @@ from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyEr
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.launch import Progress
 from causalmix_nb.magic_display import LiveProgress
-from causalmix_nb.magic_parser import COMMANDS, HelpAsked, MagicError, parse
+from causalmix_nb.magic_language import HelpAsked, MagicError
+from causalmix_nb.magic_parser import COMMANDS, parse
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
 from causalmix_nb.policy import Recommendation

@@ -4,7 +4,7 @@ Each world is drawn anew. Marginal returns come from the linear method in worlds
 ``do`` and the recommended mixture's gain come from a surface in worlds where it is not. The gain is that of a mixture chosen
 because it looked best, so an interval that ignores the choice would promise too much (winner's curse).
 
-    python tests/benchmarks/coverage.py --worlds 200
+    python tests/benchmarks/interval_coverage.py --worlds 200
 """
 
 from __future__ import annotations
