@@ -9,40 +9,37 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb import plots
-from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, picture, short, to_svg, unit
+from causalmix_nb.plots import BLUE, ORANGE, clean, percent, picture, short, unit
+from causalmix_nb.typesetting import (
+    COLUMNS,
+    LINE,
+    SHAPE,
+    TEXT,
+    Bundle,
+    as_sentence,
+    card,
+    escape,
+    figure_svg,
+    interval_words,
+    is_missing,
+    note_list,
+    number_text,
+    padded,
+    paragraph,
+    signed_formats,
+    table,
+    text_bars,
+    text_lines,
+    text_table,
+    unit_after,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
-
-COLUMNS = 100  # of a terminal
-MOST_ROWS = 40  # of a table
-CELL = 60  # characters of a table cell
-TEXT = "var(--jp-ui-font-color1, currentColor)"
-LINE = "var(--jp-border-color2, rgba(128,128,128,0.4))"
-FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
-SHAPE = {"better": ("▲", GREEN), "worse": ("▼", ORANGE)}  # of a verdict; anything else is a circle
-Formats = Mapping[str, str | Callable[[Any], str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """A result as HTML and as text; a notebook shows the first, a terminal the second."""
-
-    html: str
-    text: str
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def render(result: Any) -> Bundle | None:
@@ -50,229 +47,7 @@ def render(result: Any) -> Bundle | None:
     for kind in type(result).__mro__:
         if (make := _CARDS.get(kind.__name__)) is not None:
             return make(result)
-    return None
-
-
-# -- pieces ----------------------------------------------------------------------------------------------
-
-
-def figure_svg(figure: Figure) -> str:
-    """A figure as an image that shows in untrusted notebooks too, with its alternative text."""
-    return picture(to_svg(figure))
-
-
-def card(title: str, body: str, foot: str = "") -> str:
-    """A framed block: ``title`` and ``foot`` are text and get escaped, ``body`` is HTML."""
-    foot = f'<div style="margin-top:8px;font-size:0.9em;opacity:0.8">{escape(foot)}</div>' if foot else ""
-    return (
-        f'<div class="causalmix" style="font-family:{FONT};color:{TEXT};max-width:760px;padding:10px 14px;'
-        f'border:1px solid {LINE};border-radius:6px;line-height:1.45;overflow-x:auto;overflow-wrap:anywhere">'
-        f'<div style="font-weight:600;font-size:1.1em;margin-bottom:6px">{escape(title)}</div>{body}{foot}</div>'
-    )
-
-
-def escape(text: object) -> str:
-    """Text for HTML, also inside an attribute: on one line, without control characters.
-
-    >>> escape("<b>&\\n")
-    '&lt;b&gt;&amp; '
-    """
-    return html.escape(clean(text))
-
-
-def table(frame: pd.DataFrame, caption: str = "", formats: Formats | None = None) -> str:
-    """A frame as an HTML table, its index as row headers.
-
-    formats: column -> format specification (``".1%"``) or function; the index goes by the name ``"index"``.
-    """
-    headers, rows, numeric = _cells(frame, formats)
-    edge = f"padding:3px 14px 3px 0;border-bottom:1px solid {LINE}"
-
-    def cell(tag: str, text: str, right: bool, scope: str = "") -> str:
-        side = "right;white-space:nowrap" if right else "left"
-        weight = 600 if tag == "th" else 400
-        return f'<{tag}{scope} style="text-align:{side};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
-
-    head = "".join(cell("th", text, right, ' scope="col"') for text, right in zip(headers, numeric))
-    body = "".join(
-        "<tr>"
-        + cell("th", row[0], False, ' scope="row"')
-        + "".join(cell("td", text, right) for text, right in zip(row[1:], numeric[1:]))
-        + "</tr>"
-        for row in rows
-    )
-    left = len(frame) - len(rows)
-    more = f'<div style="opacity:0.8">… and {left} more rows</div>' if left else ""
-    about = f'<div aria-hidden="true" style="margin-top:10px">{escape(caption)}</div>' if caption else ""
-    label = f' aria-label="{escape(caption)}"' if caption else ""
-    return (
-        f'{about}<table{label} style="border-collapse:collapse;margin:4px 0 0 0;color:{TEXT};background:none;'
-        f'font-size:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
-    )
-
-
-def text_table(frame: pd.DataFrame, formats: Formats | None = None, columns: int = COLUMNS) -> str:
-    """A frame as lines of text no wider than ``columns``; the widest columns give way."""
-    headers, rows, numeric = _cells(frame, formats)
-    cells = [headers, *rows]
-    widths = [max(_width(row[j]) for row in cells) for j in range(len(headers))]
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths) > 4:
-        widths[widths.index(max(widths))] -= 1
-    lines = []
-    for row in cells:
-        parts = [_pad(text, width, right) for text, width, right in zip(row, widths, numeric)]
-        lines.append("  ".join(parts).rstrip())
-    left = len(frame) - len(rows)
-    return "\n".join([*lines, *([f"… and {left} more rows"] if left else [])])
-
-
-def _cells(frame: pd.DataFrame, formats: Formats | None) -> tuple[list[str], list[list[str]], list[bool]]:
-    formats = formats or {}
-    some = frame.iloc[:MOST_ROWS]
-    headers = [short(name, 24).replace("_", " ") for name in (frame.index.name or "", *frame.columns)]
-    columns = [[_shown(value, formats.get("index")) for value in some.index]]
-    numeric = [False]
-    for j, name in enumerate(frame.columns):
-        values = list(some.iloc[:, j])
-        columns.append([_shown(value, formats.get(str(name), _column_format(values))) for value in values])
-        known = [value for value in values if not _missing(value)]
-        numeric.append(bool(known) and not any(isinstance(value, (str, bool)) for value in known))
-    return headers, [list(row) for row in zip(*columns)], numeric
-
-
-def _column_format(values: Sequence[Any]) -> str | None:
-    """Decimals that all numbers of a column share: four significant digits of the largest, if no number looks like 0 then."""
-    if not values or not all(isinstance(v, float) for v in values):
-        return None
-    sizes = [abs(v) for v in values if math.isfinite(v) and v != 0]
-    if not sizes or all(v.is_integer() for v in sizes):
-        return None
-    decimals = max(0, 3 - math.floor(math.log10(max(sizes))))
-    return f",.{decimals}f" if decimals <= 8 and min(sizes) >= 0.5 * 10**-decimals else None
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def _shown(value: Any, form: str | Callable[[Any], str] | None) -> str:
-    if _missing(value):
-        return "–"
-    if callable(form):
-        return clean(form(value))
-    if form is not None:
-        return format(value, form).replace("-", "−")
-    if isinstance(value, bool) or type(value).__name__ == "bool":
-        return "yes" if value else "no"
-    try:
-        number = float(value) if not isinstance(value, str) else math.nan
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number):
-        return short(value, CELL)
-    if math.isinf(number):
-        return "∞" if number > 0 else "-∞"
-    return _number(number, decimals=0 if number.is_integer() and abs(number) < 1e15 else None)
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal that a text takes."""
-    return sum(
-        0
-        if unicodedata.combining(c) or c in "\u200d\ufe0f"
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )
-
-
-def _pad(text: str, width: int, right: bool) -> str:
-    if _width(text) > width:
-        while text and _width(text) > width - 1:
-            text = text[:-1]
-        text += "…"
-    space = " " * (width - _width(text))
-    return space + text if right else text + space
-
-
-def _paragraph(text: str, strong: bool = False) -> str:
-    return f'<p style="margin:4px 0;{"font-weight:600" if strong else ""}">{escape(text)}</p>' if text else ""
-
-
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    style = "margin:6px 0 0 0;padding-left:1.2em;font-size:0.92em;opacity:0.85"
-    return f'<ul style="{style}">{items}</ul>' if notes else ""
-
-
-def _lines(*parts: str) -> str:
-    """Paragraphs of text, wrapped to a terminal's width; lines that are indented or aligned stay as they are."""
-    out = []
-    for part in parts:
-        for line in map(clean, part.split("\n")):
-            keep = len(line) <= COLUMNS or "  " in line.strip()
-            out += [line] if keep else textwrap.wrap(line, COLUMNS, subsequent_indent="  ") or [""]
-    return "\n".join(line.rstrip() for line in out)
-
-
-def _sentence(text: str) -> str:
-    text = clean(text).strip()
-    start = text[:1] if text.startswith("do(") else text[:1].upper()
-    return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
-
-
-def _bars(shares: Mapping[str, float], before: Mapping[str, float] | None = None) -> str:
-    """Shares as rows of blocks, for a terminal."""
-    some = dict(list(shares.items())[:MOST_ROWS])
-    names = {name: short(name, 28) for name in some}
-    wide = max(map(_width, names.values()))
-    top = max([*some.values(), 1e-9])
-    lines = []
-    for name, share in some.items():
-        line = f"{_pad(names[name], wide, False)}  {percent(share):>7}  {'█' * round(30 * share / top):<30}"
-        lines.append(line + (f"  was {percent(before.get(name, 0.0))}" if before is not None else ""))
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _number(value: float, sign: bool = False, decimals: int | None = None) -> str:
-    """A number with a true minus sign; four significant digits where no number of decimals is given."""
-    if _missing(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    form = ("+" if sign else "") + ("," if abs(value) >= 1 else "")
-    return format(value, form + (".4g" if decimals is None else f".{decimals}f")).replace("-", "−")
-
-
-def _decimals(spread: float) -> int | None:
-    """Decimals that show an error of this size with two significant digits.
-
-    >>> _decimals(0.037), _decimals(4.2), _decimals(310.0)
-    (3, 1, 0)
-    """
-    known = math.isfinite(spread) and spread > 0
-    return min(9, max(0, 1 - math.floor(math.log10(spread)))) if known else None
-
-
-def _signed(frame: pd.DataFrame) -> dict[str, Callable[[Any], str]]:
-    """Formats for a table of estimates with ``lower`` and ``upper``, as fine as the intervals."""
-    decimals = _decimals(float((frame["upper"] - frame["lower"]).median()) / 2)
-    return dict.fromkeys(map(str, frame.columns), lambda x: _number(x, True, decimals))
-
-
-def _interval(estimate: float, lower: float, upper: float, outcome: str, level: float = 0.95) -> str:
-    """An estimate with its unit and interval, in words."""
-    decimals = _decimals((upper - lower) / 2)
-    low, middle, high = (_number(x, True, decimals) for x in (lower, estimate, upper))
-    known = math.isfinite(lower) and math.isfinite(upper)
-    ends = f"{level:.0%} interval {low} to {high}" if known else "no interval"
-    return f"{middle}{_unit(outcome)} ({ends})"
-
-
-def _unit(outcome: str) -> str:
-    """The unit with a space before it, where it is not just the outcome's own name."""
-    return f" {unit(outcome)}" if unit(outcome) != short(outcome) else ""
+    return _finding(result) if hasattr(result, "sentences") else None
 
 
 # -- results ---------------------------------------------------------------------------------------------
@@ -281,7 +56,7 @@ def _unit(outcome: str) -> str:
 def _mixture(mixture: Any) -> Bundle:
     title = f"A mixture of {len(mixture)} domains"
     figure = plots.mixture_bars(mixture.to_series(), names=("mixture", ""))
-    return Bundle(card(title, figure_svg(figure)), _lines(title, _bars(mixture.shares)))
+    return Bundle(card(title, figure_svg(figure)), text_lines(title, text_bars(mixture.shares)))
 
 
 def _pool(pool: Any) -> Bundle:
@@ -292,7 +67,7 @@ def _pool(pool: Any) -> Bundle:
     figure.axes[0].set_xlabel("share of the pool's bytes")
     foot = "Shares in proportion to size are the natural mixture."
     body = figure_svg(figure) + table(frame, formats=formats)
-    return Bundle(card(title, body, foot), _lines(title, text_table(frame, formats)))
+    return Bundle(card(title, body, foot), text_lines(title, text_table(frame, formats)))
 
 
 def _bytes(count: float) -> str:
@@ -323,9 +98,9 @@ def _run_report(report: Any) -> Bundle:
     )
     failures = [str(failure) for failure in report.failures]
     shown = failures[:5] + ([f"and {len(failures) - 5} more"] if len(failures) > 5 else [])
-    body = bar + f'<p style="margin:4px 0">{key}</p>' + _paragraph(_sentence(str(report))) + _notes(shown)
+    body = bar + f'<p style="margin:4px 0">{key}</p>' + paragraph(as_sentence(str(report))) + note_list(shown)
     failed = [f"  failed: {clean(failure)}" for failure in shown[1:]]
-    return Bundle(card(title, body), _lines(_sentence(str(report)), *failed))
+    return Bundle(card(title, body), text_lines(as_sentence(str(report)), *failed))
 
 
 def _progress(progress: Any) -> Bundle:
@@ -350,8 +125,8 @@ def _progress(progress: Any) -> Bundle:
     )
     filled = round(20 * share)
     text = f"{clean(progress.stage)} [{'█' * filled}{'·' * (20 - filled)}] {line}"
-    text = _pad(text, COLUMNS, False).rstrip()  # one line, which a terminal can write over
-    return Bundle(card(_sentence(progress.stage).rstrip("."), bar + _paragraph(line)), text)
+    text = padded(text, COLUMNS, False).rstrip()  # one line, which a terminal can write over
+    return Bundle(card(as_sentence(progress.stage).rstrip("."), bar + paragraph(line)), text)
 
 
 def _clock(seconds: float) -> str:
@@ -370,7 +145,7 @@ def _effect(effect: Any) -> Bundle:
         ("better" if better else "worse") if effect.distinguishable else "not distinguishable from no effect"
     )
     label = effect.label or "effect"
-    said = _interval(effect.estimate, effect.lower, effect.upper, effect.outcome, effect.level)
+    said = interval_words(effect.estimate, effect.lower, effect.upper, effect.outcome, effect.level)
     sentence = f"{clean(label)} changes {clean(effect.outcome)} by {said}: {verdict}."
     direction = "lower" if effect.minimize else "higher"
     foot = f"{effect.n_runs} runs; {direction} {clean(effect.outcome)} is better"
@@ -382,9 +157,9 @@ def _effect(effect: Any) -> Bundle:
     figure = plots.effect(
         effect.estimate, effect.lower, effect.upper, effect.outcome, bool(effect.minimize), label
     )
-    body = figure_svg(figure) + _verdict(sentence, verdict) + _paragraph(moved)
+    body = figure_svg(figure) + _verdict(sentence, verdict) + paragraph(moved)
     return Bundle(
-        card(f"What {label} causes", body, foot), _lines(_sentence(sentence), "  " + moved, "  " + foot)
+        card(f"What {label} causes", body, foot), text_lines(as_sentence(sentence), "  " + moved, "  " + foot)
     )
 
 
@@ -392,18 +167,18 @@ def _verdict(sentence: str, verdict: str) -> str:
     shape, colour = SHAPE.get(verdict, ("○", TEXT))
     return (
         f'<p style="margin:6px 0;font-weight:600"><span style="color:{colour}" aria-hidden="true">{shape}</span> '
-        f"{escape(_sentence(sentence))}</p>"
+        f"{escape(as_sentence(sentence))}</p>"
     )
 
 
 def _recommendation(best: Any) -> Bundle:
     title = f"The mixture to train on, by {best.n_runs} runs"
     figure = plots.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
-    gain = f"Gain over the baseline: {_interval(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
+    gain = f"Gain over the baseline: {interval_words(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
     told = best.predicted
     expected = (
-        f"Expected {clean(best.outcome)} {_number(told['mean'])} ({_number(told['lower'])} to {_number(told['upper'])}), "
-        f"baseline {_number(best.baseline_outcome)}; {'lower' if best.minimize else 'higher'} is better."
+        f"Expected {clean(best.outcome)} {number_text(told['mean'])} ({number_text(told['lower'])} to {number_text(told['upper'])}), "
+        f"baseline {number_text(best.baseline_outcome)}; {'lower' if best.minimize else 'higher'} is better."
     )
     worn = {name: count for name, count in best.epochs.items() if count > 1}
     epochs = (
@@ -419,10 +194,10 @@ def _recommendation(best: Any) -> Bundle:
         "baseline": percent,
         "change": lambda x: f"{100 * x:+.1f}".replace("-", "−"),
     }
-    body = figure_svg(figure) + _verdict(best.verdict, verdict) + "".join(map(_paragraph, lines))
-    body += table(shares, "Change in percentage points", formats) + _notes(best.notes)
-    text = _lines(
-        title, _bars(best.mixture.shares, best.baseline.shares), _sentence(best.verdict), *lines,
+    body = figure_svg(figure) + _verdict(best.verdict, verdict) + "".join(map(paragraph, lines))
+    body += table(shares, "Change in percentage points", formats) + note_list(best.notes)
+    text = text_lines(
+        title, text_bars(best.mixture.shares, best.baseline.shares), as_sentence(best.verdict), *lines,
         *(f"note: {clean(note)}" for note in best.notes), foot,
     )  # fmt: skip
     return Bundle(card(title, body, foot), text)
@@ -439,11 +214,11 @@ def _compared(first: Any, mixtures: Mapping[str, Any]) -> pd.DataFrame:
 
 def _comparison(compared: Any) -> Bundle:
     found = compared.table
-    reference = next((str(n) for n, d in found["difference"].items() if _missing(d)), "")
+    reference = next((str(n) for n, d in found["difference"].items() if is_missing(d)), "")
     title = f"Checked by training: {clean(compared.outcome)}"
     figure = plots.comparison(found, compared.outcome, reference)
     formats = {"p": lambda p: f"{p:.3f}" if p >= 0.001 else "<0.001"}
-    formats |= _signed(found[["difference", "lower", "upper"]].astype(float))
+    formats |= signed_formats(found[["difference", "lower", "upper"]].astype(float))
     frame = found.rename_axis("method")
     better = "lower" if compared.minimize else "higher"
     caption = (
@@ -451,15 +226,15 @@ def _comparison(compared: Any) -> Bundle:
         f"in the good direction, 95% paired t interval over {compared.n_seeds} seeds"
     )
     promised = _promise(compared)
-    body = figure_svg(figure) + _paragraph(_sentence(compared.verdict), strong=True) + _paragraph(promised)
+    body = figure_svg(figure) + paragraph(as_sentence(compared.verdict), strong=True) + paragraph(promised)
     body += table(frame, caption, formats)
     shares = (
         _compared(next(iter(compared.mixtures.values())), compared.mixtures) if compared.mixtures else None
     )
     if shares is not None:
         body += table(shares, "The mixtures", dict.fromkeys(map(str, shares.columns), percent))
-    text = _lines(
-        _sentence(compared.verdict), *([promised] if promised else []), text_table(frame, formats), caption
+    text = text_lines(
+        as_sentence(compared.verdict), *([promised] if promised else []), text_table(frame, formats), caption
     )
     return Bundle(card(title, body), text)
 
@@ -469,11 +244,11 @@ def _promise(compared: Any) -> str:
     if compared.promised is None:
         return ""
     gain, lower, upper = compared.promised
-    said = f"Promised over the baseline: {_interval(gain, lower, upper, compared.outcome)}"
+    said = f"Promised over the baseline: {interval_words(gain, lower, upper, compared.outcome)}"
     if "equal" not in compared.table.index:
         return said + "."
     row = compared.table.loc["equal"]
-    got = _interval(float(row["difference"]), float(row["lower"]), float(row["upper"]), compared.outcome)
+    got = interval_words(float(row["difference"]), float(row["lower"]), float(row["upper"]), compared.outcome)
     return f"{said}; obtained over equal: {got}."
 
 
@@ -512,15 +287,15 @@ def _model(model: Any) -> Bundle:
     figure = plots.marginal_returns(returns, outcome, bool(model.minimize))
     body = figure_svg(figure)
     lines = _quality(model)
-    verdict = _sentence(str(found.get("verdict", "")))
-    warning = _sentence(str(found.get("warning", "")))
-    body += "".join(_paragraph(text, strong=True) for text in (warning, verdict))
-    body += "".join(map(_paragraph, lines))
+    verdict = as_sentence(str(found.get("verdict", "")))
+    warning = as_sentence(str(found.get("warning", "")))
+    body += "".join(paragraph(text, strong=True) for text in (warning, verdict))
+    body += "".join(map(paragraph, lines))
     tried, text = _tried(found), [title, *filter(None, (warning, verdict)), *lines]
     ends = "95% interval" if model.has_interval else "rough interval: fitted without an ensemble"
     said = f"change of {clean(outcome)} per unit of log share, {ends}"
     frame = returns[["estimate", "lower", "upper"]]
-    signed = _signed(frame)
+    signed = signed_formats(frame)
     body += table(frame, "Marginal returns: " + said, signed)
     text += ["", f"Marginal returns ({said}):", text_table(frame, signed)]
     if tried is not None:
@@ -531,7 +306,7 @@ def _model(model: Any) -> Bundle:
     direction = "lower" if model.minimize else "higher"
     foot = f"{model.method}, {model.problem.n_runs} runs; {direction} {clean(outcome)} is better"
     text += [*(f"note: {clean(note)}" for note in notes), foot]
-    return Bundle(card(title, body + _notes(notes), foot), _lines(*text))
+    return Bundle(card(title, body + note_list(notes), foot), text_lines(*text))
 
 
 def _quality(model: Any) -> list[str]:
@@ -542,19 +317,19 @@ def _quality(model: Any) -> list[str]:
         return isinstance(found.get(name), (int, float)) and math.isfinite(found[name])
 
     if known("cv_spearman"):
-        line = f"Rank correlation with unseen mixtures: {_number(found['cv_spearman'], decimals=2)}"
+        line = f"Rank correlation with unseen mixtures: {number_text(found['cv_spearman'], decimals=2)}"
         if known("regmix_spearman"):
-            line += f"; LightGBM on the mixture alone: {_number(found['regmix_spearman'], decimals=2)}"
+            line += f"; LightGBM on the mixture alone: {number_text(found['regmix_spearman'], decimals=2)}"
         if known("noise_ceiling"):
-            line += f"; a perfect model would reach {_number(found['noise_ceiling'], decimals=2)}"
+            line += f"; a perfect model would reach {number_text(found['noise_ceiling'], decimals=2)}"
         lines.append(line + ".")
     if known("smallest_detectable_gain"):
-        gain = _number(float(f"{found['smallest_detectable_gain']:.3g}"))
-        gain += _unit(model.outcome) or f" of {short(model.outcome)}"
+        gain = number_text(float(f"{found['smallest_detectable_gain']:.3g}"))
+        gain += unit_after(model.outcome) or f" of {short(model.outcome)}"
         lines.append(f"Smallest gain that training with five seeds each would show: {gain}.")
     if known("calibration"):
         lines.append(f"Of the runs left out, {found['calibration']:.0%} fell inside their 95% interval.")
-    lines += [_sentence(str(found[name])) for name in ("assignment", "not_identified") if found.get(name)]
+    lines += [as_sentence(str(found[name])) for name in ("assignment", "not_identified") if found.get(name)]
     return lines
 
 
@@ -567,6 +342,14 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
     frame = pd.DataFrame({"rank_correlation": pd.Series(dict(scores), dtype=float)}).rename_axis("method")
     frame["chosen"] = ["✓" if name == found.get("chosen") else "" for name in frame.index]
     return frame.sort_values("rank_correlation", ascending=False)
+
+
+def _finding(found: Any) -> Bundle:
+    """Any result that brings its own words: ``title``, ``sentences``, ``table`` and perhaps ``figure()``."""
+    said = [as_sentence(text) for text in found.sentences]
+    body = figure_svg(found.figure()) if hasattr(found, "figure") else ""
+    body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(found.table)
+    return Bundle(card(found.title, body), text_lines(found.title, *said, "", text_table(found.table)))
 
 
 def _graph(graph: Any) -> Bundle:

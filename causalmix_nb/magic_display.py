@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.cards import Bundle, card, escape, figure_svg, render, table, text_table
+from causalmix_nb.cards import render
+from causalmix_nb.typesetting import Bundle, card, escape, figure_svg, table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 TYPES = (
     ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("launch", "RunReport"),
-    ("mixture", "Mixture"), ("model", "Effect"), ("model", "Model"), ("policy", "Recommendation"), ("pool", "Pool"),
+    ("mixture", "Mixture"), ("model", "Effect"), ("model", "Model"), ("pareto", "ParetoFront"), ("policy", "Recommendation"), ("pool", "Pool"),
     ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"),
 )  # fmt: skip
 EVERY = 0.2  # seconds between two updates of the progress
@@ -128,6 +129,23 @@ def state_card(state: pd.DataFrame, title: str) -> Bundle:
 
     foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
     return Bundle(card(title, figure_svg(plots.state_heatmap(state)), foot), f"{title} ({foot})")
+
+
+def effects_card(frame: pd.DataFrame, outcome: str, minimize: bool, pairs: bool, together: bool) -> Bundle:
+    """What more of each domain causes, or one domain rather than another."""
+    from causalmix_nb import plots
+
+    title = "What one domain rather than another causes" if pairs else "What more of each domain causes"
+    shown = frame
+    if pairs:
+        shown = frame.set_axis([f"{more} rather than {less}" for more, less in frame.index])
+    figure = plots.marginal_returns(shown[["estimate", "lower", "upper"]], outcome, minimize)
+    all_of = "all 95% intervals hold together" if together else "95% intervals, each for itself"
+    foot = (
+        f"change of {outcome} per unit of log share, {'lower' if minimize else 'higher'} is better; {all_of}"
+    )
+    body = figure_svg(figure) + table(shown)
+    return Bundle(card(title, body, foot), f"{title}\n{text_table(shown)}\n{foot}")
 
 
 def dose_card(

@@ -156,6 +156,53 @@ def _optimize(p: Parser) -> None:
         metavar="NAME",
         help="analytic, search, surface or auto (auto)",
     )
+    _constraint_options(p)
+    p.add("--caution", type=real, metavar="N",
+          help="standard errors of its gain that a mixture is marked down by; 1.96 maximises the lower end (0.5)")  # fmt: skip
+    p.add("--worst", action="store_true", help="the worst mixture instead, to learn what to avoid")
+    p.add("--scale", type=pairs, action=Merge, nargs="+", metavar="NAME=VALUE",
+          help="model size or tokens to answer for, where the runs differ in them")  # fmt: skip
+    _tilt_options(p)
+    p.add(
+        "--candidates",
+        type=count,
+        default=100_000,
+        metavar="N",
+        help="random mixtures that are scored (100k)",
+    )
+    p.add("--seed", type=int, default=0, help="the same seed gives the same mixture (0)")
+
+
+def _effect(p: Parser) -> None:
+    p.add("--pairs", action="store_true", help="one domain against another, for every pair")
+    p.add("--together", action="store_true", help="widen the intervals so that all of them hold together")
+    _tilt_options(p)
+
+
+def _counterfactual(p: Parser) -> None:
+    p.add("run", metavar="RUN", help="key of a recorded run; %%causalmix runs shows them")
+    p.add("shares", nargs="*", type=pairs, action=Merge, metavar="DOMAIN=SHARE", completes="pair", help="its shares, had they been")  # fmt: skip
+    p.add("--keep", type=keep, default="proportional", metavar="HOW", completes="keep",
+          help="where the difference comes from: proportional, or from=<domain> (proportional)")  # fmt: skip
+
+
+def _pareto(p: Parser) -> None:
+    p.add(
+        "outcomes",
+        nargs="*",
+        metavar="OUTCOME",
+        completes="outcome",
+        help="two to five outcomes (the first three domains')",
+    )
+    p.add(
+        "--method", default="gp", completes="method", metavar="NAME", help="how each outcome is fitted (gp)"
+    )
+    _constraint_options(p)
+    _tilt_options(p)
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
+def _constraint_options(p: Parser) -> None:
     for name, help in (("cap", "greatest"), ("floor", "least")):
         p.add(f"--{name}", type=limits, action=Merge, nargs="+", metavar="DOMAIN=SHARE", completes="pair",
               help=f"{help} share of a domain, or one number for all")  # fmt: skip
@@ -168,6 +215,8 @@ def _optimize(p: Parser) -> None:
         completes="pair",
         help="share that is not up for choice",
     )
+    p.add("--ratio", type=pairs, action=Merge, nargs="+", metavar="A/B=RATIO", completes="pair",
+          help="code/math=2: twice as much code as math")  # fmt: skip
     p.add("--max-epochs", type=real, metavar="N", help="how often a token may be seen")
     p.add(
         "--tokens",
@@ -175,15 +224,6 @@ def _optimize(p: Parser) -> None:
         metavar="N",
         help="tokens that the mixture is for, with --max-epochs (those of a run)",
     )
-    _tilt_options(p)
-    p.add(
-        "--candidates",
-        type=count,
-        default=100_000,
-        metavar="N",
-        help="random mixtures that are scored (100k)",
-    )
-    p.add("--seed", type=int, default=0, help="the same seed gives the same mixture (0)")
 
 
 def _compare(p: Parser) -> None:
@@ -265,6 +305,9 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "fit": (_fit, "Estimate what the mixture causes, as the graph identifies it.", "%causalmix fit --method gp"),
     "do": (_do, "What would happen if some shares were set, with an interval.", "%causalmix do math=0.4 --keep from=code"),
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
+    "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
+    "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
+    "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),
     "export": (_export, "Write the recommended mixture for a trainer.", "%causalmix export mixture.yaml --format llamafactory"),
     "status": (_status, "Where the study stands and what to do next; %causalmix alone says the same.", "%causalmix status"),

@@ -17,7 +17,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from traitlets import Int, Unicode
 from traitlets.config import Configurable
 
-from causalmix_nb import magic_completion, magic_language, magic_parser
+from causalmix_nb import magic_answers, magic_completion, magic_language, magic_parser
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, state_card
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
@@ -89,11 +89,14 @@ class CausalMixMagics(Magics):
         return magic_parser.parse(line, lambda name: scalar(name, ns))
 
     def _do_line(self, args: Arguments, ns: Namespace, cell: str | None = None) -> Any:
-        result = (
-            self._dag(args, ns, cell)
-            if args.command == "dag"
-            else getattr(self, f"_{args.command}")(args, ns)
-        )
+        if args.command in magic_answers.ANSWERS:
+            result = magic_answers.ANSWERS[args.command](
+                self._current(args), args, tilts(args), self.display.show
+            )
+        elif args.command == "dag":
+            result = self._dag(args, ns, cell)
+        else:
+            result = getattr(self, f"_{args.command}")(args, ns)
         if args.out is not None:
             self.shell.user_ns[args.out] = result
         return None if args.quiet else result
@@ -308,22 +311,13 @@ class CausalMixMagics(Magics):
         return effect
 
     def _optimize(self, args: Arguments, ns: Namespace) -> Any:
-        given = {
-            "cap": args.cap,
-            "floor": args.floor,
-            "fixed": args.fix,
-            "max_epochs": args.max_epochs,
-            "token_budget": args.tokens,
-        }
-        constraints = {name: value for name, value in given.items() if value is not None}
         tilt = tilts(args)
+        options = {"caution": args.caution, "worst": args.worst or None, "scale": args.scale}
         best = self._current(args).optimize(
-            policy=args.policy,
-            constraints=constraints,
-            tilt=tilt,
-            n_candidates=args.candidates,
-            random_state=args.seed,
-        )
+            policy=args.policy, constraints=magic_answers.constraints(args), tilt=tilt,
+            n_candidates=args.candidates, random_state=args.seed,
+            **{name: value for name, value in options.items() if value is not None},
+        )  # fmt: skip
         if tilt:
             self.display.attach(
                 best,

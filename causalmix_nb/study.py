@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.baselines import baseline_mixture
 from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
+from causalmix_nb.constraints import Constraints, as_constraints
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
 from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.interventions import do, dose_response
 from causalmix_nb.launch import BASE, DATA, OnProgress, Progress, RunReport, launch
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Effect, Model
+from causalmix_nb.model import Model
 from causalmix_nb.outcomes import outcome_directions, target_weights
-from causalmix_nb.policy import Constraints, Recommendation, optimize
+from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
+from causalmix_nb.questions import Questions
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
 
@@ -56,7 +57,7 @@ class StudyStatus:
     next_step: str
 
 
-class Study:
+class Study(Questions):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes
@@ -299,29 +300,8 @@ class Study:
             random_state=random_state,
             **options,
         )
-        if self.corpus and self._has_base:
-            import pandas as pd
-
-            model.pool_state = pd.Series(flatten_state(self.measure_state()))
-        model.baseline = Mixture.equal(model.domains)
-        self.model, self.recommendation, self.comparison = model, None, None
+        self.model, self.recommendation, self.comparison = self._prepare(model), None, None
         return model
-
-    def do(
-        self,
-        shares: Mapping[str, float],
-        keep: str = "proportional",
-        tilt: Tilts | None = None,
-        baseline: Mixture | None = None,
-    ) -> Effect:
-        """What setting some shares would cause, against the baseline mixture, with an interval."""
-        return do(self._need_model(), shares, state=self._state_of(tilt), keep=keep, baseline=baseline)
-
-    def dose_response(
-        self, domain: str, keep: str = "proportional", tilt: Tilts | None = None
-    ) -> pd.DataFrame:
-        """Expected outcome as one domain's share goes from 0 to 1, with a band."""
-        return dose_response(self._need_model(), domain, state=self._state_of(tilt), keep=keep)
 
     def optimize(
         self,
@@ -330,19 +310,18 @@ class Study:
         tilt: Tilts | None = None,
         n_candidates: int = 100_000,
         random_state: int = 0,
+        **options: Any,
     ) -> Recommendation:
-        """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises."""
-        model = self._need_model()
-        given = (
-            constraints if isinstance(constraints, Constraints) else Constraints(**dict(constraints or {}))
-        )
-        if self.corpus and not given.available:
-            budget = given.token_budget or self._meta.get("token_budget") or 100_000
-            given = replace(given, available=self.available(tilt), token_budget=budget)
+        """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises.
+
+        options: ``caution``, ``worst``, ``scale``, ``baseline`` of :func:`causalmix_nb.policy.optimize`.
+        """
         best = optimize(
-            model, state=self._state_of(tilt), policy=policy, n_candidates=n_candidates,
-            constraints=given, random_state=random_state,
+            self._need_model(), state=self._state_of(tilt), policy=policy, n_candidates=n_candidates,
+            constraints=self._limits(constraints, tilt), random_state=random_state, **options,
         )  # fmt: skip
+        if options.get("worst"):
+            return best  # something to learn from, nothing to train on
         self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)
         if self.folder:
             said = {name: getattr(best, name) for name in ("gain", "lower", "upper", "verdict", "outcome")}
@@ -496,6 +475,23 @@ class Study:
         import pandas as pd
 
         return pd.Series(flatten_state(self.measure_state(tilt))) if tilt else None
+
+    def _prepare(self, model: Model) -> Model:
+        """Tell a model the pool's own state and the mixture to beat."""
+        if self.corpus and self._has_base:
+            import pandas as pd
+
+            model.pool_state = pd.Series(flatten_state(self.measure_state()))
+        model.baseline = Mixture.equal(model.domains)
+        return model
+
+    def _limits(self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None) -> Constraints:
+        """Constraints, with what the pool has of each domain."""
+        given = as_constraints(constraints)
+        if self.corpus and not given.available:
+            budget = given.token_budget or self._meta.get("token_budget") or 100_000
+            given = replace(given, available=self.available(tilt), token_budget=budget)
+        return given
 
     def _check_tilt(self, tilt: Tilts | None) -> dict[str, Tilt]:
         from causalmix_nb.mixture import unknown_domain

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from known_truth import DOMAINS, make_runs, make_world
 
-from causalmix_nb import cards, plots
+from causalmix_nb import cards, plots, typesetting
 from causalmix_nb.comparison import compare_outcomes
 from causalmix_nb.export import export
 from causalmix_nb.fit import fit
@@ -119,7 +119,7 @@ def test_every_result_has_a_card_and_words(name):
     Elements(bundle.html)
     assert set(bundle._repr_mimebundle_()) == {"text/html", "text/plain"}
     assert repr(bundle) == bundle.text and not re.search("<[a-z/]", bundle.text)
-    assert max(map(len, bundle.text.split("\n"))) <= cards.COLUMNS
+    assert max(map(len, bundle.text.split("\n"))) <= typesetting.COLUMNS
 
 
 @pytest.mark.filterwarnings("error")
@@ -207,16 +207,16 @@ def test_other_things_have_no_card():
 
 def test_tables_escape_and_align_and_leave_out_what_is_too_long():
     frame = pd.DataFrame({"<a>": [1.5, np.nan], "b_c": ["<i>", None]}, index=pd.Index(["x", "<y>"], name="d"))
-    html = cards.table(frame, "<caption>", {"<a>": ".2f"})
+    html = typesetting.table(frame, "<caption>", {"<a>": ".2f"})
     assert "<i>" not in html and "<y>" not in html and "<caption>" not in html
     assert "1.50" in html and "–" in html and "b c" in html
-    assert "… and 60 more rows" in cards.table(pd.DataFrame({"n": range(100)}))
-    wide = cards.text_table(pd.DataFrame({f"column {k}": ["漢字" * 20] for k in range(6)}))
-    assert max(map(cards._width, wide.split("\n"))) <= cards.COLUMNS
+    assert "… and 60 more rows" in typesetting.table(pd.DataFrame({"n": range(100)}))
+    wide = typesetting.text_table(pd.DataFrame({f"column {k}": ["漢字" * 20] for k in range(6)}))
+    assert max(map(typesetting._width, wide.split("\n"))) <= typesetting.COLUMNS
 
 
 def test_a_figure_is_an_image_with_its_alternative_text():
-    image = cards.figure_svg(plots.mixture_bars(pd.Series({"math": 0.7, "code": 0.3})))
+    image = typesetting.figure_svg(plots.mixture_bars(pd.Series({"math": 0.7, "code": 0.3})))
     assert image.startswith('<img alt="Bars: ') and "math 70%" in image
     drawn = base64.b64decode(re.search(r"base64,([^\"]*)", image)[1]).decode()
     assert drawn.startswith("<svg") and f'color="{plots.INK}"' in drawn and ">math</text>" in drawn

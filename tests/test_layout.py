@@ -14,6 +14,7 @@ ORDER = [
     "mixture",
     "plots",
     "plots_policy",
+    "typesetting",
     "cards",
     "pool",
     "demo",
@@ -45,6 +46,7 @@ ORDER = [
     "pareto",
     "baselines",
     "interpret",
+    "questions",
     "comparison",
     "export",
     "study",
@@ -52,6 +54,7 @@ ORDER = [
     "magic_parser",
     "magic_completion",
     "magic_display",
+    "magic_answers",
     "magics",
     "quickstart",
 ]

@@ -1,0 +1,60 @@
+"""The subcommands of ``%causalmix`` that ask a question of runs or of a fitted model: one method of the study each.
+
+Every function here takes the study, the parsed line, the sub-pool it names (or None) and ``attach``, which shows further
+cards under a result; it returns the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.magic_display import effects_card
+from causalmix_nb.magic_language import MagicError
+
+if TYPE_CHECKING:
+    from causalmix_nb.study import Study
+
+Arguments = argparse.Namespace
+Show = Callable[..., None]
+
+
+def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    table = study.effects(tilt, pairs=args.pairs, simultaneous=args.together)
+    if not args.quiet:
+        assert study.model is not None
+        show(effects_card(table, study.model.outcome, study.model.minimize, args.pairs, args.together))
+    return table
+
+
+def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    if not args.shares:
+        raise MagicError(
+            "%causalmix counterfactual needs a run and a share, for example %causalmix counterfactual 12 math=0.4."
+        )
+    return study.counterfactual(args.run, args.shares, keep=args.keep)
+
+
+def pareto(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.pareto(args.outcomes, constraints(args), tilt, method=args.method, random_state=args.seed)
+
+
+def constraints(args: Arguments) -> dict[str, Any]:
+    """The constraints on a line, those that were given."""
+    given = {
+        "cap": args.cap,
+        "floor": args.floor,
+        "fixed": args.fix,
+        "ratios": args.ratio,
+        "max_epochs": args.max_epochs,
+        "token_budget": args.tokens,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
+    "effect": effect,
+    "counterfactual": counterfactual,
+    "pareto": pareto,
+}

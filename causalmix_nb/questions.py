@@ -1,0 +1,100 @@
+"""What can be asked of runs, a graph and a fitted model: one method per question, each the answer's own object.
+
+:class:`Questions` is the half of a :class:`causalmix_nb.study.Study` that needs no training. Its methods add nothing to the
+functions they call but the study's own runs, graph, model and state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.effects import effects_table, pairwise_contrasts
+from causalmix_nb.interventions import counterfactual, do, dose_response
+from causalmix_nb.mixture import Mixture
+from causalmix_nb.model import Effect, Model
+from causalmix_nb.pareto import ParetoFront, pareto
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.constraints import Constraints
+    from causalmix_nb.graph import CausalGraph
+    from causalmix_nb.pool import Tilt
+    from causalmix_nb.runs import Runs
+
+    Tilts = Mapping[str, Tilt]
+
+
+class Questions:
+    """Expects ``runs``, ``graph``, ``model``, ``outcome`` and the private lookups of :class:`causalmix_nb.study.Study`."""
+
+    runs: Runs | None
+    graph: CausalGraph
+    model: Model | None
+
+    if TYPE_CHECKING:
+
+        @property
+        def outcome(self) -> str | None: ...
+
+        def _need_model(self) -> Model: ...
+
+        def _need_runs(self) -> Runs: ...
+
+        def _state_of(self, tilt: Tilts | None) -> pd.Series | None: ...
+
+        def _limits(self, constraints: Any, tilt: Tilts | None) -> Constraints: ...
+
+        def _prepare(self, model: Model) -> Model: ...
+
+    def do(
+        self,
+        shares: Mapping[str, float],
+        keep: str = "proportional",
+        tilt: Tilts | None = None,
+        baseline: Mixture | None = None,
+    ) -> Effect:
+        """What setting some shares would cause, against the baseline mixture, with an interval."""
+        return do(self._need_model(), shares, state=self._state_of(tilt), keep=keep, baseline=baseline)
+
+    def dose_response(
+        self, domain: str, keep: str = "proportional", tilt: Tilts | None = None
+    ) -> pd.DataFrame:
+        """Expected outcome as one domain's share goes from 0 to 1, with a band."""
+        return dose_response(self._need_model(), domain, state=self._state_of(tilt), keep=keep)
+
+    def counterfactual(
+        self, run: str, shares: Mapping[str, float] | Mixture, keep: str = "proportional"
+    ) -> Effect:
+        """What a run that was made would have scored under other shares, minus what it scored."""
+        return counterfactual(self._need_model(), self._need_runs(), run, shares, keep)
+
+    def effects(
+        self, tilt: Tilts | None = None, pairs: bool = False, simultaneous: bool = False
+    ) -> pd.DataFrame:
+        """Marginal return of every domain (or of one against another, for all pairs) with intervals and verdicts.
+
+        simultaneous: widen the intervals so that all of them hold together.
+        """
+        table = pairwise_contrasts if pairs else effects_table
+        return table(self._need_model(), self._state_of(tilt), simultaneous=simultaneous)
+
+    def pareto(
+        self,
+        outcomes: Sequence[str] | None = None,
+        constraints: Constraints | Mapping[str, Any] | None = None,
+        tilt: Tilts | None = None,
+        method: str = "gp",
+        random_state: int = 0,
+    ) -> ParetoFront:
+        """Mixtures that trade several outcomes off; None means the first few that the runs record, without their mean."""
+        from causalmix_nb.fit import fit_outcomes
+
+        runs = self._need_runs()
+        names = list(outcomes) if outcomes else [n for n in runs.outcome_names if n != self.outcome][:3]
+        fitted = fit_outcomes(runs, names, method, self.graph, random_state)
+        models = {name: self._prepare(model) for name, model in fitted.items()}
+        return pareto(
+            models, self._state_of(tilt), self._limits(constraints, tilt), random_state=random_state
+        )
