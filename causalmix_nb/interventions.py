@@ -55,6 +55,8 @@ def do(
     rest = len(named) < len(model.domains)
     text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
     label = f"do({text}{', ' + _others(keep) if rest else ''})"
+    if far := model.beyond(scale):
+        label += f" [{far}]"
     return model.contrast(after, before, state, scale, level, label)
 
 

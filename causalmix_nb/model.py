@@ -475,6 +475,21 @@ class Model:
             raise FitError("a scale must be positive; give parameters and tokens in natural units.")
         return np.log10(np.broadcast_to(values, (n, len(names))))
 
+    def beyond(self, scale: Any) -> str:
+        """How far a scale lies outside those of the runs, in words; empty inside them or without a scale."""
+        if scale is None or not self.problem.scale_names:
+            return ""
+        said = []
+        for name, value, runs in zip(self.problem.scale_names, self.scales(scale, 1)[0], self.problem.S.T):
+            low, high = runs.min(), runs.max()
+            if not low - 1e-9 <= value <= high + 1e-9:
+                away, end = (value - high, high) if value > high else (low - value, low)
+                which = "the largest" if value > high else "the smallest"
+                said.append(
+                    f"{name} {10**value:.3g} is {10**away:.3g} times beyond {which} of the runs ({10**end:.3g})"
+                )
+        return "; ".join(said) + ": an extrapolation" if said else ""
+
     # -- arithmetic of intervals -------------------------------------------------------------------------
 
     def _averaged(

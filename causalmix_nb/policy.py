@@ -325,6 +325,8 @@ def _report(
         notes = (*notes, "no interval: the model was fitted without an ensemble")
     elif model.method in ("lightgbm", "regmix", "law", "forest"):
         notes = (*notes, "the interval does not account for having chosen the best of many mixtures")
+    if far := model.beyond(scale):
+        notes = (*notes, far)
     distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
     worn = [f"{name} {count:.1f} times" for name, count in epochs.items() if count > REPEATS]
     if worn:

@@ -212,7 +212,7 @@ def test_tables_escape_and_align_and_leave_out_what_is_too_long():
     assert "1.50" in html and "–" in html and "b c" in html
     assert "… and 60 more rows" in typesetting.table(pd.DataFrame({"n": range(100)}))
     wide = typesetting.text_table(pd.DataFrame({f"column {k}": ["漢字" * 20] for k in range(6)}))
-    assert max(map(typesetting._width, wide.split("\n"))) <= typesetting.COLUMNS
+    assert max(map(typesetting.display_width, wide.split("\n"))) <= typesetting.COLUMNS
 
 
 def test_a_figure_is_an_image_with_its_alternative_text():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, make_runs, make_world
+from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.errors import MixtureError, RunsError
 from causalmix_nb.interpret import interpret
 from causalmix_nb.interventions import counterfactual, do, dose_response, shift, swap
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
+from causalmix_nb.policy import optimize
+from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_regmix
 
 WORLD = make_world(0)
@@ -143,3 +146,34 @@ def test_interpretation_shows_returns_at_both_ends_of_every_state_column(model):
 def test_model_without_state_cannot_be_compared_across_states(runs):
     with pytest.raises(Exception, match="uses no state"):
         interpret(fit_regmix(Problem.from_runs(runs), ensemble=2))
+
+
+@pytest.fixture(scope="module")
+def of_two_sizes():
+    """Runs of two sizes: the bigger the model, the more code is worth."""
+    T, _ = draw(120, 0)
+    size = np.repeat([1e6, 1e7], 60)
+    y = T[:, 0] + (np.log10(size) - 5) * np.sqrt(T[:, 1]) + 0.02 * np.random.default_rng(0).normal(size=120)
+    frame = pd.DataFrame(T, columns=DOMAINS)
+    return fit_gp(
+        Problem.from_runs(
+            Runs.from_frames(frame, pd.DataFrame({"score": y}), scale=pd.DataFrame({"parameters": size}))
+        )
+    )
+
+
+def test_what_a_domain_is_worth_is_carried_to_a_larger_model_with_a_wider_interval(of_two_sizes):
+    inside, beyond = (do(of_two_sizes, {"code": 0.5}, scale={"parameters": p}) for p in (1e7, 1e9))
+    assert beyond.estimate > inside.estimate
+    assert beyond.se > 2 * inside.se
+
+
+def test_a_scale_outside_the_runs_is_called_an_extrapolation(of_two_sizes):
+    effect = do(of_two_sizes, {"code": 0.5}, scale={"parameters": 1e9})
+    assert (
+        "parameters 1e+09 is 100 times beyond the largest of the runs (1e+07): an extrapolation"
+        in effect.label
+    )
+    assert "extrapolation" not in do(of_two_sizes, {"code": 0.5}, scale={"parameters": 3e6}).label
+    best = optimize(of_two_sizes, scale={"parameters": 1e5}, n_candidates=500)
+    assert any("10 times beyond the smallest" in note for note in best.notes)
