@@ -91,3 +91,36 @@ def _side_by_side(table: pd.DataFrame, names: list[str]) -> Figure:
     return _told(
         figure, f"Lines, one per mixture: gains in {len(names)} outcomes. {best}; {both} gain in all of them."
     )
+
+
+@_inked
+def subset_scores(table: pd.DataFrame) -> Figure:
+    """How well do models with different covariates of the state rank runs that they have not seen?
+
+    table: ``subset``, ``spearman``, ``se`` (of the difference to the best), ``chosen``; best first, at most 20 are drawn.
+    """
+    some = table.iloc[:20]
+    figure, axes = _rows([short(name, 40) for name in some["subset"]], header=True)
+    for chosen, colour, label in ((False, INK, "tried"), (True, BLUE, "kept")):
+        rows = np.flatnonzero(some["chosen"].to_numpy(dtype=bool) == chosen)
+        values, se = some["spearman"].to_numpy()[rows], some["se"].to_numpy()[rows]
+        axes.errorbar(
+            values,
+            rows,
+            xerr=1.96 * se,
+            fmt="s" if chosen else "o",
+            color=colour,
+            markersize=6,
+            elinewidth=2,
+            label=label,
+        )
+    axes.set_xlabel("rank correlation on left-out runs (95% interval of the difference to the best)")
+    _legend(axes, 2)
+    kept = some.loc[some["chosen"].astype(bool), "subset"]
+    told = "; ".join(
+        f"{short(name, 40)} {value:.3f}" for name, value in zip(some["subset"], some["spearman"])
+    )
+    return _told(
+        figure,
+        f"Dots: rank correlation by subset of covariates. {told}. Kept: {', '.join(kept) or 'none drawn'}.",
+    )

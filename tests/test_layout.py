@@ -40,6 +40,7 @@ ORDER = [
     "warped",
     "surface",
     "fit",
+    "selection",
     "interventions",
     "constraints",
     "policy",
