@@ -345,11 +345,12 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
 
 
 def _finding(found: Any) -> Bundle:
-    """Any result that brings its own words: ``title``, ``sentences``, ``table`` and perhaps ``figure()``."""
+    """Any result that brings its own words: ``title``, ``sentences``, ``table`` (or what of it is ``shown``), perhaps ``figure()``."""
     said = [as_sentence(text) for text in found.sentences]
     body = figure_svg(found.figure()) if hasattr(found, "figure") else ""
-    body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(found.table)
-    return Bundle(card(found.title, body), text_lines(found.title, *said, "", text_table(found.table)))
+    shown = getattr(found, "shown", found.table)
+    body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(shown)
+    return Bundle(card(found.title, body), text_lines(found.title, *said, "", text_table(shown)))
 
 
 def _graph(graph: Any) -> Bundle:

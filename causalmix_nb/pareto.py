@@ -19,7 +19,8 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import Mixture, as_shares
 from causalmix_nb.model import Model
 from causalmix_nb.plots_policy import pareto_front
-from causalmix_nb.policy import BEST, TrustRegion, climb, draw_candidates
+from causalmix_nb.policy import BEST, climb, draw_candidates
+from causalmix_nb.support import TrustRegion
 
 if TYPE_CHECKING:
     import pandas as pd

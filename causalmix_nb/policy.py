@@ -24,14 +24,13 @@ from causalmix_nb.constraints import Constraints, Feasible, as_constraints
 from causalmix_nb.errors import FitError, did_you_mean
 from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
 from causalmix_nb.model import LEVEL, Model
+from causalmix_nb.support import Support, TrustRegion
 
 POLICIES = ("analytic", "search", "surface", "auto")
 SMOOTH = ("gp", "law")  # methods whose surface can be climbed, and whose joint covariance is cheap
 CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
 BEST = 100  # candidates that are averaged
-NEIGHBOURS = 3  # a mixture is as far from the runs as from its third nearest
 REPEATS = 4  # Muennighoff et al., "Scaling data-constrained language models", 2023
-COVERED = 0.95  # quantile of the runs' own distances that bounds the trust region
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,35 +134,6 @@ def optimize(
     if feasible.contains(base) and sign * change <= 0:
         T = base  # nothing found that is expected to be better
     return _report(model, T, base, state, scale, policy, region, limits, feasible, tuple(notes), worst)
-
-
-class TrustRegion:
-    """What the runs have covered: mixtures no further from their third nearest run than runs are from theirs.
-
-    Distance is Euclidean between square roots of shares (Hellinger's, up to a factor); its bound is the 95 % quantile over
-    the distinct mixtures of the runs, each with itself left out.
-    """
-
-    def __init__(self, T: np.ndarray) -> None:
-        self.roots = np.sqrt(np.unique(T.round(9), axis=0))
-        self.k = min(NEIGHBOURS, max(len(self.roots) - 1, 1))
-        own = np.sort(_distances(self.roots, self.roots), axis=1)[:, min(self.k, len(self.roots) - 1)]
-        self.bound = max(float(np.quantile(own, COVERED)), 1e-6)
-
-    def distance(self, T: np.ndarray) -> np.ndarray:
-        """Distance of n mixtures from the runs, in units of the bound, shape (n,)."""
-        out = np.empty(len(T))
-        for i in range(0, len(T), 4096):
-            away = _distances(np.sqrt(T[i : i + 4096]), self.roots)
-            out[i : i + 4096] = np.partition(away, self.k - 1, axis=1)[:, self.k - 1]
-        return out / self.bound
-
-    def inside(self, T: np.ndarray) -> np.ndarray:
-        return self.distance(T) <= 1 + 1e-9
-
-
-def _distances(A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.maximum((A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T, 0))
 
 
 # -- policies --------------------------------------------------------------------------------------------
@@ -325,6 +295,8 @@ def _report(
         notes = (*notes, "no interval: the model was fitted without an ensemble")
     elif model.method in ("lightgbm", "regmix", "law", "forest"):
         notes = (*notes, "the interval does not account for having chosen the best of many mixtures")
+    if alone := _elsewhere(model, T, state, scale):
+        notes = (*notes, alone)
     if far := model.beyond(scale):
         notes = (*notes, far)
     distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
@@ -377,6 +349,16 @@ def _support(distance: float) -> str:
         else "outside"
     )
     return f"{where} what the runs cover"
+
+
+def _elsewhere(model: Model, T: np.ndarray, state: Any, scale: Any) -> str:
+    """A warning where the mixture was tried, but not at states like this one."""
+    if not model.problem.state_names or (state is None and model.pool_state is None):
+        return ""
+    support, W = Support(model.problem), np.hstack([model.states(state)[:1], model.scales(scale, 1)])
+    if support.distance(T[None], W)[0] <= 1.25:
+        return ""
+    return "no run at a state like this one has tried such a mixture: the gain leans on runs at other states"
 
 
 def _epochs(mixture: Mixture, limits: Constraints) -> dict[str, float]:
