@@ -8,12 +8,13 @@ Reference: S. Athey, J. Tibshirani, S. Wager, *Generalized random forests*, 2019
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError
+from causalmix_nb.errors import FitError, did_you_mean
 from causalmix_nb.model import Model, Problem
 from causalmix_nb.nuisances import (
     Coordinates,
@@ -30,6 +31,9 @@ from causalmix_nb.nuisances import (
 
 if TYPE_CHECKING:
     pass
+
+
+_OURS = {"model_y", "model_t", "n_estimators", "n_jobs", "cv", "random_state"}  # set by fit_forest itself
 
 
 class ForestModel(Model):
@@ -116,6 +120,7 @@ def fit_forest(
     n_folds: int = 5,
     n_estimators: int = 400,
     random_state: int = 0,
+    **forest: Any,
 ) -> ForestModel:
     """Estimate effects that vary freely with the state, by a causal forest with LightGBM nuisances.
 
@@ -126,10 +131,11 @@ def fit_forest(
     ----------
     n_folds: cross-fitting folds. n_estimators: trees, rounded up to a multiple of 4.
     orthogonalise: residualise on the state first; False uses plain means (for ablation).
+    forest: further parameters of ``CausalForestDML``, for example ``max_depth``, ``min_samples_leaf``, ``max_samples``.
 
     Raises
     ------
-    FitError: EconML is not installed; too few distinct runs; mixtures that do not vary.
+    FitError: a parameter that it does not have, or one it refuses; EconML is not installed; too few distinct runs; mixtures that do not vary.
     """
     try:
         from econml.dml import CausalForestDML
@@ -147,13 +153,26 @@ def fit_forest(
         )
     folds = split_folds(problem.groups, n_folds, np.random.default_rng(random_state))
     model_y, model_t = _forest_nuisances(problem.n_runs, random_state, orthogonalise)
+    known = inspect.signature(CausalForestDML).parameters
+    for name in forest:
+        if name not in known or name in _OURS:
+            options = [other for other in known if other not in _OURS]
+            raise FitError(
+                f"a causal forest has no parameter {name!r} to set.{did_you_mean(name, options)} It has {', '.join(options)}."
+            )
     estimator = CausalForestDML(
         model_y=model_y, model_t=model_t, n_estimators=4 * math.ceil(n_estimators / 4), n_jobs=1,
         cv=[(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(int(folds.max()) + 1)],
-        random_state=random_state,
+        random_state=random_state, **forest,
     )  # fmt: skip
     W, Z = state_and_scale(problem), coordinates.z(problem.T)
-    estimator.fit(problem.y, Z, X=_forest_columns(W), cache_values=True)
+    try:
+        estimator.fit(problem.y, Z, X=_forest_columns(W), cache_values=True)
+    except (ValueError, TypeError) as error:
+        if not forest:
+            raise
+        given = ", ".join(f"{name}={value!r}" for name, value in forest.items())
+        raise FitError(f"the causal forest refuses {given}: {error}") from error
     return _finished_forest(problem, estimator, coordinates, Z, orthogonalise)
 
 

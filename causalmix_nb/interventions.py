@@ -16,6 +16,7 @@ import numpy as np
 from causalmix_nb.errors import MixtureError, RunsError, did_you_mean
 from causalmix_nb.mixture import Mixture, as_shares, unknown_domain
 from causalmix_nb.model import LEVEL, Effect, Model, move
+from causalmix_nb.support import TrustRegion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +56,7 @@ def do(
     rest = len(named) < len(model.domains)
     text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
     label = f"do({text}{', ' + _others(keep) if rest else ''})"
-    if far := model.beyond(scale):
-        label += f" [{far}]"
-    return model.contrast(after, before, state, scale, level, label)
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
 
 
 def shift(
@@ -74,9 +73,8 @@ def shift(
     start = _start(model, baseline)
     share = _shifted(model, start, domain, delta)
     after, before = move(model, {domain: share}, keep, start)
-    return model.contrast(
-        after, before, state, scale, level, f"shift({domain} by {delta:+.4g}, {_others(keep)})"
-    )
+    label = f"shift({domain} by {delta:+.4g}, {_others(keep)})"
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
 
 
 def swap(
@@ -99,7 +97,8 @@ def swap(
             f"a swap needs two domains, got {a!r} twice; name another one to take the share from."
         )
     after, before = move(model, {a: share}, f"from={b}", start)
-    return model.contrast(after, before, state, scale, level, f"swap({a} {delta:+.4g}, from {b})")
+    label = f"swap({a} {delta:+.4g}, from {b})"
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
 
 
 def dose_response(
@@ -184,6 +183,14 @@ def _factual(model: Model, runs: Runs, run_key: str) -> tuple[np.ndarray, Any, A
     state = {name: float(row[f"state.{name}"]) for name in model.problem.state_names} or None
     scale = {name: float(row[f"scale.{name}"]) for name in model.problem.scale_names} or None
     return as_shares(T, model.domains, tolerance=5e-3)[0], state, scale, observed
+
+
+def _caveats(model: Model, after: np.ndarray, scale: Any) -> str:
+    """What the answer leans on besides runs: a mixture far from all of them, or a scale beyond theirs."""
+    away = float(TrustRegion(model.problem.T).distance(after)[0])
+    far = "outside what the runs cover: an extrapolation" if away > 1 + 1e-9 else ""
+    said = "; ".join(filter(None, (far, model.beyond(scale))))
+    return f" [{said}]" if said else ""
 
 
 def _start(model: Model, baseline: Any) -> Mixture:

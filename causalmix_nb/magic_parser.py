@@ -130,6 +130,11 @@ def _fit(p: Parser) -> None:
         help="linear, forest, gp, lightgbm, law, regmix or auto (auto)",
     )
     p.add("--no-state", action="store_true", help="ignore the state of the pool")
+    p.add(
+        "--no-orthogonalisation",
+        action="store_true",
+        help="linear and forest: regress on the mixture as it is, as in the paper's ablation",
+    )
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 

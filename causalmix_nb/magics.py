@@ -290,6 +290,12 @@ class CausalMixMagics(Magics):
 
     def _fit(self, args: Arguments, ns: Namespace) -> Any:
         options = {"use_state": False} if args.no_state else {}
+        if args.no_orthogonalisation:
+            if args.method not in ("linear", "forest"):
+                raise MagicError(
+                    "--no-orthogonalisation is for the linear method and the forest; name one of them with --method."
+                )
+            options["orthogonalise"] = False
         return self._current(args).fit(args.outcome, method=args.method, random_state=args.seed, **options)
 
     def _do(self, args: Arguments, ns: Namespace) -> Any:

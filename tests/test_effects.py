@@ -463,3 +463,14 @@ def test_a_forest_without_a_state_estimates_one_effect() -> None:
     table = fit_forest(p, n_folds=2, n_estimators=40).marginal_return()
     linear = fit_linear(p).marginal_return()
     assert (np.abs(table["estimate"] - linear["estimate"]) < 3 * table["se"]).all()
+
+
+def test_parameters_of_the_forest_reach_it_and_unknown_ones_are_refused(confounded) -> None:
+    pytest.importorskip("econml", reason="econml is the extra [forest]")
+    problem = Problem.from_runs(confounded) if not isinstance(confounded, Problem) else confounded
+    stump = fit_forest(problem, n_estimators=8, max_depth=1)
+    assert stump.estimator.max_depth == 1
+    with pytest.raises(FitError, match="no parameter 'max_deph' to set. Did you mean 'max_depth'"):
+        fit_forest(problem, max_deph=1)
+    with pytest.raises(FitError, match="refuses min_samples_leaf=-1"):
+        fit_forest(problem, n_estimators=8, min_samples_leaf=-1)

@@ -177,3 +177,14 @@ def test_a_scale_outside_the_runs_is_called_an_extrapolation(of_two_sizes):
     assert "extrapolation" not in do(of_two_sizes, {"code": 0.5}, scale={"parameters": 3e6}).label
     best = optimize(of_two_sizes, scale={"parameters": 1e5}, n_candidates=500)
     assert any("10 times beyond the smallest" in note for note in best.notes)
+
+
+def test_shares_far_from_all_runs_are_called_an_extrapolation():
+    rng = np.random.default_rng(0)
+    T = rng.dirichlet(np.full(5, 30.0), 60)
+    runs = Runs.from_frames(pd.DataFrame(T, columns=DOMAINS), pd.DataFrame({"score": T[:, 0]}))
+    model = fit_gp(Problem.from_runs(runs))
+    assert "outside what the runs cover: an extrapolation" in do(model, {"math": 0.9}).label
+    assert "extrapolation" not in do(model, {"math": 0.22}).label
+    assert "extrapolation" in swap(model, "math", "code", 0.2).label
+    assert do(model, {"math": 0.9}).se > 3 * do(model, {"math": 0.22}).se
