@@ -20,6 +20,18 @@ Arguments = argparse.Namespace
 Show = Callable[..., None]
 
 
+def check(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.check(args.outcome, random_state=args.seed)
+
+
+def overlap(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.overlap(tilt)
+
+
+def select(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.select_state(args.outcome, method=args.method, random_state=args.seed)
+
+
 def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     table = study.effects(tilt, pairs=args.pairs, simultaneous=args.together)
     if not args.quiet:
@@ -54,6 +66,9 @@ def constraints(args: Arguments) -> dict[str, Any]:
 
 
 ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
+    "check": check,
+    "overlap": overlap,
+    "select": select,
     "effect": effect,
     "counterfactual": counterfactual,
     "pareto": pareto,

@@ -121,7 +121,7 @@ def _runs(p: Parser) -> None:
 
 
 def _fit(p: Parser) -> None:
-    p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
+    _outcome_option(p)
     p.add(
         "--method",
         default="auto",
@@ -176,6 +176,31 @@ def _optimize(p: Parser) -> None:
         help="random mixtures that are scored (100k)",
     )
     p.add("--seed", type=int, default=0, help="the same seed gives the same mixture (0)")
+
+
+def _check(p: Parser) -> None:
+    _outcome_option(p)
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
+def _overlap(p: Parser) -> None:
+    _tilt_options(p)
+
+
+def _select(p: Parser) -> None:
+    _outcome_option(p)
+    p.add(
+        "--method",
+        default="gp",
+        completes="method",
+        metavar="NAME",
+        help="what is fitted on each subset (gp)",
+    )
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
+def _outcome_option(p: Parser) -> None:
+    p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
 
 
 def _effect(p: Parser) -> None:
@@ -308,9 +333,12 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "runs": (_runs, "Show the runs, write them as CSV, or bring your own.", "%causalmix runs import ratios.csv metrics.csv"),
     "state": (_state, "Measure every domain before mixing: loss, entropy, style, size.", "%causalmix state --noise code=0.8"),
     "fit": (_fit, "Estimate what the mixture causes, as the graph identifies it.", "%causalmix fit --method gp"),
+    "check": (_check, "Before the answer: can these runs say what the mixture causes, and how small an effect?", "%causalmix check"),
     "do": (_do, "What would happen if some shares were set, with an interval.", "%causalmix do math=0.4 --keep from=code"),
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
     "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
+    "overlap": (_overlap, "Which mixtures were tried, and which at states like this one.", "%causalmix overlap --noise code=0.8"),
+    "select": (_select, "Which covariates of the state earn their place.", "%causalmix select"),
     "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),

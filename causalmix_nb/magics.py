@@ -443,7 +443,7 @@ def tilts(args: Arguments) -> dict[str, Any] | None:
 
     fields: dict[str, dict[str, float]] = {}
     for option, (field, _) in TILTS.items():
-        for domain, value in (getattr(args, option) or {}).items():
+        for domain, value in (getattr(args, option, None) or {}).items():
             fields.setdefault(domain, {})[field] = value
     return {domain: Tilt(**values) for domain, values in fields.items()} or None
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.audit import Audit, audit
 from causalmix_nb.effects import effects_table, pairwise_contrasts
 from causalmix_nb.interventions import counterfactual, do, dose_response
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
+from causalmix_nb.overlap import Overlap, overlap
 from causalmix_nb.pareto import ParetoFront, pareto
+from causalmix_nb.selection import StateSelection, select_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +50,22 @@ class Questions:
         def _limits(self, constraints: Any, tilt: Tilts | None) -> Constraints: ...
 
         def _prepare(self, model: Model) -> Model: ...
+
+    def check(self, outcome: str | None = None, random_state: int = 0) -> Audit:
+        """Can these runs carry an answer? Assignment, overlap, rank, noise and the smallest gain to be seen, before any fit."""
+        return audit(self._need_runs(), outcome or self.outcome, self.graph, random_state)
+
+    def overlap(self, tilt: Tilts | None = None) -> Overlap:
+        """Which mixtures the runs have tried, and which at states like the pool's (or the sub-pool's)."""
+        return overlap(self._need_model(), self._state_of(tilt))
+
+    def select_state(
+        self, outcome: str | None = None, method: str = "gp", random_state: int = 0
+    ) -> StateSelection:
+        """Which covariates of the state earn their place, by rank correlation on left-out runs."""
+        return select_state(
+            self._need_runs(), outcome or self.outcome, method, self.graph, random_state=random_state
+        )
 
     def do(
         self,

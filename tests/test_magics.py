@@ -456,3 +456,55 @@ def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
     ).stdout.split("\n")
     assert out[1] == "[]", out
     assert float(out[0]) < 0.5 or time.monotonic() - start > 5  # a machine this busy says nothing about us
+
+
+# -- questions of a fitted study ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "said"),
+    [
+        ("check", "Audit", "Was the mixture randomised?"),
+        ("overlap", "Overlap", "mixtures"),
+        ("select --method linear", "StateSelection", "rank correlation"),
+        ("counterfactual {{key}} apples=0.4", "Effect", "instead of"),
+        ("pareto --method linear --cap 0.8", "ParetoFront", "trade"),
+    ],
+)
+def test_a_question_gives_an_object_with_a_card(fitted, line, kind, said):
+    run(fitted, "study = %causalmix study")
+    fitted.user_ns["key"] = fitted.user_ns["study"].runs.frame["key"].iloc[0]
+    result = run(fitted, f"%causalmix {line}")
+    assert type(result).__name__ == kind
+    bundle = fitted.display_formatter.format(result)[0]
+    assert said in bundle["text/plain"]
+    assert "<div" in bundle["text/html"] and "<script" not in bundle["text/html"]
+
+
+def test_effects_are_shown_as_a_card_and_returned_as_a_table(fitted):
+    table = run(fitted, "%causalmix effect --pairs --together")
+    assert "What one domain rather than another causes" in fitted.printed
+    assert list(table.columns) == ["estimate", "se", "lower", "upper", "verdict"]
+    assert run(fitted, "%causalmix effect;") is None and "What" not in fitted.printed
+
+
+def test_the_worst_mixture_is_shown_and_never_exported(fitted):
+    best = run(fitted, "%causalmix optimize")
+    worst = run(fitted, "%causalmix optimize --worst --caution 0")
+    assert worst.gain < best.gain
+    assert run(fitted, "study = %causalmix study") is None
+    assert fitted.user_ns["study"].recommendation is best
+
+
+def test_ratios_and_ablations_can_be_given_on_the_line(fitted):
+    best = run(fitted, "%causalmix optimize --ratio apples/bolts=2")
+    assert best.mixture["apples"] == pytest.approx(2 * best.mixture["bolts"], abs=1e-6)
+    with pytest.raises(MagicError, match="is for the linear method and the forest"):
+        run(fitted, "%causalmix fit --no-orthogonalisation")
+
+
+def test_a_counterfactual_needs_a_run_and_a_share(fitted):
+    with pytest.raises(MagicError, match="needs a run and a share"):
+        run(fitted, "%causalmix counterfactual 12")
+    with pytest.raises(CausalMixError, match="no run '12'"):
+        run(fitted, "%causalmix counterfactual 12 apples=0.4")
