@@ -31,7 +31,7 @@ What there is
 - :meth:`CausalGraph.bad_controls` names what never to condition on, and why.
 - :meth:`CausalGraph.front_door_set` finds a front-door set.
 - :meth:`CausalGraph.implied_independences` lists what the graph claims about data, :meth:`CausalGraph.test`
-  checks it.
+  checks it, :meth:`CausalGraph.suspects` says which arrow to doubt.
 
 Examples
 --------
@@ -413,33 +413,48 @@ class CausalGraph:
                 claims.append(Independence(a, b, frozenset(given)))
         return claims
 
-    def test(self, runs: Runs, level: float = 0.05) -> pd.DataFrame:
+    def test(
+        self, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
+    ) -> pd.DataFrame:
         """Hold the graph against the runs: which of its claimed independences do the data contradict?
 
         Each claim is tested by linear regression: the partial correlation where both nodes are one column
-        (exact t test, given as F), otherwise the largest canonical correlation and Wilks' lambda (Rao's F).
-        ``mixture`` enters as log-ratios. Linear tests see linear dependence only, and a claim that is not
+        (exact t test, given as F), otherwise the largest canonical correlation and Wilks' lambda (Rao's F);
+        or, with ``method="distance"``, by the distance correlation of what a smooth regression leaves, which sees
+        dependence of any shape and asks for more runs. ``mixture`` enters as log-ratios. A claim that is not
         contradicted is not proved.
 
         Parameters
         ----------
         runs: finished runs; rows that repeat all columns of a test exactly are counted once.
         level: the chance of contradicting any true claim (Holm's correction over all tests).
+        method: ``"linear"`` or ``"distance"``.
+        random_state: seed of the permutations of ``"distance"``, which looks at 2000 runs at most.
 
         Returns
         -------
         DataFrame, one row per claim: a, b, given (text), estimate (a correlation), lower, upper (its
-        interval; NaN for a canonical correlation, which has none here), statistic (F), p, p_holm, n_runs,
-        verdict. ``attrs["skipped"]`` names the nodes without columns in the runs; ``attrs["level"]`` is the
-        level.
+        interval; NaN for a canonical and for a distance correlation, which have none here), statistic (F; for
+        distances n times the squared correlation), p, p_holm, n_runs, verdict. ``attrs["skipped"]`` names the
+        nodes without columns in the runs; ``attrs["level"]`` is the level.
+
+        Raises
+        ------
+        GraphError: a method that there is not, or a level outside (0, 1).
         """
         columns = {name: self.columns_of(name, runs) for name in self.nodes}
         frame = runs.frame
         frame = frame[frame["status"] == "done"] if "status" in frame else frame
         claims = self.implied_independences([name for name in self.nodes if columns[name]])
-        table = independence.check(claims, columns, frame, level)
+        table = independence.check(claims, columns, frame, level, method, random_state)
         table.attrs["skipped"] = [name for name in self.nodes if not columns[name]]
         return table
+
+    def suspects(
+        self, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
+    ) -> pd.DataFrame:
+        """Which arrows are most at odds with the runs? See :func:`causalmix_nb.independence.suspects`."""
+        return independence.suspects(self, runs, level, method, random_state)
 
     @staticmethod
     def columns_of(node: str, runs: Runs) -> list[str]:

@@ -80,6 +80,12 @@ def _dag(p: Parser) -> None:
     )
     p.add("--edit", action="store_true", help="put the graph as text into the next cell")
     p.add("--test", action="store_true", help="hold the independences that the graph claims against the runs")
+    p.add(
+        "--method",
+        choices=("linear", "distance"),
+        default="linear",
+        help="of the test: distance sees dependence of any shape and asks for more runs (linear)",
+    )
 
 
 def _run(p: Parser) -> None:

@@ -206,9 +206,11 @@ class CausalMixMagics(Magics):
             study = self._current(args)
             if not study.runs:
                 raise StudyError("there is no run to test the graph with; %causalmix run trains proxies.")
-            tested = graph.test(study.runs)
+            tested = graph.test(study.runs, method=args.method)
             if not len(tested):
                 print("The graph claims no independence that the runs could contradict: nothing to test.")
+            for words in graph.suspects(study.runs, method=args.method)["words"].head(5):
+                print(words[0].upper() + words[1:] + ".")
             return tested
         if args.edit:
             self.shell.set_next_input(f"%%causalmix dag\n{graph.to_text()}")

@@ -29,6 +29,7 @@ ORDER = [
     "launch",
     "graph_text",
     "identification",
+    "distance",
     "independence",
     "graph_svg",
     "graph",

@@ -316,7 +316,7 @@ def test_the_same_graph_again_keeps_the_fit_and_another_one_drops_it(fitted):
 
 def test_claims_of_the_graph_are_held_against_the_runs(working):
     run(working, '%causalmix dag "state -> score; mixture -> score";')
-    assert len(run(working, "%causalmix dag --test")) == 1
+    assert len(run(working, "%causalmix dag --test --method distance")) == 1
 
 
 # -- how it looks ---------------------------------------------------------------------------------------------
