@@ -28,6 +28,10 @@ def overlap(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.overlap(tilt)
 
 
+def refute(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.refute(args.outcome, n_repeats=args.repeats, random_state=args.seed)
+
+
 def select(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.select_state(args.outcome, method=args.method, random_state=args.seed)
 
@@ -68,6 +72,7 @@ def constraints(args: Arguments) -> dict[str, Any]:
 ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
     "check": check,
     "overlap": overlap,
+    "refute": refute,
     "select": select,
     "effect": effect,
     "counterfactual": counterfactual,

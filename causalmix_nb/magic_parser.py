@@ -205,6 +205,12 @@ def _select(p: Parser) -> None:
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
+def _refute(p: Parser) -> None:
+    _outcome_option(p)
+    p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
 def _outcome_option(p: Parser) -> None:
     p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
 
@@ -344,6 +350,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
     "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
     "overlap": (_overlap, "Which mixtures were tried, and which at states like this one.", "%causalmix overlap --noise code=0.8"),
+    "refute": (_refute, "Does an effect survive placebo mixtures, noise, subsets of the runs, a hidden cause?", "%causalmix refute"),
     "select": (_select, "Which covariates of the state earn their place.", "%causalmix select"),
     "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),

@@ -16,6 +16,7 @@ from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
 from causalmix_nb.overlap import Overlap, overlap
 from causalmix_nb.pareto import ParetoFront, pareto
+from causalmix_nb.refute import Refutation, refute
 from causalmix_nb.selection import StateSelection, select_state
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ class Questions:
     def overlap(self, tilt: Tilts | None = None) -> Overlap:
         """Which mixtures the runs have tried, and which at states like the pool's (or the sub-pool's)."""
         return overlap(self._need_model(), self._state_of(tilt))
+
+    def refute(
+        self, outcome: str | None = None, n_repeats: int = 20, random_state: int = 0
+    ) -> Refutation:
+        """Does the effect of the mixture survive placebos, noise, subsets, and how strong a hidden cause?"""
+        return refute(self._need_runs(), outcome or self.outcome, self.graph, n_repeats, random_state)
 
     def select_state(
         self, outcome: str | None = None, method: str = "gp", random_state: int = 0

@@ -50,6 +50,7 @@ ORDER = [
     "pareto",
     "overlap",
     "audit",
+    "refute",
     "baselines",
     "interpret",
     "questions",
