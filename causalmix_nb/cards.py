@@ -345,9 +345,12 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
 
 
 def _finding(found: Any) -> Bundle:
-    """Any result that brings its own words: ``title``, ``sentences``, ``table`` (or what of it is ``shown``), perhaps ``figure()``."""
+    """Any result that brings its own words: ``title``, ``sentences``, ``table`` (or what of it is ``shown``), perhaps figures."""
     said = [as_sentence(text) for text in found.sentences]
-    body = figure_svg(found.figure()) if hasattr(found, "figure") else ""
+    figures = (
+        found.figures() if hasattr(found, "figures") else [found.figure()] if hasattr(found, "figure") else []
+    )
+    body = "".join(map(figure_svg, figures))
     shown = getattr(found, "shown", found.table)
     body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(shown)
     return Bundle(card(found.title, body), text_lines(found.title, *said, "", text_table(shown)))

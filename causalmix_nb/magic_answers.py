@@ -44,6 +44,10 @@ def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return table
 
 
+def interpret(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.interpret(args.depth)
+
+
 def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     if not args.shares:
         raise MagicError(
@@ -75,6 +79,7 @@ ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
     "refute": refute,
     "select": select,
     "effect": effect,
+    "interpret": interpret,
     "counterfactual": counterfactual,
     "pareto": pareto,
 }

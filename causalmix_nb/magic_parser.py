@@ -205,6 +205,16 @@ def _select(p: Parser) -> None:
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
+def _interpret(p: Parser) -> None:
+    p.add(
+        "--depth",
+        type=count,
+        default=2,
+        metavar="N",
+        help="questions that the tree asks in a row, 1 to 3 (2)",
+    )
+
+
 def _refute(p: Parser) -> None:
     _outcome_option(p)
     p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
@@ -349,6 +359,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "do": (_do, "What would happen if some shares were set, with an interval.", "%causalmix do math=0.4 --keep from=code"),
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
     "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
+    "interpret": (_interpret, "How what each domain is worth depends on the state of the pool: a tree and a heat map.", "%causalmix interpret"),
     "overlap": (_overlap, "Which mixtures were tried, and which at states like this one.", "%causalmix overlap --noise code=0.8"),
     "refute": (_refute, "Does an effect survive placebo mixtures, noise, subsets of the runs, a hidden cause?", "%causalmix refute"),
     "select": (_select, "Which covariates of the state earn their place.", "%causalmix select"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.audit import Audit, audit
 from causalmix_nb.effects import effects_table, pairwise_contrasts
+from causalmix_nb.interpret import Interpretation, interpret
 from causalmix_nb.interventions import counterfactual, do, dose_response
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
@@ -60,9 +61,7 @@ class Questions:
         """Which mixtures the runs have tried, and which at states like the pool's (or the sub-pool's)."""
         return overlap(self._need_model(), self._state_of(tilt))
 
-    def refute(
-        self, outcome: str | None = None, n_repeats: int = 20, random_state: int = 0
-    ) -> Refutation:
+    def refute(self, outcome: str | None = None, n_repeats: int = 20, random_state: int = 0) -> Refutation:
         """Does the effect of the mixture survive placebos, noise, subsets, and how strong a hidden cause?"""
         return refute(self._need_runs(), outcome or self.outcome, self.graph, n_repeats, random_state)
 
@@ -105,6 +104,10 @@ class Questions:
         """
         table = pairwise_contrasts if pairs else effects_table
         return table(self._need_model(), self._state_of(tilt), simultaneous=simultaneous)
+
+    def interpret(self, depth: int = 2) -> Interpretation:
+        """How what each domain is worth depends on the state: a shallow tree, and the change per column."""
+        return interpret(self._need_model(), depth=depth)
 
     def pareto(
         self,

@@ -19,7 +19,7 @@ import numpy as np
 
 from causalmix_nb.effects import LinearModel, fit_linear
 from causalmix_nb.errors import FitError
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Problem
 from causalmix_nb.plots_audit import hidden_cause
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def refute(
     se = np.sqrt(np.maximum(np.diag(cov), 1e-300))
     k = int(np.abs(estimate / se).argmax())
     actual = _joint_statistic(estimate, cov)
-    placebo = np.array(
-        [_joint_statistic(*_effects(_fit(_permuted(problem, rng)))) for _ in range(n_repeats)]
-    )
+    placebo = np.array([_joint_statistic(*_effects(_fit(_permuted(problem, rng)))) for _ in range(n_repeats)])
     robust, robust_95, strength, e_value, hidden = _hidden(model, problem, estimate[k], se[k])
     rows = {
         "placebo mixture": _placebo(actual, placebo),

@@ -8,13 +8,12 @@ import pytest
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.errors import MixtureError, RunsError
-from causalmix_nb.interpret import interpret
 from causalmix_nb.interventions import counterfactual, do, dose_response, shift, swap
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
 from causalmix_nb.policy import optimize
 from causalmix_nb.runs import Runs
-from causalmix_nb.surface import fit_gp, fit_regmix
+from causalmix_nb.surface import fit_gp
 
 WORLD = make_world(0)
 AT = dict(zip(STATE, (0.5, -0.5, 0.2)))
@@ -134,18 +133,6 @@ def test_counterfactual_keeps_the_residual_of_the_run(model, runs):
 def test_questions_that_make_no_sense_get_one_sentence(model, runs, call, error, message):
     with pytest.raises(error, match=message):
         call(model, runs)
-
-
-def test_interpretation_shows_returns_at_both_ends_of_every_state_column(model):
-    table = interpret(model)
-    assert len(table) == len(STATE) * len(DOMAINS)
-    np.testing.assert_allclose(table["change"], table["high"] - table["low"])
-    assert table["change"].abs().is_monotonic_decreasing
-
-
-def test_model_without_state_cannot_be_compared_across_states(runs):
-    with pytest.raises(Exception, match="uses no state"):
-        interpret(fit_regmix(Problem.from_runs(runs), ensemble=2))
 
 
 @pytest.fixture(scope="module")

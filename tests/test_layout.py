@@ -15,6 +15,7 @@ ORDER = [
     "plots",
     "plots_policy",
     "plots_audit",
+    "plots_state",
     "typesetting",
     "cards",
     "pool",
