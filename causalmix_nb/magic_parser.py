@@ -108,12 +108,12 @@ def _runs(p: Parser) -> None:
         nargs="?",
         metavar="import|use",
         completes="action",
-        help="import two CSV tables, or use a variable; nothing shows the runs",
+        help="import two CSV tables, or one with ratio_* and metric_* columns, or use a variable; nothing shows the runs",
     )
     p.add(
         "names",
         nargs="*",
-        metavar="RATIOS METRICS | VARIABLE",
+        metavar="RATIOS METRICS | TABLE | VARIABLE",
         completes="path",
         help="the files or the variable",
     )
@@ -122,7 +122,7 @@ def _runs(p: Parser) -> None:
     p.add(
         "--maximize",
         action="store_true",
-        help="the imported metrics are scores: higher is better (losses otherwise)",
+        help="the imported metrics are scores: higher is better (of two tables all are losses otherwise, of one those with such names)",
     )
 
 

@@ -279,10 +279,14 @@ class CausalMixMagics(Magics):
 
         if args.action == "import" and len(args.names) == 2:
             runs = Runs.from_csv(*args.names, on=args.on, minimize=not args.maximize)
+        elif args.action == "import" and len(args.names) == 1:
+            runs = Runs.from_wide(args.names[0], on=args.on, minimize=False if args.maximize else None)
         elif args.action == "use" and len(args.names) == 1:
             runs = self._object(args.names[0], ns, "a Runs object", Runs)
         else:
-            raise MagicError("write %causalmix runs import RATIOS METRICS, or %causalmix runs use VARIABLE.")
+            raise MagicError(
+                "write %causalmix runs import RATIOS METRICS, %causalmix runs import TABLE or %causalmix runs use VARIABLE."
+            )
         # Imported tables seldom record a state; a graph that asks to adjust for one could then not be fitted.
         self._use(Study.from_runs(runs, None if runs.state_names else "mixture -> score"))
         self.display.attach(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+LOSSES = ("loss", "perplexity", "ppl", "bpb", "nll", "bits")  # in the name of an outcome: lower is better
 ROUNDED = 5e-3  # tables with rounded shares sum to 1 only about so well
 _PARTS = ("mixture", "state", "scale", "outcome")
 _SCHEMA = """
@@ -155,15 +156,64 @@ class Runs:
                 f"{Path(ratios).name} and {Path(metrics).name} have no run in common; name the joining column with on=."
             )
         left, right = left.loc[common], right.loc[common]
-        left = left.select_dtypes("number")
-        sums = left.sum(axis=1)
-        if (sums - 1).abs().max() > ROUNDED and (sums - 100).abs().max() <= 100 * ROUNDED:
-            left = left / 100
+        left = _as_shares_of_1(left.select_dtypes("number"))
         right = right.select_dtypes("number")
         right = right.dropna(axis=1) if drop_incomplete else right.dropna(axis=1, how="all")
         left.columns = _without_prefix(list(left.columns))
         right.columns = _without_prefix(list(right.columns))
         return cls.from_frames(pd.DataFrame(left), pd.DataFrame(right), minimize=minimize)
+
+    @classmethod
+    def from_wide(
+        cls,
+        table: str | Path | pd.DataFrame,
+        *,
+        ratio: str = "ratio_",
+        metric: str = "metric_",
+        state: str = "state_",
+        scale: str = "scale_",
+        on: str | None = None,
+        minimize: bool | Iterable[str] | Mapping[str, bool] | None = None,
+    ) -> Runs:
+        """Runs from one table with everything in it, columns told apart by their prefixes.
+
+        Parameters
+        ----------
+        table: CSV or DataFrame with one row per run.
+        ratio, metric, state, scale: prefixes, which are dropped; ``.`` and ``/`` may stand for ``_`` in the table. Other columns are
+            left out.
+        on: the column that names a run, as in :meth:`from_csv`.
+        minimize: as in :meth:`from_frames`; None decides by the name: a loss, perplexity, bpb, nll or bits is better when lower.
+
+        Raises
+        ------
+        RunsError: a file that is missing or not CSV, or no column with one of the first two prefixes.
+
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"ratio_math": [0.2, 0.8], "ratio_code": [0.8, 0.2], "metric_gsm8k": [0.1, 0.2], "metric_val_loss": [3.0, 2.9]})
+        >>> runs = Runs.from_wide(table)
+        >>> runs.domains, runs.minimize
+        (('math', 'code'), {'gsm8k': False, 'val_loss': True})
+        """
+        frame = _read_table(table, on) if isinstance(table, (str, Path)) else table
+        parts = {part: _with_prefix(frame, prefix) for part, prefix in (("ratio", ratio), ("metric", metric))}
+        for part, prefix in (("ratio", ratio), ("metric", metric)):
+            if not parts[part].shape[1]:
+                raise RunsError(
+                    f"no column begins with {prefix!r}; name the prefix of the {part} columns with {part}=. "
+                    f"Columns are {', '.join(map(str, frame.columns[:8]))}{'…' if frame.shape[1] > 8 else ''}."
+                )
+        shares, outcomes = _as_shares_of_1(parts["ratio"]), parts["metric"].dropna(axis=1, how="all")
+        if minimize is None:
+            minimize = [name for name in outcomes if any(word in name.lower() for word in LOSSES)]
+        covariates, sizes = (_with_prefix(frame, prefix) for prefix in (state, scale))
+        return cls.from_frames(
+            shares,
+            outcomes,
+            covariates if covariates.shape[1] else None,
+            sizes if sizes.shape[1] else None,
+            minimize,
+        )
 
     @classmethod
     def _memory(cls) -> Runs:
@@ -181,9 +231,9 @@ class Runs:
             or a folder that cannot be written.
         """
         path = Path(path)
-        if not path.exists() and not create:
-            raise RunsError(f"no runs at {path}; check the path, or start a study with Study.create().")
         try:
+            if not create and not path.exists():
+                raise RunsError(f"no runs at {path}; check the path, or start a study with Study.create().")
             connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -201,7 +251,7 @@ class Runs:
                 connection.executescript(_SCHEMA)
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.commit()
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, PermissionError) as error:
             raise RunsError(f"cannot open {path} ({error}); is its folder there and writable?") from None
         except sqlite3.DatabaseError:
             raise RunsError(
@@ -376,6 +426,20 @@ def _read_table(path: str | Path, on: str | None) -> pd.DataFrame:
     return frame.drop(
         columns=[c for c in frame if str(c).startswith("Unnamed") or c in ("run", "run_id", "name", "index")]
     )
+
+
+def _as_shares_of_1(ratios: pd.DataFrame) -> pd.DataFrame:
+    """Shares written in per cent as shares of 1."""
+    sums = ratios.sum(axis=1)
+    percent = (sums - 1).abs().max() > ROUNDED and (sums - 100).abs().max() <= 100 * ROUNDED
+    return ratios / 100 if percent else ratios
+
+
+def _with_prefix(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """Numeric columns that begin with a prefix, without it; its last sign may be ``_``, ``.`` or ``/``."""
+    heads = tuple({prefix, *(prefix[:-1] + sign for sign in "_./" if prefix and prefix[-1] in "_./")})
+    names = {column: str(column)[len(prefix) :] for column in frame if str(column).startswith(heads)}
+    return frame[list(names)].rename(columns=names)
 
 
 def _without_prefix(names: list[Any]) -> list[str]:

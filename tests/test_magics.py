@@ -189,7 +189,8 @@ def test_errors_are_one_sentence_without_a_frame_and_fail_the_cell(working):
         ("%causalmix help optimise", MagicError, "Did you mean 'optimize'"),
         ("%%causalmix run\n--runs 8", MagicError, "takes no cell"),
         ("%causalmix study close", MagicError, "study open FOLDER"),
-        ("%causalmix runs import one.csv", MagicError, "RATIOS METRICS"),
+        ("%causalmix runs import", MagicError, "RATIOS METRICS"),
+        ("%causalmix runs import one.csv", CausalMixError, "no file one.csv"),
         ("%%causalmix dag\nmixture -> score -> mixture", CausalMixError, "cycle"),
     ],
 )

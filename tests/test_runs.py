@@ -96,6 +96,35 @@ def test_a_missing_file_is_named(tmp_path):
         Runs.from_csv(tmp_path / "r.csv", tmp_path / "m.csv")
 
 
+def test_one_wide_table_tells_its_columns_apart_by_their_prefixes(tmp_path):
+    """As tables of fine-tuning runs are published: ratio_*, metric_*; shares in per cent; the rest is left out."""
+    table = pd.DataFrame(
+        {
+            "run": ["x", "y"],
+            "ratio_math": [20, 80],
+            "ratio.code": [80, 20],
+            "metric_gsm8k": [0.1, 0.3],
+            "metric_valid_loss": [2.0, 1.9],
+            "metric_unmeasured": [np.nan, np.nan],
+            "state_math.loss": [1.0, 1.1],
+            "scale_parameters": [5e8, 7e9],
+            "note": ["a", "b"],
+        }
+    )
+    table.to_csv(tmp_path / "wide.csv", index=False)
+    runs = Runs.from_wide(tmp_path / "wide.csv")
+    assert runs.domains == ("math", "code")
+    assert runs.minimize == {"gsm8k": False, "valid_loss": True}
+    assert (runs.state_names, runs.scale_names) == (("math.loss",), ("parameters",))
+    assert runs.frame["mixture.math"].tolist() == [0.2, 0.8]
+    assert not Runs.from_wide(table, minimize=False).minimize["valid_loss"]
+
+
+def test_a_table_without_the_prefixes_says_which_columns_it_has():
+    with pytest.raises(RunsError, match="no column begins with 'ratio_'.*Columns are math, code"):
+        Runs.from_wide(pd.DataFrame({"math": [0.5], "code": [0.5]}))
+
+
 def test_a_finished_run_is_never_overwritten_and_a_failed_one_is(tmp_path):
     runs = Runs.open(tmp_path / "runs.sqlite", create=True)
     runs.declare_outcomes({"loss": True})
@@ -140,8 +169,18 @@ def test_what_is_no_store_is_refused(tmp_path):
         Runs.open(tmp_path / "missing" / "runs.sqlite", create=True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_named(tmp_path):
+    """As an ordinary user: the superuser may write anywhere, so root steps down for this test."""
     tmp_path.chmod(0o500)
-    with pytest.raises(RunsError, match="writable"):
-        Runs.open(tmp_path / "runs.sqlite", create=True)
+    was = os.geteuid()
+    try:
+        if was == 0:
+            os.seteuid(65534)
+        with pytest.raises(RunsError, match="is its folder there and writable"):
+            Runs.open(tmp_path / "runs.sqlite", create=True)
+        if was == 0:  # a folder that only root may look into
+            with pytest.raises(RunsError, match="is its folder there and writable"):
+                Runs.open(tmp_path / "runs.sqlite")
+    finally:
+        os.seteuid(was)
+        tmp_path.chmod(0o700)
