@@ -36,6 +36,16 @@ def select(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.select_state(args.outcome, method=args.method, random_state=args.seed)
 
 
+def leaderboard(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.leaderboard(
+        args.outcome,
+        args.methods or None,
+        args.runs or (64, 128, 256, None),
+        n_splits=args.splits,
+        random_state=args.seed,
+    )
+
+
 def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     table = study.effects(tilt, pairs=args.pairs, simultaneous=args.together)
     if not args.quiet:
@@ -78,6 +88,7 @@ ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
     "overlap": overlap,
     "refute": refute,
     "select": select,
+    "leaderboard": leaderboard,
     "effect": effect,
     "interpret": interpret,
     "counterfactual": counterfactual,

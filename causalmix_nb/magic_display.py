@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from causalmix_nb.runs import Runs
 
 TYPES = (
-    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("launch", "RunReport"),
+    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("launch", "RunReport"),
     ("mixture", "Mixture"), ("model", "Effect"), ("model", "Model"), ("pareto", "ParetoFront"), ("policy", "Recommendation"), ("pool", "Pool"),
     ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"),
 )  # fmt: skip

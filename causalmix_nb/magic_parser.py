@@ -221,6 +221,16 @@ def _refute(p: Parser) -> None:
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
+def _leaderboard(p: Parser) -> None:
+    p.add("methods", nargs="*", completes="method", metavar="METHOD", help="what to compare (all of them)")
+    _outcome_option(p)
+    p.add(
+        "--runs", type=count, nargs="+", metavar="N", help="how many runs to learn from (64 128 256 and all)"
+    )
+    p.add("--splits", type=count, default=3, metavar="N", help="how often runs are left out (3)")
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
 def _outcome_option(p: Parser) -> None:
     p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
 
@@ -363,6 +373,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "overlap": (_overlap, "Which mixtures were tried, and which at states like this one.", "%causalmix overlap --noise code=0.8"),
     "refute": (_refute, "Does an effect survive placebo mixtures, noise, subsets of the runs, a hidden cause?", "%causalmix refute"),
     "select": (_select, "Which covariates of the state earn their place.", "%causalmix select"),
+    "leaderboard": (_leaderboard, "Which method learns most from how many of these runs, on runs it has not seen.", "%causalmix leaderboard gp linear regmix --runs 64 128"),
     "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causalmix_nb.plots import (
     BLUE,
+    GREEN,
     INK,
     ORANGE,
     _axis,
@@ -124,3 +125,57 @@ def subset_scores(table: pd.DataFrame) -> Figure:
         figure,
         f"Dots: rank correlation by subset of covariates. {told}. Kept: {', '.join(kept) or 'none drawn'}.",
     )
+
+
+@_inked
+def learning_curves(table: pd.DataFrame, ceiling: float | None, chance: float) -> Figure:
+    """How well do methods rank unseen mixtures, by the number of runs they learnt from?
+
+    table: as in ``Leaderboard.table``. With one number of runs only: a row per method.
+    """
+    some = table[table["refused"] == ""]
+    sizes = sorted(some["runs"].unique())
+    last = some[some["runs"] == sizes[-1]]
+    names = list(last["method"])
+    told = "; ".join(f"{row.method} {row.spearman:.3f}, regret {row.regret:.2f}" for row in last.itertuples())
+    if len(sizes) == 1:
+        figure, axes = _rows(names, header=True)
+        axes.errorbar(
+            last["spearman"], range(len(names)), xerr=1.96 * last["se"], fmt="o", color=BLUE, markersize=6, elinewidth=2,
+            label="rank correlation on unseen runs (95% interval)",
+        )  # fmt: skip
+        if ceiling is not None:
+            axes.axvline(ceiling, color=ORANGE, linestyle="--", label="ceiling of the noise")
+        _legend(axes, 2)
+        axes.set_xlabel("rank correlation on unseen runs")
+    else:
+        figure, whole = _figure(3.6)
+        whole.remove()
+        axes, other = figure.add_subplot(121, facecolor="none"), figure.add_subplot(122, facecolor="none")
+        for one in (axes, other):
+            one.spines[["top", "right"]].set_visible(False)
+            one.set_xscale("log", base=2)
+            one.set_xticks(sizes, [str(size) for size in sizes])
+            one.minorticks_off()
+            one.grid(True, axis="y", color=INK, alpha=0.2, linewidth=0.7)
+            one.set_xlabel("runs")
+        for i, name in enumerate(names):
+            rows = some[some["method"] == name]
+            style: dict[str, Any] = {
+                "color": (BLUE, ORANGE, GREEN, INK)[i % 4], "marker": "os^Dv*XP"[i % 8], "markersize": 5,
+                "linestyle": ("-", "--", ":")[i // 4 % 3], "linewidth": 1.5,
+            }  # fmt: skip
+            axes.errorbar(rows["runs"], rows["spearman"], yerr=rows["se"], label=short(name), **style)
+            other.errorbar(rows["runs"], rows["regret"], yerr=rows["regret_se"], **style)
+        if ceiling is not None:
+            axes.axhline(ceiling, color=INK, linestyle="-.", linewidth=1, label="ceiling")
+        other.axhline(chance, color=INK, linestyle=":", linewidth=1)
+        shown = some[
+            some["spearman"] > 0.5 * some["spearman"].max()
+        ]  # what is far below would squash the others
+        low = float((shown["spearman"] - shown["se"]).min())
+        axes.set_ylim(low - 0.03, min(1.0, float((shown["spearman"] + shown["se"]).max())) + 0.01)
+        axes.set_ylabel("rank correlation on unseen runs")
+        other.set_ylabel("regret of its pick (standard deviations)")
+        _legend(axes, 5)
+    return _told(figure, f"Methods by runs learnt from. With {sizes[-1]} runs: {told}.")

@@ -13,6 +13,7 @@ from causalmix_nb.audit import Audit, audit
 from causalmix_nb.effects import effects_table, pairwise_contrasts
 from causalmix_nb.interpret import Interpretation, interpret
 from causalmix_nb.interventions import counterfactual, do, dose_response
+from causalmix_nb.leaderboard import Leaderboard, leaderboard
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
 from causalmix_nb.overlap import Overlap, overlap
@@ -71,6 +72,27 @@ class Questions:
         """Which covariates of the state earn their place, by rank correlation on left-out runs."""
         return select_state(
             self._need_runs(), outcome or self.outcome, method, self.graph, random_state=random_state
+        )
+
+    def leaderboard(
+        self,
+        outcome: str | None = None,
+        methods: Sequence[str] | None = None,
+        budgets: Sequence[int | None] = (64, 128, 256, None),
+        unseen: Runs | None = None,
+        n_splits: int = 3,
+        random_state: int = 0,
+    ) -> Leaderboard:
+        """Which method learns most from how many of these runs, scored on runs left out or on others."""
+        return leaderboard(
+            self._need_runs(),
+            outcome or self.outcome,
+            methods,
+            budgets,
+            unseen,
+            self.graph,
+            n_splits,
+            random_state,
         )
 
     def do(

@@ -45,6 +45,7 @@ ORDER = [
     "surface",
     "fit",
     "selection",
+    "leaderboard",
     "interventions",
     "constraints",
     "policy",
