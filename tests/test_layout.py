@@ -54,6 +54,7 @@ ORDER = [
     "audit",
     "refute",
     "baselines",
+    "search",
     "interpret",
     "questions",
     "comparison",
