@@ -185,11 +185,15 @@ def baseline_mixture(
         "dmo": lambda: dmo(runs, weights),
     }
     if given not in lookup:
-        raise MixtureError(
-            f"unknown baseline {given!r}.{did_you_mean(given, BASELINES)} Baselines are {', '.join(BASELINES)}; "
-            "a mixture of your own can be given too."
-        )
+        raise unknown_baseline(given, BASELINES)
     mixture = lookup[given]()
     if mixture is None:
         raise MixtureError("the natural mixture is not known without a pool; leave 'natural' out.")
     return mixture
+
+
+def unknown_baseline(given: str, known: Sequence[str]) -> MixtureError:
+    return MixtureError(
+        f"unknown baseline {given!r}.{did_you_mean(given, known)} Baselines are {', '.join(known)}; "
+        "a mixture of your own can be given too."
+    )

@@ -290,7 +290,7 @@ def _constraint_options(p: Parser) -> None:
 
 def _compare(p: Parser) -> None:
     p.add("baselines", nargs="*", completes="baseline",
-          help="equal, natural, regmix, best_run, or variables that hold a mixture (equal natural regmix)")  # fmt: skip
+          help="equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm (these train); or variables that hold a mixture (equal natural regmix)")  # fmt: skip
     p.add("--seeds", type=count, metavar="N", help="paired seeds of each (5)")
     _executor_options(p)
     _tilt_options(p)

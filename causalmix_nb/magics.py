@@ -338,9 +338,9 @@ class CausalMixMagics(Magics):
         return best
 
     def _compare(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.baselines import BASELINES
+        from causalmix_nb.contenders import CONTENDERS
 
-        named = [name if name in BASELINES else self._mixture(name, ns) for name in args.baselines]
+        named = [name if name in CONTENDERS else self._mixture(name, ns) for name in args.baselines]
         study = self._current(args)
         given = named or ["equal", *(["natural"] if study.natural is not None else []), "regmix"]
         with LiveProgress(self.shell) as progress:
@@ -350,13 +350,13 @@ class CausalMixMagics(Magics):
             )  # fmt: skip
 
     def _mixture(self, name: str, ns: Namespace) -> Any:
-        from causalmix_nb.baselines import BASELINES
+        from causalmix_nb.contenders import CONTENDERS
         from causalmix_nb.mixture import Mixture
 
         if name not in ns:
             raise MagicError(
-                f"{name!r} is neither a baseline nor a variable.{did_you_mean(name, [*BASELINES, *self._names('baseline')])} "
-                f"Baselines are {', '.join(BASELINES)}; a variable may hold a mixture."
+                f"{name!r} is neither a baseline nor a variable.{did_you_mean(name, [*CONTENDERS, *self._names('baseline')])} "
+                f"Baselines are {', '.join(CONTENDERS)}; a variable may hold a mixture."
             )
         value = getattr(ns[name], "mixture", ns[name])
         return value if isinstance(value, Mixture) else Mixture(value)
@@ -471,9 +471,9 @@ def _choices(kind: str) -> tuple[str, ...]:
         from causalmix_nb.export import FORMATS
 
         return tuple(FORMATS)
-    from causalmix_nb.baselines import BASELINES
+    from causalmix_nb.contenders import CONTENDERS
 
-    return BASELINES
+    return CONTENDERS
 
 
 # -- loading --------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.baselines import baseline_mixture
 from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
 from causalmix_nb.constraints import Constraints, as_constraints
+from causalmix_nb.contenders import Contenders
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
@@ -57,7 +57,7 @@ class StudyStatus:
     next_step: str
 
 
-class Study(Questions):
+class Study(Questions, Contenders):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes
@@ -343,7 +343,8 @@ class Study(Questions):
     ) -> Comparison:
         """Train the recommendation and the baselines with paired seeds and show the differences.
 
-        Baselines are names (equal, natural, regmix, best_run), mixtures of your own, or a dict of name -> mixture.
+        Baselines are names (equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm train their own runs first),
+        mixtures of your own, or a dict of name -> mixture.
         The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
         store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
         """
@@ -357,8 +358,8 @@ class Study(Questions):
         if not isinstance(baselines, Mapping):
             baselines = {b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)}  # type: ignore[misc]
         for name, given in baselines.items():
-            mixtures[name] = baseline_mixture(given, self._need_runs(), model.outcome, corpus.natural)
-        budget = int(self._meta.get("token_budget") or 100_000)
+            mixtures[name] = self.baseline(given, model.outcome, progress, executor, workers)
+        budget = self._budget()
         specs, where = [], []
         for name, mixture in mixtures.items():
             row = tuple(mixture.to_array(corpus.domains).tolist())
