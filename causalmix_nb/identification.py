@@ -127,7 +127,7 @@ def why_not(graph: nx.DiGraph, X: Treatment, outcome: str) -> str:
         advice = "ask for one treatment at a time"
     front = front_door(graph, X, outcome)
     if front:
-        return f"{effect}; the front-door criterion does identify it, through {joined(sorted(front))}: use front_door_set()."
+        return f"{effect}; the front-door criterion does identify it, through {joined(sorted(front))}: %causalmix paths (or front_door()) estimates it."
     return f"{effect}; {advice}."
 
 

@@ -58,6 +58,18 @@ def interpret(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.interpret(args.depth)
 
 
+def paths(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.paths(args.outcome, args.through, random_state=args.seed)
+
+
+def price(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    if not args.features:
+        raise MagicError(
+            "%causalmix price needs a description of the domain, for example %causalmix price loss=2.1 style=9."
+        )
+    return study.price(args.features, tilt, args.outcome, random_state=args.seed)
+
+
 def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     if not args.shares:
         raise MagicError(
@@ -91,6 +103,8 @@ ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
     "leaderboard": leaderboard,
     "effect": effect,
     "interpret": interpret,
+    "paths": paths,
+    "price": price,
     "counterfactual": counterfactual,
     "pareto": pareto,
 }

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TYPES = (
     ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("launch", "RunReport"),
-    ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("pareto", "ParetoFront"), ("policy", "Recommendation"), ("pool", "Pool"),
+    ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("new_domain", "DomainPrice"), ("pareto", "ParetoFront"), ("paths", "PathEffects"), ("policy", "Recommendation"), ("pool", "Pool"),
     ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"),
 )  # fmt: skip
 EVERY = 0.2  # seconds between two updates of the progress

@@ -215,6 +215,25 @@ def _interpret(p: Parser) -> None:
     )
 
 
+def _paths(p: Parser) -> None:
+    p.add(
+        "through",
+        nargs="*",
+        metavar="NODE",
+        help="only paths through one of these nodes of the graph (all paths)",
+    )
+    _outcome_option(p)
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
+def _price(p: Parser) -> None:
+    p.add("features", nargs="*", type=pairs, action=Merge, metavar="FEATURE=VALUE",
+          help="what describes the domain, as %%causalmix state shows it for the others")  # fmt: skip
+    _outcome_option(p)
+    _tilt_options(p, nargs=None)
+    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+
+
 def _refute(p: Parser) -> None:
     _outcome_option(p)
     p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
@@ -370,6 +389,8 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
     "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
     "interpret": (_interpret, "How what each domain is worth depends on the state of the pool: a tree and a heat map.", "%causalmix interpret"),
+    "paths": (_paths, "Through which recorded capability a domain helps, along the paths of the graph.", "%causalmix paths"),
+    "price": (_price, "What a domain that no run has had would be worth, from its description.", "%causalmix price loss=2.1 style=9"),
     "overlap": (_overlap, "Which mixtures were tried, and which at states like this one.", "%causalmix overlap --noise code=0.8"),
     "refute": (_refute, "Does an effect survive placebo mixtures, noise, subsets of the runs, a hidden cause?", "%causalmix refute"),
     "select": (_select, "Which covariates of the state earn their place.", "%causalmix select"),

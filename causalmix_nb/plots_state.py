@@ -16,6 +16,7 @@ from causalmix_nb.plots import (
     WIDTH,
     _axis,
     _inked,
+    _legend,
     _plain,
     _plot_class,
     _rows,
@@ -172,3 +173,33 @@ def _two_lines(name: str) -> str:
     """A column of a domain, such as code.loss, over two lines."""
     head, dot, tail = str(name).rpartition(".")
     return f"{short(head, 14)}\n{short(tail, 14)}" if dot else short(name, 14)
+
+
+@_inked
+def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
+    """What does each path from the mixture to the outcome carry for each domain?
+
+    table: ``domain``, ``path``, ``estimate``, ``lower``, ``upper``; the total over paths comes last.
+    """
+    domains = list(dict.fromkeys(table["domain"]))[:MOST]
+    paths = list(dict.fromkeys(table["path"]))[:6]
+    figure, axes = _rows([short(name) for name in domains], header=True)
+    figure.set_figheight(figure.get_figheight() + 0.12 * len(paths) * len(domains) + 0.2 * len(paths))
+    axes.axvline(0, color=INK, linewidth=1.2)
+    told = []
+    for p, path in enumerate(paths):
+        rows = table[table["path"] == path].set_index("domain").loc[domains]
+        height = np.arange(len(domains)) + 0.6 * ((p + 0.5) / len(paths) - 0.5)
+        colour = (BLUE, ORANGE, GREEN)[p % 3] if p < len(paths) - 1 or len(paths) == 1 else INK
+        axes.errorbar(
+            rows["estimate"], height, xerr=[rows["estimate"] - rows["lower"], rows["upper"] - rows["estimate"]],
+            fmt="os^Dv*"[p % 6], color=colour, markersize=5, elinewidth=2, label=_plain(short(path, 60)),
+        )  # fmt: skip
+        told.append(
+            f"{short(path, 60)}: " + ", ".join(f"{short(d)} {e:+.3g}" for d, e in rows["estimate"].items())
+        )
+    _legend(axes, 1)
+    axes.set_xlabel(
+        _plain(f"what a unit of log share causes along the path, in {_axis(outcome, minimize)}"), fontsize=9
+    )
+    return _told(figure, f"Dots with 95% intervals, by domain and path. {'; '.join(told)}.")

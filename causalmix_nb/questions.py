@@ -16,8 +16,10 @@ from causalmix_nb.interventions import counterfactual, do, dose_response
 from causalmix_nb.leaderboard import Leaderboard, leaderboard
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect, Model
+from causalmix_nb.new_domain import DomainPrice, price_domain
 from causalmix_nb.overlap import Overlap, overlap
 from causalmix_nb.pareto import ParetoFront, pareto
+from causalmix_nb.paths import PathEffects, path_effects
 from causalmix_nb.refute import Refutation, refute
 from causalmix_nb.selection import StateSelection, select_state
 
@@ -110,6 +112,24 @@ class Questions:
     ) -> pd.DataFrame:
         """Expected outcome as one domain's share goes from 0 to 1, with a band."""
         return dose_response(self._need_model(), domain, state=self._state_of(tilt), keep=keep)
+
+    def paths(
+        self, outcome: str | None = None, through: Sequence[str] = (), random_state: int = 0
+    ) -> PathEffects:
+        """Through which recorded capability does a domain help? Linear structural equations along the graph's paths."""
+        wanted = outcome or self.outcome
+        return path_effects(self._need_runs(), self.graph, wanted, through=through, random_state=random_state)
+
+    def price(
+        self,
+        features: Mapping[str, float],
+        tilt: Tilts | None = None,
+        outcome: str | None = None,
+        random_state: int = 0,
+    ) -> DomainPrice:
+        """What a domain that no run has had would be worth, from its description (``{"loss": 2.1, "style": 9.0}``)."""
+        wanted, state = outcome or self.outcome, self._state_of(tilt)
+        return price_domain(self._need_runs(), features, state, wanted, self.graph, random_state=random_state)
 
     def counterfactual(
         self, run: str, shares: Mapping[str, float] | Mixture, keep: str = "proportional"

@@ -223,7 +223,7 @@ def test_an_effect_that_a_hidden_cause_confounds_names_that_cause():
 def test_an_effect_that_only_the_front_door_identifies_says_so():
     graph = CausalGraph.parse("mixture -> loss -> score; mixture <-> score")
     with pytest.raises(
-        GraphError, match="front-door criterion does identify it, through loss: use front_door_set"
+        GraphError, match="front-door criterion does identify it, through loss: %causalmix paths"
     ):
         graph.adjustment_set("mixture", "score")
     assert graph.front_door_set("mixture", "score") == {"loss"}

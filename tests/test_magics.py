@@ -470,6 +470,8 @@ def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
         ("refute --repeats 5", "Refutation", "Placebo mixture"),
         ("interpret --depth 1", "Interpretation", "worth"),
         ("leaderboard linear equal --runs 12 --splits 1", "Leaderboard", "unseen"),
+        ("paths", "PathEffects", "mixture -> score"),
+        ("price loss=2 style=5", "DomainPrice", "worth"),
         ("select --method linear", "StateSelection", "rank correlation"),
         ("counterfactual {{key}} apples=0.4", "Effect", "instead of"),
         ("pareto --method linear --cap 0.8", "ParetoFront", "trade"),
