@@ -82,7 +82,7 @@ def main() -> None:
                 ]  # fmt: skip
                 mean = pd.concat(tables).groupby(["runs", "method"])[["spearman", "regret", "seconds"]].mean()
                 parts.append(
-                    f"\nworlds, {how} assignment ({options.worlds} worlds, means)\n{mean.unstack(0).round(4)}"
+                    f"\nworlds, {how} assignment ({options.worlds} worlds, means)\n{mean.unstack(0).round(4).to_string()}"
                 )
             print(*parts, f"({time.perf_counter() - started:.0f} s)", sep="\n", flush=True)
         else:
