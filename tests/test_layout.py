@@ -19,6 +19,7 @@ ORDER = [
     "plots_state",
     "typesetting",
     "cards",
+    "widget",
     "pool",
     "demo",
     "proxy",
