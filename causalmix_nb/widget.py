@@ -104,5 +104,5 @@ class LiveWidget(anywidget.AnyWidget):
             return
         alive = self._repr_mimebundle_()
         data, metadata = alive if isinstance(alive, tuple) else (alive, {})
-        display({**data, "text/plain": ALIVE}, metadata=metadata, raw=True)
+        display({**(data or {}), "text/plain": ALIVE}, metadata=metadata, raw=True)
         self._handle = display(self._framed(bundle), raw=True, display_id=True)
