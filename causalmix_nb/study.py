@@ -23,6 +23,7 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
+from causalmix_nb.jobs import Job
 from causalmix_nb.launch import BASE, DATA, OnProgress, Progress, RunReport, launch
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
@@ -78,6 +79,7 @@ class Study(Questions, Contenders):
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None
         self.comparison: Comparison | None = None
+        self.job: Job | None = None
         self._measured: dict = {}
 
     # -- making and opening ------------------------------------------------------------------------------
@@ -282,6 +284,38 @@ class Study(Questions, Contenders):
         report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
         self.model = self.recommendation = self.comparison = None
         return report
+
+    def start(
+        self,
+        n_runs: int = 128,
+        token_budget: int = 100_000,
+        executor: str = "local",
+        workers: int | None = None,
+        states: bool = True,
+    ) -> Job:
+        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
+
+        Raises
+        ------
+        StudyError: this study is being trained already, here or by another process.
+        """
+        folder = self._need_folder()
+        design_runs(
+            self.domains, n_runs, token_budget, self.seed, states
+        )  # what is wrong with it is said now
+
+        def train(progress: OnProgress) -> RunReport:
+            mine = Study.open(folder)  # with a connection to the store of its own
+            mine._measured = self._measured
+            return mine.run(n_runs, token_budget, executor, workers, states, progress)
+
+        job = Job(folder, train, n_runs)
+        if token_budget != self._meta.get("token_budget"):
+            self._meta["token_budget"] = token_budget
+            self._save()
+        self.model = self.recommendation = self.comparison = None
+        self.job = job.begin()
+        return job
 
     def fit(
         self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any

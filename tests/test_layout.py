@@ -31,6 +31,7 @@ ORDER = [
     "online",
     "runs",
     "launch",
+    "jobs",
     "graph_text",
     "identification",
     "distance",
