@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ class Standing:
     pid: int
     started: float
     said: str = ""
+    asked: int = 0  # runs in all
 
     def __str__(self) -> str:
         p = self.progress
@@ -60,7 +61,7 @@ class Job:
     """
 
     def __init__(self, folder: Path, train: Callable[[OnProgress], RunReport], total: int) -> None:
-        self.folder, self.started = folder, time.time()
+        self.folder, self.started, self.asked = folder, time.time(), total
         self.progress = Progress("starting", 0, total)
         self.report: RunReport | None = None
         self.error: Exception | None = None
@@ -86,7 +87,12 @@ class Job:
 
     def standing(self) -> Standing:
         return Standing(
-            self.status, self.progress, os.getpid(), self.started, str(self.error or self.report or "")
+            self.status,
+            self.progress,
+            os.getpid(),
+            self.started,
+            str(self.error or self.report or ""),
+            self.asked,
         )
 
     def stop(self) -> None:
@@ -131,14 +137,13 @@ def standing(folder: Path) -> Standing | None:
     """How training of a study stands by what is on disk; None if it never trained in the background."""
     try:
         values = json.loads((folder / NOTE).read_text())
-        progress = {
-            k: math.nan if v is None and k != "best" else v for k, v in values.pop("progress").items()
-        }
-        found = Standing(**{**values, "progress": Progress(**progress)})
+        noted: Any = values.pop("progress")
+        noted.update({name: math.nan for name in ("tokens_per_second", "eta_seconds") if noted[name] is None})
+        found = Standing(**values, progress=Progress(**noted))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     if found.status == RUNNING and not is_training(folder):
-        return Standing(GONE, found.progress, found.pid, found.started)
+        return replace(found, status=GONE)
     return found
 
 

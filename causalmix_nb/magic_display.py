@@ -164,10 +164,11 @@ def dose_card(
 class LiveProgress:
     """Shows the progress of a step in place: one display in a notebook, one line in a terminal, at most five times a second.
 
-    Use as a context manager; call it with a :class:`causalmix_nb.launch.Progress`.
+    Use as a context manager; call it with a :class:`causalmix_nb.launch.Progress`. vanish: leave nothing behind in a notebook.
     """
 
-    def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic, vanish: bool = False) -> None:
+        self._vanish = vanish
         self._notebook = hasattr(shell, "kernel")
         self._clock = clock
         self._handle: Any = None
@@ -189,6 +190,9 @@ class LiveProgress:
             self._show()
 
     def __exit__(self, *_: Any) -> None:
+        if self._vanish and self._handle is not None:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+            return
         if self._pending:
             self._show()
         self._end_line()

@@ -99,6 +99,15 @@ def _run(p: Parser) -> None:
         action="store_true",
         help="train on the pool as it is, instead of varying its state between runs",
     )
+    p.add(
+        "--wait",
+        action="store_true",
+        help="keep the cell until all have trained (a notebook trains in the background)",
+    )
+    _study_option(p)
+
+
+def _attach(p: Parser) -> None:
     _study_option(p)
 
 
@@ -381,6 +390,8 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "pool": (_pool, "Choose the data: a pool of named domains, and the folder of the study.", "%causalmix pool files:data/*.jsonl --study my_study"),
     "dag": (_dag, "Show, edit or test the causal graph; write it in a %%causalmix dag cell.", "%causalmix dag --show"),
     "run": (_run, "Train proxies over mixtures and states of the pool; an interrupt stops them, again resumes.", "%causalmix run --runs 128 --budget 100k"),
+    "attach": (_attach, "Watch the proxies that train in the background, also those of another notebook or of a kernel that died.", "%causalmix attach"),
+    "stop": (_attach, "Stop the proxies that train in the background; what has finished stays.", "%causalmix stop"),
     "runs": (_runs, "Show the runs, write them as CSV, or bring your own.", "%causalmix runs import ratios.csv metrics.csv"),
     "state": (_state, "Measure every domain before mixing: loss, entropy, style, size.", "%causalmix state --noise code=0.8"),
     "fit": (_fit, "Estimate what the mixture causes, as the graph identifies it.", "%causalmix fit --method gp"),
@@ -415,7 +426,7 @@ def parser(command: str) -> Parser:
     """
     if command not in _COMMANDS:
         raise MagicError(
-            f"unknown subcommand {command!r}.{did_you_mean(command, COMMANDS)} Subcommands are {', '.join(COMMANDS)}."
+            f"unknown subcommand {command!r}.{did_you_mean(command, COMMANDS)} %causalmix help lists all of them."
         )
     build, summary, example = _COMMANDS[command]
     made = Parser(command, summary, example)

@@ -23,6 +23,14 @@ from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, s
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
 
+WAITING = (
+    "fit",
+    "do",
+    "optimize",
+    "compare",
+    "state",
+)  # besides the questions: they need the runs, or the machine
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -89,6 +97,8 @@ class CausalMixMagics(Magics):
         return magic_parser.parse(line, lambda name: scalar(name, ns))
 
     def _do_line(self, args: Arguments, ns: Namespace, cell: str | None = None) -> Any:
+        if self.study is not None and args.command in (*magic_answers.ANSWERS, *WAITING):
+            self._await(self.study)
         if args.command in magic_answers.ANSWERS:
             result = magic_answers.ANSWERS[args.command](
                 self._current(args), args, tilts(args), self.display.show
@@ -256,11 +266,59 @@ class CausalMixMagics(Magics):
 
     def _run(self, args: Arguments, ns: Namespace) -> Any:
         study = self._current(args)
+        if hasattr(self.shell, "kernel") and not args.wait and args.executor != "inline":
+            from causalmix_nb.monitor import SwarmMonitor
+
+            study.start(
+                args.runs or self.defaults.runs, args.budget or self.defaults.budget, args.executor, args.workers,
+                not args.fixed_state,
+            )  # fmt: skip
+            return SwarmMonitor(study)
         with LiveProgress(self.shell) as progress:
             return study.run(
                 n_runs=args.runs or self.defaults.runs, token_budget=args.budget or self.defaults.budget,
                 executor=args.executor, workers=args.workers, states=not args.fixed_state, progress=progress,
             )  # fmt: skip
+
+    def _attach(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.jobs import standing
+
+        study = self._current(args)
+        if study.folder is None or (found := standing(study.folder)) is None:
+            raise StudyError("no proxies were trained in the background here; %causalmix run trains some.")
+        if not hasattr(self.shell, "kernel"):
+            return str(found)
+        from causalmix_nb.monitor import SwarmMonitor
+
+        return SwarmMonitor(study)
+
+    def _stop(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.jobs import ask_to_stop, is_training
+
+        study = self._current(args)
+        if study.folder is None or not is_training(study.folder):
+            raise StudyError("no proxies are training in this study; there is nothing to stop.")
+        ask_to_stop(study.folder)
+        if study.job is not None:
+            study.job.stop()
+            study.job.wait(15)
+        print("Asked to stop: finished runs stay, %causalmix run goes on with the others.")
+
+    def _await(self, study: Study) -> None:
+        """What asks the runs waits for those that are training; an interrupt ends the waiting, not the training."""
+        job = study.job
+        if job is None or job.status != "running":
+            return
+        try:
+            with LiveProgress(self.shell, vanish=True) as progress:
+                while not job.wait(0.3):
+                    progress(job.progress)
+        except KeyboardInterrupt:
+            raise StudyError(
+                "stopped waiting; the proxies train on: %causalmix attach watches them, %causalmix stop ends them."
+            ) from None
+        if job.error is not None:
+            raise StudyError(f"training failed: {job.error}")
 
     def _runs(self, args: Arguments, ns: Namespace) -> Any:
         if args.action is not None:

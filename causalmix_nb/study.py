@@ -23,7 +23,7 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.jobs import Job
+from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import BASE, DATA, OnProgress, Progress, RunReport, launch
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
@@ -310,12 +310,20 @@ class Study(Questions, Contenders):
             return mine.run(n_runs, token_budget, executor, workers, states, progress)
 
         job = Job(folder, train, n_runs)
+        self._asked = (n_runs, token_budget, executor, workers, states)
         if token_budget != self._meta.get("token_budget"):
             self._meta["token_budget"] = token_budget
             self._save()
         self.model = self.recommendation = self.comparison = None
         self.job = job.begin()
         return job
+
+    def resume(self) -> Job:
+        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
+        if self._asked:
+            return self.start(*self._asked)
+        found = standing(self._need_folder())
+        return self.start(found.asked if found else 128, self._budget())
 
     def fit(
         self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any
@@ -437,6 +445,7 @@ class Study(Questions, Contenders):
     # -- inside ------------------------------------------------------------------------------------------
 
     _tilt: Tilts = {}
+    _asked: tuple[Any, ...] = ()
 
     @cached_property
     def _context(self) -> str:

@@ -68,6 +68,7 @@ ORDER = [
     "contenders",
     "export",
     "study",
+    "monitor",
     "magic_language",
     "magic_parser",
     "magic_completion",
