@@ -88,6 +88,37 @@ def browser(height: int = 1400, width: int = 1280) -> Iterator[Any]:
             chromium.close()
 
 
+@contextlib.contextmanager
+def notebooks(root: Path) -> Iterator[Any]:
+    """A JupyterLab with a page; yields a function that writes a notebook of some cells and opens it."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    with lab(root) as address, browser() as page:
+
+        def open_cells(name: str, *cells: str) -> Any:
+            book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+            book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(book, root / name)
+            open_notebook(page, address, name)
+            return page
+
+        open_cells.root, open_cells.address, open_cells.page = root, address, page  # type: ignore[attr-defined]
+        yield open_cells
+
+
+def run_cell(page: Any, number: int) -> None:
+    """Run one cell, counted from 0, by keyboard."""
+    page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").nth(number).click()
+    page.keyboard.press("Control+Enter")
+
+
+def dark(page: Any, on: bool = True) -> None:
+    theme = "JupyterLab Dark" if on else "JupyterLab Light"
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    page.wait_for_timeout(700)
+
+
 def open_notebook(page: Any, address: str, name: str) -> None:
     """Load a notebook and wait until its kernel answers."""
     page.goto(address.format(name))

@@ -5,7 +5,6 @@ from pathlib import Path
 import browser.lab as jupyter
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 pytest.importorskip("playwright")
 pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
@@ -15,17 +14,7 @@ HOSTILE = "<img src=x onerror=window.hacked=1>"
 
 @pytest.fixture(scope="module")
 def page_of(tmp_path_factory):
-    root = tmp_path_factory.mktemp("lab")
-    with jupyter.lab(root) as address, jupyter.browser() as page:
-
-        def open_cells(name, *cells):
-            book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-            book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            nbformat.write(book, root / name)
-            jupyter.open_notebook(page, address, name)
-            return page
-
-        open_cells.root, open_cells.address, open_cells.page = root, address, page
+    with jupyter.notebooks(tmp_path_factory.mktemp("lab")) as open_cells:
         yield open_cells
 
 
