@@ -65,7 +65,7 @@ class Job:
         self.progress = Progress("starting", 0, total)
         self.report: RunReport | None = None
         self.error: Exception | None = None
-        self.ended: Callable[[], None] = lambda: None
+        self._done = False
         self._lock = _locked(folder)
         self._stop, self._over, self._noted = threading.Event(), threading.Event(), 0.0
         (folder / STOP).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ class Job:
 
     @property
     def status(self) -> str:
-        if not self._over.is_set():
+        if not self._done:
             return RUNNING
         if self.error is not None:
             return FAILED
@@ -109,10 +109,10 @@ class Job:
         except Exception as error:  # shown by whoever looks
             self.error = error
         finally:
-            self._over.set()
+            self._done = True
             self._note()
             _unlocked(self._lock)
-            self.ended()
+            self._over.set()  # last: who waited may start the next one
 
     def _take(self, progress: Progress) -> None:
         self.progress = progress

@@ -64,6 +64,7 @@ class CausalMixMagics(Magics):
         self.defaults = CausalMix(parent=shell)
         self.display = ResultDisplay(shell)
         self.matcher = context_matcher(identifier="causalmix")(lambda context: self.complete(context))
+        self._monitor: Any = None  # whose last picture is still to be drawn
         self._graph: str | None = None  # a graph written before there is a study
 
     # A final ";" is read here and not by IPython's output_can_be_silenced, which tokenises the line as Python after
@@ -273,7 +274,8 @@ class CausalMixMagics(Magics):
                 args.runs or self.defaults.runs, args.budget or self.defaults.budget, args.executor, args.workers,
                 not args.fixed_state,
             )  # fmt: skip
-            return SwarmMonitor(study)
+            self._monitor = SwarmMonitor(study)
+            return self._monitor
         with LiveProgress(self.shell) as progress:
             return study.run(
                 n_runs=args.runs or self.defaults.runs, token_budget=args.budget or self.defaults.budget,
@@ -307,8 +309,9 @@ class CausalMixMagics(Magics):
     def _await(self, study: Study) -> None:
         """What asks the runs waits for those that are training; an interrupt ends the waiting, not the training."""
         job = study.job
-        if job is None or job.status != "running":
+        if job is None:
             return
+        waited = job.status == "running"
         try:
             with LiveProgress(self.shell, vanish=True) as progress:
                 while not job.wait(0.3):
@@ -317,7 +320,13 @@ class CausalMixMagics(Magics):
             raise StudyError(
                 "stopped waiting; the proxies train on: %causalmix attach watches them, %causalmix stop ends them."
             ) from None
-        if job.error is not None:
+        if (
+            self._monitor is not None
+        ):  # from this cell, so that a notebook that runs by itself keeps the end of it
+            self._monitor.look()
+            self._monitor.refresh()
+            self._monitor = None
+        if waited and job.error is not None:
             raise StudyError(f"training failed: {job.error}")
 
     def _runs(self, args: Arguments, ns: Namespace) -> Any:
