@@ -70,6 +70,10 @@ def price(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.price(args.features, tilt, args.outcome, random_state=args.seed)
 
 
+def explore(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+    return study.explore(tilt)
+
+
 def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     if not args.shares:
         raise MagicError(
@@ -105,6 +109,7 @@ ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
     "interpret": interpret,
     "paths": paths,
     "price": price,
+    "explore": explore,
     "counterfactual": counterfactual,
     "pareto": pareto,
 }

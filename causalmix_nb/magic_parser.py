@@ -243,6 +243,10 @@ def _price(p: Parser) -> None:
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
+def _explore(p: Parser) -> None:
+    _tilt_options(p, nargs=None)
+
+
 def _refute(p: Parser) -> None:
     _outcome_option(p)
     p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
@@ -398,6 +402,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "check": (_check, "Before the answer: can these runs say what the mixture causes, and how small an effect?", "%causalmix check"),
     "do": (_do, "What would happen if some shares were set, with an interval.", "%causalmix do math=0.4 --keep from=code"),
     "optimize": (_optimize, "The mixture to train on, its gain over the baseline, and how sure that is.", "%causalmix optimize --cap code=0.5 --max-epochs 4"),
+    "explore": (_explore, "Move the mixture by hand: sliders, the expected gain and its interval as they move.", "%causalmix explore"),
     "effect": (_effect, "What more of each domain causes, with intervals: the marginal returns.", "%causalmix effect --together"),
     "interpret": (_interpret, "How what each domain is worth depends on the state of the pool: a tree and a heat map.", "%causalmix interpret"),
     "paths": (_paths, "Through which recorded capability a domain helps, along the paths of the graph.", "%causalmix paths"),

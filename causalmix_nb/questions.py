@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.constraints import Constraints
+    from causalmix_nb.explorer import MixtureExplorer
     from causalmix_nb.graph import CausalGraph
+    from causalmix_nb.policy import Recommendation
     from causalmix_nb.pool import Tilt
     from causalmix_nb.runs import Runs
 
@@ -40,11 +42,15 @@ class Questions:
     runs: Runs | None
     graph: CausalGraph
     model: Model | None
+    recommendation: Recommendation | None
 
     if TYPE_CHECKING:
 
         @property
         def outcome(self) -> str | None: ...
+
+        @property
+        def natural(self) -> Mixture | None: ...
 
         def _need_model(self) -> Model: ...
 
@@ -150,6 +156,20 @@ class Questions:
     def interpret(self, depth: int = 2) -> Interpretation:
         """How what each domain is worth depends on the state: a shallow tree, and the change per column."""
         return interpret(self._need_model(), depth=depth)
+
+    def explore(self, tilt: Tilts | None = None) -> MixtureExplorer:
+        """Sliders over the fitted model: one per domain, the gain over the baseline with its interval as they move."""
+        from causalmix_nb.explorer import MixtureExplorer
+
+        model, limits = self._need_model(), self._limits(None, tilt)
+        known = {
+            "recommendation": self.recommendation.mixture if self.recommendation else None,
+            "natural": self.natural,
+        }
+        return MixtureExplorer(
+            model, presets={name: mixture for name, mixture in known.items() if mixture is not None},
+            available=limits.available, token_budget=limits.token_budget, state=self._state_of(tilt),
+        )  # fmt: skip
 
     def pareto(
         self,

@@ -31,6 +31,7 @@ def answers(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def guarded(self: LiveWidget, *args: Any, **named: Any) -> Any:
+        self.error = ""  # so that the same mistake again is a change that the page hears of
         try:
             result = method(self, *args, **named)
         except CausalMixError as error:
@@ -38,7 +39,6 @@ def answers(method: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:  # a mistake of ours: still better seen than swallowed
             self.error = f"{type(error).__name__}: {error}"
         else:
-            self.error = ""
             return result
         return None
 

@@ -57,6 +57,7 @@ ORDER = [
     "policy",
     "pareto",
     "overlap",
+    "explorer",
     "audit",
     "refute",
     "baselines",

@@ -387,7 +387,7 @@ def test_progress_is_one_line_updated_at_most_five_times_a_second():
         ("%causalmix pool my_p", ["my_pool"]),
         ("%causalmix export --format lla", ["llamafactory"]),
         ("%causalmix study op", ["open"]),
-        ("%causalmix help exp", ["export"]),
+        ("%causalmix help expo", ["export"]),
     ],
 )
 def test_completion_offers_what_may_stand_there(working, pool, text, expected):
@@ -514,3 +514,10 @@ def test_a_counterfactual_needs_a_run_and_a_share(fitted):
         run(fitted, "%causalmix counterfactual 12")
     with pytest.raises(CausalMixError, match="no run '12'"):
         run(fitted, "%causalmix counterfactual 12 apples=0.4")
+
+
+def test_a_widget_is_text_in_a_terminal(fitted, capsys):
+    explorer = run(fitted, "%causalmix explore")
+    explorer._ipython_display_()
+    assert "A mixture by hand" in capsys.readouterr().out
+    assert explorer.code.startswith("%causalmix do ")

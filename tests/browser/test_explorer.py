@@ -1,0 +1,103 @@
+"""The mixture explorer where people use it: mouse, keyboard, fifty fast moves, what Python then holds, and what it looks like."""
+
+import json
+import statistics
+from pathlib import Path
+
+import browser.lab as jupyter
+import pytest
+
+pytest.importorskip("playwright")
+pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
+SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+SETUP = f"""%load_ext causalmix_nb
+import numpy as np, pandas as pd, causalmix_nb as cm
+rng = np.random.default_rng(0)
+names = [f"domain{{i}}" for i in range(16)] + [{HOSTILE!r}]
+T = rng.dirichlet(np.ones(17), 256)
+runs = cm.Runs.from_frames(pd.DataFrame(T, columns=names), pd.DataFrame({{"score": np.sqrt(T) @ np.arange(17.0) + 0.1 * rng.normal(size=256)}}))
+study = cm.Study.from_runs(runs, "mixture -> score")
+study.fit(method="gp")
+study.optimize(n_candidates=2000)
+print("READY" + "-NOW")"""
+# input to new numbers on the page, once for every move
+MOVES = """async (moves) => {
+  const root = document.querySelector('[data-testid=explorer]');
+  const slider = root.querySelector('[data-testid=explorer-slider-3]');
+  const times = [];
+  for (const to of moves) {
+    const before = root.dataset.seq, start = performance.now();
+    slider.value = to;
+    slider.dispatchEvent(new Event('input'));
+    while (root.dataset.seq === before && performance.now() - start < 3000) await new Promise(requestAnimationFrame);
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+FAST = """(moves) => {
+  const slider = document.querySelector('[data-testid=explorer-slider-3]');
+  for (const to of moves) { slider.value = to; slider.dispatchEvent(new Event('input')); }
+  slider.dispatchEvent(new Event('change'));
+}"""
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory):
+    with jupyter.notebooks(tmp_path_factory.mktemp("lab")) as open_cells:
+        yield open_cells
+
+
+def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
+    page = page_of(
+        "explore.ipynb",
+        SETUP,
+        "explorer = study.explore()\nexplorer",
+        "import json; print('HOLDS' + json.dumps([sum(explorer.shares), *explorer.shares, explorer.answer['gain']]))",
+    )
+    jupyter.run_cell(page, 0)
+    page.wait_for_selector('.jp-OutputArea-output:has-text("READY-NOW")', timeout=90_000)
+    jupyter.run_cell(page, 1)
+    explorer = page.get_by_test_id("explorer")
+    explorer.wait_for(timeout=30_000)
+    assert page.locator('[class^="causalmix-snapshot-"]').first.is_hidden()  # the living one is there
+    jupyter.picture(page, SCREENS / "explorer_light.png")
+
+    times = page.evaluate(MOVES, [0.05 + 0.02 * i for i in range(30)])
+    print(
+        f"answer on the page after {statistics.median(times):.0f} ms (worst {max(times):.0f} ms), 17 domains"
+    )
+    assert statistics.median(times) < 1000
+    slider = page.get_by_test_id("explorer-slider-3")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_test_id("explorer-lock-0").click()
+    page.wait_for_selector("[data-testid=explorer-lock-0][aria-pressed=true]")
+    page.evaluate(FAST, [0.9 - 0.01 * i for i in range(50)])
+    page.wait_for_timeout(1500)
+    jupyter.run_cell(page, 2)
+    held = page.locator('.jp-OutputArea-output:has-text("HOLDS")').last
+    held.wait_for(timeout=15_000)
+    total, *shares, gain = json.loads(held.inner_text().removeprefix("HOLDS"))
+    assert abs(total - 1) < 1e-9
+    assert abs(shares[3] - 0.41) < 1e-6  # the last of the fifty
+    shown = [float(page.get_by_test_id(f"explorer-field-{k}").input_value()) for k in range(17)]
+    assert all(abs(100 * share - value) < 0.06 for share, value in zip(shares, shown))
+    said = page.get_by_test_id("explorer-said").inner_text().replace("−", "-")
+    assert f"{gain:+.3g}"[:5] in said
+
+    page.get_by_test_id("explorer-code").click()
+    assert "%causalmix do" in page.get_by_test_id("explorer-pre").inner_text()
+    page.get_by_test_id("explorer-field-5").fill("250")
+    page.keyboard.press("Enter")
+    page.get_by_test_id("explorer-preset-0").click()
+    page.wait_for_selector(
+        '[data-testid=explorer-verdict]:has-text("better than the baseline")', timeout=10_000
+    )
+    assert page.evaluate("() => window.hacked === undefined")
+    assert explorer.get_by_text(HOSTILE).count() >= 1
+    jupyter.dark(page)
+    page.set_viewport_size({"width": 800, "height": 1400})
+    page.wait_for_timeout(800)
+    page.screenshot(path=str(SCREENS / "explorer_dark_800.png"))
+    jupyter.dark(page, False)
