@@ -4,14 +4,14 @@ const STYLE = `
 .cm-explorer { font-family: var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, currentColor);
   border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); border-radius: 6px; padding: 10px 14px; max-width: 760px; line-height: 1.45; }
 .cm-explorer h4 { margin: 0 0 6px; font-size: 1.05em; }
-.cm-explorer .rows { max-height: 420px; overflow-y: auto; }
-.cm-explorer .row { display: grid; grid-template-columns: minmax(70px, 150px) 1fr 66px 74px 62px; gap: 8px; align-items: center; min-height: 30px; }
+.cm-explorer .rows { max-height: 660px; overflow-y: auto; }
+.cm-explorer .row { display: grid; grid-template-columns: minmax(50px, 150px) minmax(90px, 1fr) 64px auto 48px; gap: 8px; align-items: center; min-height: 30px; }
 .cm-explorer .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .cm-explorer .track { position: relative; display: flex; align-items: center; }
 .cm-explorer input[type=range] { width: 100%; margin: 0; accent-color: #0072b2; }
 .cm-explorer .mark { position: absolute; top: -1px; bottom: -1px; width: 2px; background: #d55e00; pointer-events: none; }
 .cm-explorer input[type=number] { width: 60px; font: inherit; color: inherit; background: var(--jp-layout-color1, transparent); border: 1px solid var(--jp-border-color1, rgba(128,128,128,.6)); border-radius: 3px; }
-.cm-explorer .epochs { font-size: .85em; text-align: right; opacity: .85; }
+.cm-explorer .epochs { font-size: .85em; min-width: 0; text-align: right; opacity: .85; }
 .cm-explorer button { font: inherit; font-size: .92em; padding: 1px 10px; margin: 2px 6px 2px 0; border-radius: 4px; cursor: pointer; color: inherit;
   background: var(--jp-layout-color2, rgba(128,128,128,.15)); border: 1px solid var(--jp-border-color1, rgba(128,128,128,.6)); }
 .cm-explorer .row button { margin: 0; padding: 1px 4px; }
@@ -141,16 +141,18 @@ function render({ model, el }) {
     line(picture, at(a.gain_lower), at(a.gain_upper), 13, 13, color, 5);
     line(picture, at(a.gain), at(a.gain), 5, 21, color, 4);
     warning.textContent = a.warning ? `Mind: ${a.warning}.` : "";
-    shown.textContent = model.get("code");
     root.setAttribute("data-seq", String(a.seq));
   }
   const complain = () => { error.textContent = model.get("error"); if (error.textContent) draw(); };
+  const recode = () => { shown.textContent = model.get("code"); };
   model.on("change:answer", draw);
+  model.on("change:code", recode);
   model.on("change:error", complain);
   draw();
   complain();
   return () => {
     model.off("change:answer", draw);
+    model.off("change:code", recode);
     model.off("change:error", complain);
     sheet.remove();
   };

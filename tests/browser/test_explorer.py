@@ -94,10 +94,14 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     page.wait_for_selector(
         '[data-testid=explorer-verdict]:has-text("better than the baseline")', timeout=10_000
     )
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=explorer-pre]').textContent.includes('domain5=1 ')"
+    )  # the code follows
     assert page.evaluate("() => window.hacked === undefined")
     assert explorer.get_by_text(HOSTILE).count() >= 1
     jupyter.dark(page)
     page.set_viewport_size({"width": 800, "height": 1400})
     page.wait_for_timeout(800)
     page.screenshot(path=str(SCREENS / "explorer_dark_800.png"))
+    assert slider.bounding_box()["width"] > 80
     jupyter.dark(page, False)
