@@ -38,6 +38,7 @@ ORDER = [
     "independence",
     "graph_svg",
     "graph",
+    "dag_editor",
     "model",
     "nuisances",
     "support",
