@@ -78,7 +78,12 @@ def _dag(p: Parser) -> None:
         action="store_true",
         help="draw the graph, with what to adjust for (also without this option)",
     )
-    p.add("--edit", action="store_true", help="put the graph as text into the next cell")
+    p.add(
+        "--edit",
+        action="store_true",
+        help="edit the graph by mouse or keyboard (in a terminal: as text in the next cell)",
+    )
+    p.add("--to-cell", action="store_true", help="put the graph as text into the next cell")
     p.add("--test", action="store_true", help="hold the independences that the graph claims against the runs")
     p.add(
         "--method",

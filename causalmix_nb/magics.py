@@ -223,7 +223,12 @@ class CausalMixMagics(Magics):
             for words in graph.suspects(study.runs, method=args.method)["words"].head(5):
                 print(words[0].upper() + words[1:] + ".")
             return tested
-        if args.edit:
+        if args.edit and not args.to_cell and hasattr(self.shell, "kernel"):
+            from causalmix_nb.dag_editor import DagEditor
+
+            runs = self.study.runs if self.study is not None else None
+            return DagEditor(graph, runs, lambda new: self._set_graph(new.to_text()))
+        if args.edit or args.to_cell:
             self.shell.set_next_input(f"%%causalmix dag\n{graph.to_text()}")
             note = "The next cell holds this graph as text: change it there and run the cell."
         self.display.attach(graph, note)

@@ -174,6 +174,7 @@ function render({ model, el }) {
   }
   function redraw() {
     const focused = document.activeElement?.key ?? null;
+    view.nodes.forEach((n) => { n.x = Math.max(n.x, half(n.name, n.role) + 8); }); // nothing is cut off on the left
     const width = Math.max(560, ...view.nodes.map((n) => n.x + half(n.name, n.role) + 20)), height = Math.max(160, ...view.nodes.map((n) => n.y + 50));
     svg.setAttribute("width", width);
     svg.setAttribute("height", height);
