@@ -93,6 +93,9 @@ study = cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=confi
         "%causalmix run --runs 12 --budget 2k",
         "%causalmix fit --method linear",
         "%causalmix stop",
+        "%causalmix explore",
+        "%causalmix dag --edit",
+        "%causalmix attach",
     ]
     book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     client = NotebookClient(
@@ -107,6 +110,10 @@ study = cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=confi
     assert "12 of 12 runs are there" in shown
     assert any(output.output_type == "execute_result" for output in book.cells[3].outputs)
     assert "there is nothing to stop" in str(book.cells[4].outputs)
+    for cell, words in ((5, "A mixture by hand"), (6, "What causes what"), (7, "12 of 12 runs are there")):
+        mimes = [set(output.data) for output in book.cells[cell].outputs]
+        assert any("application/vnd.jupyter.widget-view+json" in mime for mime in mimes)
+        assert words in str(book.cells[cell].outputs)
     nbformat.validate(book)
 
 
