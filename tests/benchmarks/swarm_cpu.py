@@ -97,7 +97,7 @@ def trainer(corpus: Corpus, specs, config: ProxyConfig) -> tuple[float, int]:
             settings = TrainingArguments(
                 out, per_device_train_batch_size=config.batch, num_train_epochs=1, learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay, adam_beta2=0.95, max_grad_norm=config.clip, lr_scheduler_type="linear",
-                warmup_ratio=config.warmup, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
+                warmup_steps=config.warmup, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
                 disable_tqdm=True,
             )  # fmt: skip
             Trainer(model=model, args=settings, train_dataset=rows).train()
