@@ -22,6 +22,7 @@ from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, state_card
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
+from causalmix_nb.magic_training import TrainingMagics
 
 WAITING = (
     "fit",
@@ -53,7 +54,7 @@ class CausalMix(Configurable):
 
 
 @magics_class
-class CausalMixMagics(Magics):
+class CausalMixMagics(TrainingMagics, Magics):
     """The ``causalmix`` magic of one shell, with its current study."""
 
     shell: Any
@@ -269,70 +270,6 @@ class CausalMixMagics(Magics):
             graph,
             "What was fitted under the other graph is dropped; %causalmix fit again." if fitted else "",
         )
-
-    def _run(self, args: Arguments, ns: Namespace) -> Any:
-        study = self._current(args)
-        if hasattr(self.shell, "kernel") and not args.wait and args.executor != "inline":
-            from causalmix_nb.monitor import SwarmMonitor
-
-            study.start(
-                args.runs or self.defaults.runs, args.budget or self.defaults.budget, args.executor, args.workers,
-                not args.fixed_state,
-            )  # fmt: skip
-            self._monitor = SwarmMonitor(study)
-            return self._monitor
-        with LiveProgress(self.shell) as progress:
-            return study.run(
-                n_runs=args.runs or self.defaults.runs, token_budget=args.budget or self.defaults.budget,
-                executor=args.executor, workers=args.workers, states=not args.fixed_state, progress=progress,
-            )  # fmt: skip
-
-    def _attach(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.jobs import standing
-
-        study = self._current(args)
-        if study.folder is None or (found := standing(study.folder)) is None:
-            raise StudyError("no proxies were trained in the background here; %causalmix run trains some.")
-        if not hasattr(self.shell, "kernel"):
-            return str(found)
-        from causalmix_nb.monitor import SwarmMonitor
-
-        return SwarmMonitor(study)
-
-    def _stop(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.jobs import ask_to_stop, is_training
-
-        study = self._current(args)
-        if study.folder is None or not is_training(study.folder):
-            raise StudyError("no proxies are training in this study; there is nothing to stop.")
-        ask_to_stop(study.folder)
-        if study.job is not None:
-            study.job.stop()
-            study.job.wait(15)
-        print("Asked to stop: finished runs stay, %causalmix run goes on with the others.")
-
-    def _await(self, study: Study) -> None:
-        """What asks the runs waits for those that are training; an interrupt ends the waiting, not the training."""
-        job = study.job
-        if job is None:
-            return
-        waited = job.status == "running"
-        try:
-            with LiveProgress(self.shell, vanish=True) as progress:
-                while not job.wait(0.3):
-                    progress(job.progress)
-        except KeyboardInterrupt:
-            raise StudyError(
-                "stopped waiting; the proxies train on: %causalmix attach watches them, %causalmix stop ends them."
-            ) from None
-        if (
-            self._monitor is not None
-        ):  # from this cell, so that a notebook that runs by itself keeps the end of it
-            self._monitor.look()
-            self._monitor.refresh()
-            self._monitor = None
-        if waited and job.error is not None:
-            raise StudyError(f"training failed: {job.error}")
 
     def _runs(self, args: Arguments, ns: Namespace) -> Any:
         if args.action is not None:

@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +17,23 @@ from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
 from causalmix_nb.constraints import Constraints, as_constraints
 from causalmix_nb.contenders import Contenders
 from causalmix_nb.corpus import Corpus
-from causalmix_nb.design import RunSpec, design_runs
+from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.jobs import Job, standing
-from causalmix_nb.launch import BASE, DATA, OnProgress, Progress, RunReport, launch
+from causalmix_nb.jobs import Job
+from causalmix_nb.launch import DATA, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.outcomes import outcome_directions, target_weights
 from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool, Tilt
-from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
+from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.questions import Questions
 from causalmix_nb.runs import Runs
-from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
+from causalmix_nb.state import Scorer, flatten_state, measure_state
+from causalmix_nb.training import Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ class StudyStatus:
     next_step: str
 
 
-class Study(Questions, Contenders):
+class Study(Questions, Training, Contenders):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes
@@ -257,74 +257,6 @@ class Study(Questions, Contenders):
         tilt = self._check_tilt(tilt)
         return measure_state(self._need_corpus(), self._scorer(), tilt, self.seed, self._measured)
 
-    def run(
-        self,
-        n_runs: int = 128,
-        token_budget: int = 100_000,
-        executor: str = "local",
-        workers: int | None = None,
-        states: bool = True,
-        progress: OnProgress | None = None,
-    ) -> RunReport:
-        """Train proxies over mixtures and states of the pool; finished runs are never repeated.
-
-        Parameters
-        ----------
-        n_runs: runs in all; asking for more later adds the difference.
-        token_budget: training tokens (bytes) of each run.
-        executor: "local" – worker processes; "inline" – this process.
-        workers: number of worker processes; by default one per core.
-        states: vary the pool's state between runs; False trains on the pool as it is.
-        progress: called with a :class:`Progress` a few times a second.
-
-        An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
-        """
-        runs = self._need_runs()
-        specs = design_runs(self.domains, n_runs, token_budget, self.seed, states)
-        report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
-        self.model = self.recommendation = self.comparison = None
-        return report
-
-    def start(
-        self,
-        n_runs: int = 128,
-        token_budget: int = 100_000,
-        executor: str = "local",
-        workers: int | None = None,
-        states: bool = True,
-    ) -> Job:
-        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
-
-        Raises
-        ------
-        StudyError: this study is being trained already, here or by another process.
-        """
-        folder = self._need_folder()
-        design_runs(
-            self.domains, n_runs, token_budget, self.seed, states
-        )  # what is wrong with it is said now
-
-        def train(progress: OnProgress) -> RunReport:
-            mine = Study.open(folder)  # with a connection to the store of its own
-            mine._measured = self._measured
-            return mine.run(n_runs, token_budget, executor, workers, states, progress)
-
-        job = Job(folder, train, n_runs)
-        self._asked = (n_runs, token_budget, executor, workers, states)
-        if token_budget != self._meta.get("token_budget"):
-            self._meta["token_budget"] = token_budget
-            self._save()
-        self.model = self.recommendation = self.comparison = None
-        self.job = job.begin()
-        return job
-
-    def resume(self) -> Job:
-        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
-        if self._asked:
-            return self.start(*self._asked)
-        found = standing(self._need_folder())
-        return self.start(found.asked if found else 128, self._budget())
-
     def fit(
         self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any
     ) -> Model:
@@ -445,75 +377,6 @@ class Study(Questions, Contenders):
     # -- inside ------------------------------------------------------------------------------------------
 
     _tilt: Tilts = {}
-    _asked: tuple[Any, ...] = ()
-
-    @cached_property
-    def _context(self) -> str:
-        meta = self._meta
-        return json.dumps([meta["fingerprint"], meta["config"], meta["target"], meta["seed"]], sort_keys=True)
-
-    @property
-    def _has_base(self) -> bool:
-        return self.folder is not None and (self.folder / BASE).exists()
-
-    def _launch(
-        self,
-        specs: Sequence[RunSpec],
-        store: Runs,
-        executor: str,
-        workers: int | None,
-        progress: OnProgress | None,
-        stage: str,
-    ) -> RunReport:
-        corpus = self._need_corpus()
-        jobs = {spec.key(self._context): spec for spec in specs}
-        try:
-            scorer = self._scorer(progress)
-            states = {}
-            for i, (key, spec) in enumerate(jobs.items()):
-                states[key] = flatten_state(
-                    measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
-                )
-                if progress:
-                    progress(Progress("state of the sub-pools", i + 1, len(jobs)))
-        except KeyboardInterrupt:
-            return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
-        report = launch(
-            self._need_folder(), jobs, states, store, self.config, self._meta["target"],
-            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
-        )  # fmt: skip
-        if specs[0].token_budget != self._meta.get("token_budget"):
-            self._meta["token_budget"] = specs[0].token_budget
-            self._save()
-        return report
-
-    def _scorer(self, progress: OnProgress | None = None) -> Scorer:
-        """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
-        if self.scorer is None:
-            self.scorer = ProxyScorer(self._base(progress))
-        return self.scorer
-
-    def _base(self, progress: OnProgress | None) -> ProxySwarm:
-        from causalmix_nb.train import new_swarm, train_base
-
-        path, config = self._need_folder() / BASE, self.config
-        if path.exists():
-            return new_swarm(config, 1, load_weights(path), self.seed)
-        import time
-
-        start, done = time.monotonic(), 0
-
-        def on_tokens(tokens: int) -> None:
-            nonlocal done
-            done += tokens
-            if progress:
-                speed = done / (time.monotonic() - start)
-                left = max(0, config.base_tokens - done) / speed
-                progress(Progress("base proxy", done, config.base_tokens, 0, speed, left))
-
-        swarm = train_base(self._need_corpus(), config, self.seed, on_tokens)
-        save_weights(swarm.weights(), path)
-        return swarm
 
     def _state_of(self, tilt: Tilts | None) -> pd.Series | None:
         import pandas as pd

@@ -67,6 +67,7 @@ ORDER = [
     "paths",
     "questions",
     "comparison",
+    "training",
     "contenders",
     "export",
     "study",
@@ -76,6 +77,7 @@ ORDER = [
     "magic_completion",
     "magic_display",
     "magic_answers",
+    "magic_training",
     "magics",
     "quickstart",
 ]

@@ -1,0 +1,92 @@
+"""The subcommands that train: run, attach and stop, and the wait of those that ask about runs which are still training."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.errors import StudyError
+from causalmix_nb.magic_display import LiveProgress
+
+if TYPE_CHECKING:
+    from causalmix_nb.study import Study
+
+Arguments = argparse.Namespace
+Namespace = Mapping[str, Any]
+
+
+class TrainingMagics:
+    """Expects the shell, the defaults and the current study of :class:`causalmix_nb.magics.CausalMixMagics`."""
+
+    shell: Any
+    defaults: Any
+    _monitor: Any
+
+    if TYPE_CHECKING:
+
+        def _current(self, args: Arguments) -> Study: ...
+
+    def _run(self, args: Arguments, ns: Namespace) -> Any:
+        study = self._current(args)
+        if hasattr(self.shell, "kernel") and not args.wait and args.executor != "inline":
+            from causalmix_nb.monitor import SwarmMonitor
+
+            study.start(
+                args.runs or self.defaults.runs, args.budget or self.defaults.budget, args.executor, args.workers,
+                not args.fixed_state,
+            )  # fmt: skip
+            self._monitor = SwarmMonitor(study)
+            return self._monitor
+        with LiveProgress(self.shell) as progress:
+            return study.run(
+                n_runs=args.runs or self.defaults.runs, token_budget=args.budget or self.defaults.budget,
+                executor=args.executor, workers=args.workers, states=not args.fixed_state, progress=progress,
+            )  # fmt: skip
+
+    def _attach(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.jobs import standing
+
+        study = self._current(args)
+        if study.folder is None or (found := standing(study.folder)) is None:
+            raise StudyError("no proxies were trained in the background here; %causalmix run trains some.")
+        if not hasattr(self.shell, "kernel"):
+            return str(found)
+        from causalmix_nb.monitor import SwarmMonitor
+
+        return SwarmMonitor(study)
+
+    def _stop(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.jobs import ask_to_stop, is_training
+
+        study = self._current(args)
+        if study.folder is None or not is_training(study.folder):
+            raise StudyError("no proxies are training in this study; there is nothing to stop.")
+        ask_to_stop(study.folder)
+        if study.job is not None:
+            study.job.stop()
+            study.job.wait(15)
+        print("Asked to stop: finished runs stay, %causalmix run goes on with the others.")
+
+    def _await(self, study: Study) -> None:
+        """What asks the runs waits for those that are training; an interrupt ends the waiting, not the training."""
+        job = study.job
+        if job is None:
+            return
+        waited = job.status == "running"
+        try:
+            with LiveProgress(self.shell, vanish=True) as progress:
+                while not job.wait(0.3):
+                    progress(job.progress)
+        except KeyboardInterrupt:
+            raise StudyError(
+                "stopped waiting; the proxies train on: %causalmix attach watches them, %causalmix stop ends them."
+            ) from None
+        if (
+            self._monitor is not None
+        ):  # from this cell, so that a notebook that runs by itself keeps the end of it
+            self._monitor.look()
+            self._monitor.refresh()
+            self._monitor = None
+        if waited and job.error is not None:
+            raise StudyError(f"training failed: {job.error}")

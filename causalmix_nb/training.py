@@ -1,0 +1,198 @@
+"""The training half of a study: proxies in this process, in the background or elsewhere, and the base that they continue from.
+
+:class:`Training` is mixed into :class:`causalmix_nb.study.Study`, next to :class:`causalmix_nb.questions.Questions`, which needs no training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb.design import RunSpec, design_runs
+from causalmix_nb.jobs import Job, standing
+from causalmix_nb.launch import BASE, OnProgress, Progress, RunReport, launch
+from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
+from causalmix_nb.runs import Runs
+from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
+
+if TYPE_CHECKING:
+    from causalmix_nb.corpus import Corpus
+
+
+class Training:
+    """Expects the corpus, the store and the private helpers of :class:`causalmix_nb.study.Study`."""
+
+    folder: Path | None
+    scorer: Scorer | None
+    job: Job | None
+    model: Any
+    recommendation: Any
+    comparison: Any
+    _meta: dict[str, Any]
+    _measured: dict
+    _asked: tuple[Any, ...] = ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def domains(self) -> tuple[str, ...]: ...
+
+        @property
+        def seed(self) -> int: ...
+
+        @property
+        def config(self) -> ProxyConfig: ...
+
+        @classmethod
+        def open(cls, folder: str | Path) -> Any: ...
+
+        def _need_corpus(self) -> Corpus: ...
+
+        def _need_folder(self) -> Path: ...
+
+        def _need_runs(self) -> Runs: ...
+
+        def _budget(self) -> int: ...
+
+        def _save(self) -> None: ...
+
+    def run(
+        self,
+        n_runs: int = 128,
+        token_budget: int = 100_000,
+        executor: str = "local",
+        workers: int | None = None,
+        states: bool = True,
+        progress: OnProgress | None = None,
+    ) -> RunReport:
+        """Train proxies over mixtures and states of the pool; finished runs are never repeated.
+
+        Parameters
+        ----------
+        n_runs: runs in all; asking for more later adds the difference.
+        token_budget: training tokens (bytes) of each run.
+        executor: "local" – worker processes; "inline" – this process.
+        workers: number of worker processes; by default one per core.
+        states: vary the pool's state between runs; False trains on the pool as it is.
+        progress: called with a :class:`Progress` a few times a second.
+
+        An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
+        """
+        runs = self._need_runs()
+        specs = design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
+        self.model = self.recommendation = self.comparison = None
+        return report
+
+    def start(
+        self,
+        n_runs: int = 128,
+        token_budget: int = 100_000,
+        executor: str = "local",
+        workers: int | None = None,
+        states: bool = True,
+    ) -> Job:
+        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
+
+        Raises
+        ------
+        StudyError: this study is being trained already, here or by another process.
+        """
+        folder = self._need_folder()
+        design_runs(
+            self.domains, n_runs, token_budget, self.seed, states
+        )  # what is wrong with it is said now
+
+        def train(progress: OnProgress) -> RunReport:
+            mine = type(self).open(folder)  # with a connection to the store of its own
+            mine._measured = self._measured
+            return mine.run(n_runs, token_budget, executor, workers, states, progress)
+
+        job = Job(folder, train, n_runs)
+        self._asked = (n_runs, token_budget, executor, workers, states)
+        if token_budget != self._meta.get("token_budget"):
+            self._meta["token_budget"] = token_budget
+            self._save()
+        self.model = self.recommendation = self.comparison = None
+        self.job = job.begin()
+        return job
+
+    def resume(self) -> Job:
+        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
+        if self._asked:
+            return self.start(*self._asked)
+        found = standing(self._need_folder())
+        return self.start(found.asked if found else 128, self._budget())
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _context(self) -> str:
+        meta = self._meta
+        return json.dumps([meta["fingerprint"], meta["config"], meta["target"], meta["seed"]], sort_keys=True)
+
+    @property
+    def _has_base(self) -> bool:
+        return self.folder is not None and (self.folder / BASE).exists()
+
+    def _launch(
+        self,
+        specs: Sequence[RunSpec],
+        store: Runs,
+        executor: str,
+        workers: int | None,
+        progress: OnProgress | None,
+        stage: str,
+    ) -> RunReport:
+        corpus = self._need_corpus()
+        jobs = {spec.key(self._context): spec for spec in specs}
+        try:
+            scorer = self._scorer(progress)
+            states = {}
+            for i, (key, spec) in enumerate(jobs.items()):
+                states[key] = flatten_state(
+                    measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
+                )
+                if progress:
+                    progress(Progress("state of the sub-pools", i + 1, len(jobs)))
+        except KeyboardInterrupt:
+            return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
+        report = launch(
+            self._need_folder(), jobs, states, store, self.config, self._meta["target"],
+            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
+        )  # fmt: skip
+        if specs[0].token_budget != self._meta.get("token_budget"):
+            self._meta["token_budget"] = specs[0].token_budget
+            self._save()
+        return report
+
+    def _scorer(self, progress: OnProgress | None = None) -> Scorer:
+        """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
+        if self.scorer is None:
+            self.scorer = ProxyScorer(self._base(progress))
+        return self.scorer
+
+    def _base(self, progress: OnProgress | None) -> ProxySwarm:
+        from causalmix_nb.train import new_swarm, train_base
+
+        path, config = self._need_folder() / BASE, self.config
+        if path.exists():
+            return new_swarm(config, 1, load_weights(path), self.seed)
+        import time
+
+        start, done = time.monotonic(), 0
+
+        def on_tokens(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            if progress:
+                speed = done / (time.monotonic() - start)
+                left = max(0, config.base_tokens - done) / speed
+                progress(Progress("base proxy", done, config.base_tokens, 0, speed, left))
+
+        swarm = train_base(self._need_corpus(), config, self.seed, on_tokens)
+        save_weights(swarm.weights(), path)
+        return swarm
