@@ -1,34 +1,28 @@
 """Where runs execute: in this process, or in worker processes on this machine.
 
-The driver alone writes the store: a worker sends each finished chunk back as one line of JSON, the driver commits it
-and only then announces it. Workers live in their own session, so that an interrupt of the notebook does not hit them
-half-way; they end when the driver closes their input, also when it was killed.
+The driver alone writes the store: each finished chunk comes back to it as one message, it commits that and only then announces it. How
+runs are grouped into chunks is decided here; what trains a chunk is :mod:`causalmix_nb.chunk`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import queue
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causalmix_nb.chunk import DATA, train_chunk
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
-from causalmix_nb.proxy import ProxyConfig, load_weights
+from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
+from causalmix_nb.workers import run_in_workers
 
 EXECUTORS = ("local", "inline")
 WIDTH = 8  # runs that train as one swarm: measured best on two cores, and little lost when a chunk is
-DATA, BASE = "data", "base.safetensors"  # where a study keeps its tokens and its base proxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +118,9 @@ def launch(
             cache: dict[str, Any] = {}
             for chunk in chunks:
                 todo = {key: jobs[key] for key in chunk}
-                book.take(_work(setup, todo, cache, lambda tokens: book.take({"tokens": tokens})))
+                book.take(train_chunk(setup, todo, cache, lambda tokens: book.take({"tokens": tokens})))
         else:
-            _run_workers(setup, chunks, jobs, book, n_workers, max(1, cores // n_workers))
+            run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores // n_workers))
     except KeyboardInterrupt:
         interrupted = True
     return book.report(len(jobs), len(jobs) - len(pending), interrupted)
@@ -200,157 +194,3 @@ def _chunks(pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int)
         n = min(len(keys), -(-n // n_workers) * n_workers)
         chunks += [list(keys[i::n]) for i in range(n)]
     return chunks
-
-
-def _work(
-    setup: Mapping[str, Any], jobs: Mapping[str, RunSpec], cache: dict[str, Any], emit: Callable[[int], None]
-) -> dict[str, Any]:
-    """Train one chunk of runs and return its results as a message; ``cache`` keeps what chunks share."""
-    from causalmix_nb.outcomes import Evaluator
-    from causalmix_nb.train import train_runs
-
-    folder, config = Path(setup["folder"]), ProxyConfig(**setup["config"])
-    if not cache:
-        corpus = Corpus.open(folder / DATA)
-        cache.update(
-            corpus=corpus,
-            evaluate=Evaluator(corpus, config.context, setup["target"]),
-            base=load_weights(folder / BASE) if config.base_tokens else None,
-        )
-    trained = train_runs(
-        cache["corpus"], list(jobs.values()), config, cache["base"], cache["evaluate"], emit, setup["seed"]
-    )
-    return {
-        "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
-    }
-
-
-def _run_workers(
-    setup: Mapping[str, Any],
-    chunks: list[list[str]],
-    jobs: Mapping[str, RunSpec],
-    book: _Book,
-    n_workers: int,
-    threads: int,
-) -> None:
-    inbox: queue.Queue[tuple[int, dict | None]] = queue.Queue()
-    todo = list(chunks)
-    workers: dict[int, subprocess.Popen] = {}
-    busy: dict[int, list[str]] = {}
-    tails: dict[int, list[str]] = {}
-    try:
-        for i in range(min(n_workers, len(chunks))):
-            workers[i] = _start_worker(setup, threads)
-            tails[i] = []
-            threading.Thread(target=_listen, args=(i, workers[i], inbox), daemon=True).start()
-            threading.Thread(target=_drain, args=(workers[i], tails[i]), daemon=True).start()
-            busy[i] = _send(workers[i], todo.pop(0), jobs)
-        while busy:
-            try:
-                i, message = inbox.get(timeout=0.5)  # a timeout lets an interrupt through
-            except queue.Empty:
-                continue
-            if message is None:
-                if i in busy:
-                    _lost(book, busy.pop(i), tails[i])
-                    if not busy and todo:
-                        raise TrainingError(
-                            f"all workers ended before their work ({_last(tails[i])}); run with --executor inline to see why."
-                        )
-                continue
-            book.take(message)
-            if "results" in message:
-                del busy[i]
-                if todo:
-                    busy[i] = _send(workers[i], todo.pop(0), jobs)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
-            for stream in (worker.stdin, worker.stdout, worker.stderr):
-                with contextlib.suppress(OSError):
-                    stream.close()  # type: ignore[union-attr]
-
-
-def _start_worker(setup: Mapping[str, Any], threads: int) -> subprocess.Popen:
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "causalmix_nb.launch"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=environment, start_new_session=True,
-    )  # fmt: skip
-    _write(worker, {"setup": dict(setup), "threads": threads})
-    return worker
-
-
-def _send(worker: subprocess.Popen, keys: list[str], jobs: Mapping[str, RunSpec]) -> list[str]:
-    _write(worker, {"runs": {key: jobs[key].to_dict() for key in keys}})
-    return keys
-
-
-def _write(worker: subprocess.Popen, message: Mapping[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the listener reports the end of a worker
-        worker.stdin.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
-        worker.stdin.flush()  # type: ignore[union-attr]
-
-
-def _listen(i: int, worker: subprocess.Popen, inbox: queue.Queue) -> None:
-    with contextlib.suppress(ValueError):  # closed while the launch ends
-        for line in worker.stdout:  # type: ignore[union-attr]
-            inbox.put((i, json.loads(line)))
-    inbox.put((i, None))
-
-
-def _drain(worker: subprocess.Popen, tail: list[str]) -> None:
-    with contextlib.suppress(ValueError):
-        for line in worker.stderr:  # type: ignore[union-attr]
-            tail[:] = [*tail[-20:], line.rstrip()]
-
-
-def _lost(book: _Book, keys: list[str], tail: list[str]) -> None:
-    reason = f"the worker ended: {_last(tail)}"
-    book.take({"results": {key: {"outcomes": {}, "reason": reason} for key in keys}})
-
-
-def _last(tail: Sequence[str]) -> str:
-    return next(
-        (line for line in reversed(tail) if line.strip()), "no message; was it killed, or out of memory?"
-    )
-
-
-def _worker_main() -> None:
-    """One worker: reads chunks from stdin, writes messages to stdout, ends with its driver."""
-    import torch
-
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            lines.put(line)
-        os._exit(0)  # the driver is gone, or done with us
-
-    out = sys.stdout
-    sys.stdout = sys.stderr  # nothing else may write on the channel
-    threading.Thread(target=read, daemon=True).start()
-    first = json.loads(lines.get())
-    torch.set_num_threads(first["threads"])
-
-    def send(message: Mapping[str, Any]) -> None:
-        out.write(json.dumps(message) + "\n")
-        out.flush()
-
-    cache: dict[str, Any] = {}
-    while True:
-        jobs = {key: RunSpec.from_dict(spec) for key, spec in json.loads(lines.get())["runs"].items()}
-        send(_work(first["setup"], jobs, cache, lambda tokens: send({"tokens": tokens})))
-
-
-if __name__ == "__main__":
-    _worker_main()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.chunk import DATA
 from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
 from causalmix_nb.constraints import Constraints, as_constraints
 from causalmix_nb.contenders import Contenders
@@ -23,7 +24,7 @@ from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.jobs import Job
-from causalmix_nb.launch import DATA, OnProgress
+from causalmix_nb.launch import OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.outcomes import outcome_directions, target_weights

@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.chunk import BASE
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.jobs import Job, standing
-from causalmix_nb.launch import BASE, OnProgress, Progress, RunReport, launch
+from causalmix_nb.launch import OnProgress, Progress, RunReport, launch
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state

@@ -30,6 +30,8 @@ ORDER = [
     "train",
     "online",
     "runs",
+    "chunk",
+    "workers",
     "launch",
     "jobs",
     "graph_text",

@@ -252,16 +252,16 @@ def test_an_interrupt_leaves_a_study_that_resumes(study):
 
 
 def test_a_killed_worker_costs_only_its_own_runs(study, monkeypatch):
-    from causalmix_nb import launch
+    from causalmix_nb import workers
 
     started = []
-    real = launch._start_worker
+    real = workers.start_worker
 
     def start(*args):
         started.append(real(*args))
         return started[-1]
 
-    monkeypatch.setattr(launch, "_start_worker", start)
+    monkeypatch.setattr(workers, "start_worker", start)
 
     def kill_first(progress):
         if progress.stage == "proxy runs" and progress.done and started[0].poll() is None:
@@ -275,10 +275,10 @@ def test_a_killed_worker_costs_only_its_own_runs(study, monkeypatch):
 
 def test_workers_end_when_their_driver_is_killed(study):
     code = (
-        "import sys; from causalmix_nb import launch; from causalmix_nb.study import Study\n"
-        "real = launch._start_worker\n"
+        "import sys; from causalmix_nb import workers; from causalmix_nb.study import Study\n"
+        "real = workers.start_worker\n"
         "def start(*a):\n    w = real(*a); print(w.pid, flush=True); return w\n"
-        "launch._start_worker = start\n"
+        "workers.start_worker = start\n"
         "Study.open(sys.argv[1]).run(64, 20_000, workers=1)"
     )
     driver = subprocess.Popen(

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from causalmix_nb import demo_pool
+from causalmix_nb.chunk import DATA
 from causalmix_nb.corpus import Corpus, training_windows
 from causalmix_nb.design import design_runs
-from causalmix_nb.launch import DATA, launch
+from causalmix_nb.launch import launch
 from causalmix_nb.outcomes import outcome_directions
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
