@@ -28,6 +28,7 @@ _WHERE = {
     "counterfactual": "interventions",
     "demo_pool": "demo",
     "do": "interventions",
+    "doctor": "doctor",
     "export": "export",
     "fit": "fit",
     "interpret": "interpret",
@@ -38,6 +39,7 @@ __all__ = ["__version__", *_WHERE]
 if TYPE_CHECKING:
     from causalmix_nb.constraints import Constraints as Constraints
     from causalmix_nb.demo import demo_pool as demo_pool
+    from causalmix_nb.doctor import doctor as doctor
     from causalmix_nb.errors import CausalMixError as CausalMixError
     from causalmix_nb.export import export as export
     from causalmix_nb.fit import fit as fit
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 
 class _Package(ModuleType):
-    """Three functions share their name with the module they live in (``fit``, ``export``, ``interpret``).
+    """Some functions share their name with the module they live in (``fit``, ``export``, ``interpret``, ``doctor``).
 
     Importing such a submodule binds the module to the package's attribute; here the function stays in front.
     """

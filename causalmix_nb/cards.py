@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb import plots
-from causalmix_nb.plots import BLUE, ORANGE, clean, percent, picture, short, unit
+from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, picture, short, unit
 from causalmix_nb.typesetting import (
     COLUMNS,
     LINE,
@@ -369,6 +369,42 @@ def _export(result: Any) -> Bundle:
     return Bundle(card(title, pre), "\n".join([title, *lines]))
 
 
+def _check_up(found: Any) -> Bundle:
+    """The verdict, then what was looked at in groups; what can be done stands as the line to type."""
+    mark = {True: ("✓", GREEN), False: ("✗", ORANGE), None: ("–", TEXT)}
+    edge = f"padding:2px 12px 2px 0;border-bottom:1px solid {LINE};vertical-align:top;text-align:left"
+    groups = {"machine": "This machine", "packages": "Packages", "extras": "Extras"}
+    body = _verdict(found.verdict, "better" if found.healthy else "worse")
+    for group, heading in groups.items():
+        some = [check for check in found.checks if check.group == group]
+        rows = "".join(
+            f'<tr><td style="{edge};color:{mark[c.ok][1]}">{mark[c.ok][0]}</td><th scope="row" style="{edge};font-weight:600">'
+            f'{escape(c.name)}</th><td style="{edge}">{escape(c.found)}'
+            + (f"<br><code>{escape(c.advice)}</code>" if c.advice else "")
+            + "</td></tr>"
+            for c in some
+        )
+        style = f"border-collapse:collapse;margin:0;color:{TEXT};background:none;font-size:inherit"
+        inner = f'<table aria-label="{heading}" style="{style}">{rows}</table>'
+        fine = group == "packages" and all(check.ok for check in some)
+        summary = f"{heading} ({len(some)})"
+        body += (
+            f'<details{"" if fine else " open"} style="margin-top:8px"><summary style="cursor:pointer;font-weight:600">'
+            f"{summary}</summary>{inner}</details>"
+        )
+    return Bundle(card("Is everything here?", body), text_lines(str(found)))
+
+
+def _tutorial(found: Any) -> Bundle:
+    title = f"{len(found.lessons)} notebooks in {clean(found.folder)}"
+    rows = "".join(
+        f"<li><strong>{escape(name)}</strong> – {escape(about)}</li>" for name, about in found.lessons.items()
+    )
+    body = f'<ol style="margin:4px 0;padding-left:1.6em">{rows}</ol>'
+    foot = "Open the first one from the file browser and run it from the top."
+    return Bundle(card(title, body, foot), text_lines(str(found), foot))
+
+
 _CARDS: dict[str, Callable[[Any], Bundle]] = {
     "Mixture": _mixture,
     "Pool": _pool,
@@ -381,4 +417,6 @@ _CARDS: dict[str, Callable[[Any], Bundle]] = {
     "StudyStatus": _status,
     "CausalGraph": _graph,
     "ExportResult": _export,
+    "CheckUp": _check_up,
+    "Tutorial": _tutorial,
 }

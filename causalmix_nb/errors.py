@@ -47,7 +47,7 @@ class StudyError(CausalMixError):
 
 
 class ExportError(CausalMixError):
-    """A mixture that cannot be written in the format or to the file asked for."""
+    """A mixture, a report or a tutorial that cannot be written in the format or to the place asked for."""
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

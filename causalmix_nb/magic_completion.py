@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from causalmix_nb.magic_language import MagicError, Parser
 from causalmix_nb.magic_parser import COMMANDS, parser
+from causalmix_nb.magic_topics import TOPICS
 
 Names = Callable[[str], Iterable[str]]  # kind of thing ("domain", "outcome", …) -> names that exist
 _LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%causalmix(\s+|$)")
@@ -121,7 +122,8 @@ def _values(action: argparse.Action, fragment: str, names: Names, done: list[str
         fixed = [("demo", "pool"), ("files:", "pool"), ("hf:", "pool")]
         return _matching(fragment, fixed + [(name, "variable") for name in names("pool")])
     if kind == "command":
-        return _matching(fragment, ((name, "subcommand") for name in COMMANDS))
+        known = dict.fromkeys(TOPICS, "topic") | dict.fromkeys(COMMANDS, "subcommand")
+        return _matching(fragment, known.items())
     return _matching(fragment, ((name, kind) for name in names(kind))) if kind else Suggestions(fragment, ())
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from causalmix_nb.runs import Runs
 
 TYPES = (
-    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("launch", "RunReport"),
+    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("doctor", "CheckUp"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("launch", "RunReport"),
     ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("new_domain", "DomainPrice"), ("pareto", "ParetoFront"), ("paths", "PathEffects"), ("policy", "Recommendation"), ("pool", "Pool"),
-    ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"),
+    ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"), ("tutorial", "Tutorial"),
 )  # fmt: skip
 EVERY = 0.2  # seconds between two updates of the progress
 KEPT = 32  # results whose notes are remembered

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
@@ -27,9 +27,11 @@ class HelpAsked(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of one subcommand."""
+    """The parser of one subcommand; ``about`` gives what else its help says about the word."""
 
-    def __init__(self, command: str, summary: str, example: str) -> None:
+    def __init__(
+        self, command: str, summary: str, example: str, about: Callable[[], str] | None = None
+    ) -> None:
         super().__init__(
             prog=f"%causalmix {command}",
             description=summary,
@@ -38,12 +40,15 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             allow_abbrev=False,
         )
-        self.command, self.summary, self.example = command, summary, example
+        self.command, self.summary, self.example, self.about = command, summary, example, about
         self.add_argument("-h", "--help", action="store_true", help="show this and do nothing")
 
     def add(self, *names: str, completes: str = "", **options: Any) -> None:
         """Add an argument; ``completes`` names the kind of thing that may stand there."""
         self.add_argument(*names, **options).completes = completes  # type: ignore[attr-defined]
+
+    def format_help(self) -> str:
+        return super().format_help() + (f"\nabout {self.command}:\n{self.about()}\n" if self.about else "")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse the words after the subcommand.

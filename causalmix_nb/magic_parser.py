@@ -12,7 +12,9 @@ causalmix_nb.magic_language.MagicError: %causalmix run has no option '--rums'. D
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
+from functools import partial
 
 from causalmix_nb.errors import did_you_mean
 from causalmix_nb.magic_language import (
@@ -29,6 +31,7 @@ from causalmix_nb.magic_language import (
     split,
     variable,
 )
+from causalmix_nb.magic_topics import TOPICS, topic
 
 TILTS = {  # option -> field of a Tilt, and what it says about a domain
     "noise": ("noise", "corrupted"),
@@ -363,10 +366,26 @@ def _help(p: Parser) -> None:
     p.add(
         "about",
         nargs="?",
-        metavar="SUBCOMMAND",
+        metavar="SUBCOMMAND|TOPIC",
         completes="command",
         help="what to explain; nothing lists all",
     )
+
+
+def _doctor(p: Parser) -> None:
+    _study_option(p)
+
+
+def _tutorial(p: Parser) -> None:
+    p.add(
+        "folder",
+        nargs="?",
+        default="causalmix_tutorial",
+        metavar="FOLDER",
+        completes="path",
+        help="where to put them, made if it is not there (causalmix_tutorial)",
+    )
+    p.add("--overwrite", action="store_true", help="replace notebooks of the same name")
 
 
 def _tilt_options(p: Parser, nargs: str | None = "+") -> None:
@@ -422,7 +441,9 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "export": (_export, "Write the recommended mixture for a trainer.", "%causalmix export mixture.yaml --format llamafactory"),
     "status": (_status, "Where the study stands and what to do next; %causalmix alone says the same.", "%causalmix status"),
     "study": (_study, "The Study behind these lines, for Python; or open another one.", "study = %causalmix study"),
-    "help": (_help, "Explain a subcommand.", "%causalmix help optimize"),
+    "doctor": (_doctor, "What is installed, what this machine has, and what to do about what is missing.", "%causalmix doctor"),
+    "tutorial": (_tutorial, "Copy the tutorial notebooks into a folder of yours.", "%causalmix tutorial my_lessons"),
+    "help": (_help, "Explain a subcommand or a topic: graph, state, effects, intervals, …", "%causalmix help optimize"),
 }  # fmt: skip
 COMMANDS = tuple(_COMMANDS)
 
@@ -439,7 +460,7 @@ def parser(command: str) -> Parser:
             f"unknown subcommand {command!r}.{did_you_mean(command, COMMANDS)} %causalmix help lists all of them."
         )
     build, summary, example = _COMMANDS[command]
-    made = Parser(command, summary, example)
+    made = Parser(command, summary, example, partial(topic, command) if command in TOPICS else None)
     build(made)
     made.add("-o", "--out", type=variable, metavar="NAME", help="keep the result in a variable too")
     return made
@@ -474,7 +495,8 @@ def overview() -> str:
     lines = [f"  {name:<{wide}}  {summary}" for name, (_, summary, _) in _COMMANDS.items()]
     return "\n".join([
         "usage: %causalmix SUBCOMMAND [arguments]      %causalmix alone says where you are", "", *lines, "",
-        "%causalmix help SUBCOMMAND and %causalmix SUBCOMMAND --help say more. Every result is an object:",
+        textwrap.fill(f"topics: {', '.join(TOPICS)}", 100, subsequent_indent="        "), "",
+        "%causalmix help SUBCOMMAND, %causalmix help TOPIC and %causalmix SUBCOMMAND --help say more. Every result is an object:",
         "  best = %causalmix optimize        or        %causalmix optimize -o best        (a final ; keeps it quiet)",
         "{{name}} puts a number or text of the notebook into a line; objects are given by name.",
         "%%causalmix dag takes the graph as the body of its cell; %%causalmix alone takes one subcommand a line.",

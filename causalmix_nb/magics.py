@@ -19,6 +19,7 @@ from traitlets.config import Configurable
 
 from causalmix_nb import magic_answers, magic_completion, magic_language, magic_parser
 from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, state_card
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
@@ -54,7 +55,7 @@ class CausalMix(Configurable):
 
 
 @magics_class
-class CausalMixMagics(TrainingMagics, Magics):
+class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
     """The ``causalmix`` magic of one shell, with its current study."""
 
     shell: Any
@@ -373,27 +374,6 @@ class CausalMixMagics(TrainingMagics, Magics):
     def _export(self, args: Arguments, ns: Namespace) -> Any:
         path = Path(args.path).expanduser() if args.path else None
         return self._current(args).export(path, format=args.format, overwrite=args.overwrite)
-
-    def _status(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.study import META, StudyStatus
-
-        if self.study is not None:
-            return self.study.status()
-        folder = self._folder(args)
-        step = (
-            f"%causalmix study open {folder} – there is a study in it" if (folder / META).exists()
-            else "%causalmix pool demo – or files:, hf: or a variable of yours"
-        )  # fmt: skip
-        values = dict.fromkeys(StudyStatus.__dataclass_fields__, "not yet") | {
-            "pool": "none yet",
-            "runs": "none yet",
-        }
-        if self._graph:
-            values["graph"] = "; ".join(self._graph.split("\n"))
-        return StudyStatus(**values | {"next_step": step})
-
-    def _help(self, args: Arguments, ns: Namespace) -> None:
-        print(magic_parser.parser(args.about).format_help() if args.about else magic_parser.overview())
 
     # -- names of the notebook -----------------------------------------------------------------------------
 

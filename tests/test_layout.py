@@ -12,6 +12,8 @@ PACKAGE = ROOT / "causalmix_nb"
 ORDER = [
     "errors",
     "mixture",
+    "doctor",
+    "tutorial",
     "plots",
     "plots_policy",
     "plots_audit",
@@ -75,11 +77,13 @@ ORDER = [
     "study",
     "monitor",
     "magic_language",
+    "magic_topics",
     "magic_parser",
     "magic_completion",
     "magic_display",
     "magic_answers",
     "magic_training",
+    "magic_about",
     "magics",
     "quickstart",
 ]

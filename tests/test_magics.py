@@ -158,6 +158,26 @@ def test_every_subcommand_has_help_with_an_example_that_is_understood(command, s
     assert shell.printed.strip() == text.strip()
 
 
+def test_topics_are_explained_and_completed_besides_subcommands(shell):
+    run(shell, "%causalmix help executors")
+    assert "worker processes" in shell.printed
+    run(shell, "%causalmix help state")
+    assert "about state:" in shell.printed and "bits per byte" in shell.printed
+    assert completions(shell, "%causalmix help execu") == ["executors"]
+    with pytest.raises(MagicError, match="Did you mean 'executors'"):
+        run(shell, "%causalmix help exekutors")
+
+
+def test_the_check_up_and_the_tutorial_are_cards(shell, tmp_path):
+    assert run(shell, "found = %causalmix doctor --study here\nfound").healthy
+    copied = run(shell, "%causalmix tutorial lessons")
+    assert (tmp_path / "lessons" / "01_quickstart.ipynb").exists()
+    for result, said in ((shell.user_ns["found"], "Extras"), (copied, "01_quickstart")):
+        assert said in shell.display_formatter.format(result)[0]["text/html"]
+    with pytest.raises(CausalMixError, match="name another folder"):
+        run(shell, "%causalmix tutorial lessons")
+
+
 def test_the_docstring_that_a_question_mark_shows_is_the_overview(shell):
     assert shell.magics_manager.magics["line"]["causalmix"].__doc__ == magic_parser.overview()
 

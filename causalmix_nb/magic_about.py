@@ -1,0 +1,71 @@
+"""The subcommands that tell where one is: help, status, doctor, tutorial and report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from causalmix_nb import magic_parser, magic_topics
+from causalmix_nb.errors import did_you_mean
+from causalmix_nb.magic_language import MagicError
+
+if TYPE_CHECKING:
+    from causalmix_nb.study import Study
+
+Arguments = argparse.Namespace
+Namespace = Mapping[str, Any]
+
+
+class AboutMagics:
+    """Expects the shell, the defaults and the current study of :class:`causalmix_nb.magics.CausalMixMagics`."""
+
+    study: Study | None
+    _graph: str | None
+
+    if TYPE_CHECKING:
+
+        def _folder(self, args: Arguments) -> Path: ...
+
+        def _current(self, args: Arguments) -> Study: ...
+
+    def _help(self, args: Arguments, ns: Namespace) -> None:
+        about = args.about
+        if about is None:
+            print(magic_parser.overview())
+        elif about in magic_parser.COMMANDS:
+            print(magic_parser.parser(about).format_help())
+        elif about in magic_topics.TOPICS:
+            print(magic_topics.topic(about))
+        else:
+            near = did_you_mean(about, (*magic_parser.COMMANDS, *magic_topics.TOPICS))
+            raise MagicError(
+                f"there is no subcommand or topic {about!r}.{near} %causalmix help lists all of them."
+            )
+
+    def _status(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.study import META, StudyStatus
+
+        if self.study is not None:
+            return self.study.status()
+        folder = self._folder(args)
+        step = (
+            f"%causalmix study open {folder} – there is a study in it" if (folder / META).exists()
+            else "%causalmix pool demo – or files:, hf: or a variable of yours"
+        )  # fmt: skip
+        words = ("pool", "graph", "runs", "fit", "recommendation", "comparison")
+        values = dict.fromkeys(words, "not yet") | {"pool": "none yet", "runs": "none yet"}
+        if self._graph:
+            values["graph"] = "; ".join(self._graph.split("\n"))
+        return StudyStatus(**values, next_step=step)
+
+    def _doctor(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.doctor import doctor
+
+        return doctor(self._folder(args))
+
+    def _tutorial(self, args: Arguments, ns: Namespace) -> Any:
+        from causalmix_nb.tutorial import copy_tutorial
+
+        return copy_tutorial(args.folder, overwrite=args.overwrite)
