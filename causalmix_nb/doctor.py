@@ -99,7 +99,8 @@ def _packages() -> list[Check]:
         own = metadata.version(NAME)
     except metadata.PackageNotFoundError:
         return [Check("packages", NAME, "used without being installed", None, "pip install -e .")]
-    found, extras = [Check("packages", NAME, own, True)], {}
+    found = [Check("packages", NAME, own, True)]
+    extras: dict[str, list[Check]] = {}
     for text in requirements:
         name, at_least, extra = _requirement(text)
         if not extra:
