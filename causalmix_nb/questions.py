@@ -20,10 +20,14 @@ from causalmix_nb.new_domain import DomainPrice, price_domain
 from causalmix_nb.overlap import Overlap, overlap
 from causalmix_nb.pareto import ParetoFront, pareto
 from causalmix_nb.paths import PathEffects, path_effects
+from causalmix_nb.recipe import recipe_of
 from causalmix_nb.refute import Refutation, refute
+from causalmix_nb.seeing import see
 from causalmix_nb.selection import StateSelection, select_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from causalmix_nb.constraints import Constraints
@@ -43,6 +47,8 @@ class Questions:
     graph: CausalGraph
     model: Model | None
     recommendation: Recommendation | None
+    folder: Path | None
+    _fitted: dict[str, Any]
 
     if TYPE_CHECKING:
 
@@ -157,6 +163,12 @@ class Questions:
         """How what each domain is worth depends on the state: a shallow tree, and the change per column."""
         return interpret(self._need_model(), depth=depth)
 
+    def see(
+        self, shares: Mapping[str, float], keep: str = "proportional", baseline: Mixture | None = None
+    ) -> Effect:
+        """What runs with such mixtures happened to score, against those like the baseline: not what the mixture causes."""
+        return see(self._need_model(), shares, keep, baseline)
+
     def explore(self, tilt: Tilts | None = None) -> MixtureExplorer:
         """Sliders over the fitted model: one per domain, the gain over the baseline with its interval as they move."""
         from causalmix_nb.explorer import MixtureExplorer
@@ -169,6 +181,7 @@ class Questions:
         return MixtureExplorer(
             model, presets={name: mixture for name, mixture in known.items() if mixture is not None},
             available=limits.available, token_budget=limits.token_budget, state=self._state_of(tilt),
+            runs=self.runs, graph=self.graph, recipe=recipe_of(self.folder, self.graph.to_text(), self._fitted, tilt),
         )  # fmt: skip
 
     def pareto(

@@ -82,6 +82,7 @@ class Study(Questions, Training, Contenders):
         self.comparison: Comparison | None = None
         self.job: Job | None = None
         self._measured: dict = {}
+        self._fitted: dict[str, Any] = {}  # what the model was asked for
 
     # -- making and opening ------------------------------------------------------------------------------
 
@@ -276,6 +277,7 @@ class Study(Questions, Training, Contenders):
             **options,
         )
         self.model, self.recommendation, self.comparison = self._prepare(model), None, None
+        self._fitted = {"outcome": outcome, "method": method, "random_state": random_state, **options}
         return model
 
     def optimize(
