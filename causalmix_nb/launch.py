@@ -99,17 +99,13 @@ def launch(
     ------
     TrainingError: an unknown executor, or workers that end without a result.
     """
-    if executor not in EXECUTORS:
-        raise TrainingError(
-            f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
-        )
+    known_executor(executor)
     done = runs.keys("done")
     pending = [key for key in jobs if key not in done]
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_workers = max(1, min(workers or cores, -(-len(pending) // 2)))
+    n_workers = workers_for(len(pending), workers)
     chunks = _chunks(pending, jobs, n_workers if executor == "local" else 1)
     interrupted = False
     setup = {"folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed}
@@ -120,10 +116,28 @@ def launch(
                 todo = {key: jobs[key] for key in chunk}
                 book.take(train_chunk(setup, todo, cache, lambda tokens: book.take({"tokens": tokens})))
         else:
-            run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores // n_workers))
+            run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores() // n_workers))
     except KeyboardInterrupt:
         interrupted = True
     return book.report(len(jobs), len(jobs) - len(pending), interrupted)
+
+
+def known_executor(executor: str) -> None:
+    """Raise a TrainingError unless there is such an executor."""
+    if executor not in EXECUTORS:
+        raise TrainingError(
+            f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
+        )
+
+
+def workers_for(n_runs: int, workers: int | None = None) -> int:
+    """How many worker processes train so many runs: those asked for or one per core, each with two runs at least."""
+    return max(1, min(workers or cores(), -(-n_runs // 2)))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Book:

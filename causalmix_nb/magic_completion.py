@@ -111,7 +111,7 @@ def _values(action: argparse.Action, fragment: str, names: Names, done: list[str
             )
         return _matching(fragment, [("proportional", "value"), ("from=", "value")])
     if kind == "action":
-        actions = {"runs": ("import", "use"), "study": ("open",)}.get(done[0], ())
+        actions = {"runs": ("import", "use", "attach"), "study": ("open",)}.get(done[0], ())
         return _matching(fragment, ((name, "subcommand") for name in actions if done[1:2] != [name]))
     if kind == "path":
         return _paths(fragment)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from causalmix_nb.runs import Runs
 
 TYPES = (
-    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("doctor", "CheckUp"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("launch", "RunReport"),
+    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("cost", "Cost"), ("cost", "TrainingCost"), ("doctor", "CheckUp"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("lm_eval", "AttachedScores"), ("launch", "RunReport"),
     ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("new_domain", "DomainPrice"), ("pareto", "ParetoFront"), ("paths", "PathEffects"), ("policy", "Recommendation"), ("pool", "Pool"),
     ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"), ("tutorial", "Tutorial"),
 )  # fmt: skip

@@ -112,6 +112,9 @@ def _run(p: Parser) -> None:
         action="store_true",
         help="keep the cell until all have trained (a notebook trains in the background)",
     )
+    p.add(
+        "--cost", action="store_true", help="only say what it would take: time, memory, disk; train nothing"
+    )
     _study_option(p)
 
 
@@ -123,16 +126,21 @@ def _runs(p: Parser) -> None:
     p.add(
         "action",
         nargs="?",
-        metavar="import|use",
+        metavar="import|use|attach",
         completes="action",
-        help="import two CSV tables, or one with ratio_* and metric_* columns, or use a variable; nothing shows the runs",
+        help="import two CSV tables, or one with ratio_* and metric_* columns; use a variable; attach results of lm_eval; nothing shows the runs",
     )
     p.add(
         "names",
         nargs="*",
-        metavar="RATIOS METRICS | TABLE | VARIABLE",
+        metavar="RATIOS METRICS | TABLE | VARIABLE | FOLDER",
         completes="path",
-        help="the files or the variable",
+        help="the files, the variable, or the folder with results_*.json of the evaluation harness",
+    )
+    p.add(
+        "--run",
+        metavar="KEY",
+        help="attach: the run that one result file belongs to (the one whose key is in its name)",
     )
     p.add("--csv", metavar="FOLDER", completes="path", help="write ratios.csv and metrics.csv into a folder")
     p.add("--on", metavar="COLUMN", help="column that names a run in both files")

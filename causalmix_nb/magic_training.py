@@ -29,20 +29,23 @@ class TrainingMagics:
 
     def _run(self, args: Arguments, ns: Namespace) -> Any:
         study = self._current(args)
+        wanted: dict[str, Any] = {
+            "n_runs": args.runs or self.defaults.runs, "token_budget": args.budget or self.defaults.budget,
+            "executor": args.executor, "workers": args.workers, "states": not args.fixed_state,
+        }  # fmt: skip
+        cost = study.cost(**wanted)
+        if args.cost:
+            return cost
+        if cost.n_runs:
+            print(cost)
         if hasattr(self.shell, "kernel") and not args.wait and args.executor != "inline":
             from causalmix_nb.monitor import SwarmMonitor
 
-            study.start(
-                args.runs or self.defaults.runs, args.budget or self.defaults.budget, args.executor, args.workers,
-                not args.fixed_state,
-            )  # fmt: skip
+            study.start(**wanted)
             self._monitor = SwarmMonitor(study)
             return self._monitor
         with LiveProgress(self.shell) as progress:
-            return study.run(
-                n_runs=args.runs or self.defaults.runs, token_budget=args.budget or self.defaults.budget,
-                executor=args.executor, workers=args.workers, states=not args.fixed_state, progress=progress,
-            )  # fmt: skip
+            return study.run(**wanted, progress=progress)
 
     def _attach(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.jobs import standing

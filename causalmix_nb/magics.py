@@ -287,6 +287,9 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         from causalmix_nb.runs import Runs
         from causalmix_nb.study import Study
 
+        if args.action == "attach" and len(args.names) == 1:
+            study = self._current(args)
+            return study.attach_lm_eval(Path(args.names[0]).expanduser(), args.run)
         if args.action == "import" and len(args.names) == 2:
             runs = Runs.from_csv(*args.names, on=args.on, minimize=not args.maximize)
         elif args.action == "import" and len(args.names) == 1:
@@ -295,7 +298,8 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
             runs = self._object(args.names[0], ns, "a Runs object", Runs)
         else:
             raise MagicError(
-                "write %causalmix runs import RATIOS METRICS, %causalmix runs import TABLE or %causalmix runs use VARIABLE."
+                "write %causalmix runs import RATIOS METRICS, %causalmix runs import TABLE, %causalmix runs use VARIABLE "
+                "or %causalmix runs attach FOLDER."
             )
         # Imported tables seldom record a state; a graph that asks to adjust for one could then not be fitted.
         self._use(Study.from_runs(runs, None if runs.state_names else "mixture -> score"))

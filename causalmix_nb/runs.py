@@ -21,6 +21,8 @@ from causalmix_nb.mixture import as_shares
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causalmix_nb.lm_eval import AttachedScores
+
 SCHEMA_VERSION = 1
 LOSSES = ("loss", "perplexity", "ppl", "bpb", "nll", "bits")  # in the name of an outcome: lower is better
 ROUNDED = 5e-3  # tables with rounded shares sum to 1 only about so well
@@ -295,6 +297,43 @@ class Runs:
                 "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT(key) DO UPDATE SET status=excluded.status, "
                 "outcome=excluded.outcome, reason=excluded.reason WHERE runs.status != 'done'",
                 records,
+            )
+
+    def add_outcomes(
+        self, outcomes: Mapping[str, Mapping[str, float]], minimize: Mapping[str, bool] | None = None
+    ) -> None:
+        """Record further outcomes of finished runs, key -> outcome -> value, in one transaction; those of that name are replaced.
+
+        minimize: outcome -> whether lower is better, for outcomes that are new.
+
+        Raises
+        ------
+        RunsError: a key that no finished run has.
+        """
+        done = self.keys("done")
+        for key in outcomes:
+            if key not in done:
+                raise RunsError(f"{key!r} is the key of no finished run.{did_you_mean(key, done)}")
+        self.declare_outcomes(
+            {name: low for name, low in (minimize or {}).items() if name not in self.minimize}
+        )
+        with self._transaction():
+            for key, scores in outcomes.items():
+                (text,) = self._db.execute("SELECT outcome FROM runs WHERE key = ?", (key,)).fetchone()
+                merged = json.loads(text) | {name: float(value) for name, value in scores.items()}
+                self._db.execute("UPDATE runs SET outcome = ? WHERE key = ?", (json.dumps(merged), key))
+
+    def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
+        """Record scores that the EleutherAI evaluation harness wrote; see :func:`causalmix_nb.lm_eval.attach_lm_eval`."""
+        from causalmix_nb.lm_eval import attach_lm_eval
+
+        return attach_lm_eval(self, path, key)
+
+    def annotate(self, reasons: Mapping[str, str | None]) -> None:
+        """Say of runs, key -> words, why they are as they are (a finished one: why it was not trained longer); None takes it back."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE runs SET reason = ? WHERE key = ?", [(words, key) for key, words in reasons.items()]
             )
 
     @contextlib.contextmanager

@@ -28,6 +28,7 @@ from causalmix_nb.launch import OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.outcomes import outcome_directions, target_weights
+from causalmix_nb.planning import Planning
 from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import ProxyConfig
@@ -59,7 +60,7 @@ class StudyStatus:
     next_step: str
 
 
-class Study(Questions, Training, Contenders):
+class Study(Questions, Training, Contenders, Planning):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes

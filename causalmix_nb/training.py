@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.chunk import BASE
+from causalmix_nb.cost import remember_speed
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.jobs import Job, standing
-from causalmix_nb.launch import OnProgress, Progress, RunReport, launch
+from causalmix_nb.launch import OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
@@ -83,7 +84,7 @@ class Training:
         An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
         """
         runs = self._need_runs()
-        specs = design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        specs = self._design(n_runs, token_budget, states)
         report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
         self.model = self.recommendation = self.comparison = None
         return report
@@ -103,9 +104,7 @@ class Training:
         StudyError: this study is being trained already, here or by another process.
         """
         folder = self._need_folder()
-        design_runs(
-            self.domains, n_runs, token_budget, self.seed, states
-        )  # what is wrong with it is said now
+        self._design(n_runs, token_budget, states)  # what is wrong with it is said now
 
         def train(progress: OnProgress) -> RunReport:
             mine = type(self).open(folder)  # with a connection to the store of its own
@@ -129,6 +128,9 @@ class Training:
         return self.start(found.asked if found else 128, self._budget())
 
     # -- inside ------------------------------------------------------------------------------------------
+
+    def _design(self, n_runs: int, token_budget: int, states: bool) -> list[RunSpec]:
+        return design_runs(self.domains, n_runs, token_budget, self.seed, states)
 
     @cached_property
     def _context(self) -> str:
@@ -165,6 +167,8 @@ class Training:
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
             executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
         )  # fmt: skip
+        n_workers = 0 if executor == "inline" else workers_for(len(jobs) - report.reused, workers)
+        remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
         if specs[0].token_budget != self._meta.get("token_budget"):
             self._meta["token_budget"] = specs[0].token_budget
             self._save()

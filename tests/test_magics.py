@@ -1,6 +1,7 @@
 """``%causalmix`` in a real IPython shell: what it understands, what it returns, shows, completes, and takes back."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -265,7 +266,15 @@ def test_the_path_from_runs_to_export(working, tmp_path):
 
 def test_more_runs_are_trained_with_their_progress_shown(working):
     report = run(working, "%causalmix run --runs 26 --budget 2k --executor inline")
+    assert re.search(r"2 runs: about .* in this process; .* GB of memory", working.printed)
     assert report.reused == 24 and report.done == 2 and "proxy runs" in working.printed
+
+
+def test_run_cost_only_says_what_a_run_would_take(working):
+    cost = run(working, "%causalmix run --runs 40 --budget 2k --executor inline --cost")
+    assert (cost.n_runs, cost.finished) == (16, 24) and "proxy runs" not in working.printed
+    assert len(run(working, "%causalmix runs")) == 24
+    assert "in this process" in working.display_formatter.format(cost)[0]["text/plain"]
 
 
 def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(fitted):
@@ -541,3 +550,19 @@ def test_a_widget_is_text_in_a_terminal(fitted, capsys):
     explorer._ipython_display_()
     assert "A mixture by hand" in capsys.readouterr().out
     assert explorer.code.startswith("%causalmix do ")
+
+
+def test_results_of_the_evaluation_harness_are_attached_to_the_runs_in_their_names(working, tmp_path):
+    keys = sorted(run(working, "%causalmix runs").keys("done"))
+    for i, key in enumerate(keys[:8]):
+        folder = tmp_path / "evals" / key
+        folder.mkdir(parents=True)
+        scores = {"results": {"arc_easy": {"alias": "arc_easy", "acc,none": 0.3 + i / 100}}}
+        (folder / "results_2026-01-01T00-00-00.json").write_text(json.dumps(scores))
+    attached = run(working, "%causalmix runs attach evals")
+    assert len(attached.table) == 8 and "16 runs have no file" in attached.sentences[1]
+    assert "arc_easy.acc" in run(working, "%causalmix runs").outcome_names
+    one = run(
+        working, f"%causalmix runs attach evals/{keys[0]}/results_2026-01-01T00-00-00.json --run {keys[9]}"
+    )
+    assert list(one.table.index) == [keys[9]]
