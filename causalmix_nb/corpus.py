@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from causalmix_nb.checksums import Checked, checksums
 from causalmix_nb.errors import PoolError, StudyError
 from causalmix_nb.mixture import Mixture, unknown_domain
 from causalmix_nb.pool import BOILERPLATE, Pool, Tilt, TiltPlan, corrupt_text, plan_tilt, split_by_hash
@@ -56,6 +57,9 @@ class Corpus:
         self.domains: tuple[str, ...] = tuple(meta["domains"])
         self.fingerprint: str = meta["fingerprint"]
         self._views: dict[tuple[str, Tilt, int], View] = {}
+        self._files = Checked(
+            folder, meta.get("files", {}), "restore it, or create the study again from its pool"
+        )
 
     @classmethod
     def build(cls, pool: Pool, folder: str | Path, *, max_bytes: int = MAX_BYTES, seed: int = 0) -> Corpus:
@@ -84,7 +88,9 @@ class Corpus:
                 "natural": pool.natural.shares,
             }
             partial = folder / "corpus.partial"
-            partial.write_text(json.dumps({**meta, "documents": available}))
+            stems = {f"{k:02d}" for k in range(len(pool.domains))}
+            files = checksums(p for p in sorted(folder.glob("*.npy")) if p.name.split(".")[0] in stems)
+            partial.write_text(json.dumps({**meta, "documents": available, "files": files}))
             partial.replace(folder / "corpus.json")
         except OSError as error:
             raise StudyError(
@@ -101,6 +107,10 @@ class Corpus:
             raise StudyError(
                 f"{folder} holds no tokenised pool; create the study again from its pool."
             ) from None
+
+    def check(self) -> None:
+        """Raise :class:`StudyError`, naming the file, if a token array is not what :meth:`build` wrote."""
+        self._files.check()
 
     @property
     def natural(self) -> Mixture:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.chunk import DATA, train_chunk
+from causalmix_nb.checksums import checksums
+from causalmix_nb.chunk import BASE, DATA, Chunks, attempt
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
@@ -51,6 +52,7 @@ class RunReport:
     tokens_per_second: float
     interrupted: bool = False
     failures: tuple[str, ...] = ()
+    retried: int = 0  # runs that were tried again because the process that trained them died
 
     def __str__(self) -> str:
         parts = [f"{self.done} runs trained in {self.seconds:.0f} s"]
@@ -58,6 +60,8 @@ class RunReport:
             parts[0] += f" ({self.tokens_per_second:,.0f} tokens/s)"
         if self.reused:
             parts.append(f"{self.reused} were there already")
+        if self.retried:
+            parts.append(f"{self.retried} were tried again after their process died")
         if self.failed:
             parts.append(f"{self.failed} failed ({self.failures[0]})")
         left = self.requested - self.reused - self.done - self.failed
@@ -106,15 +110,15 @@ def launch(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
     n_workers = workers_for(len(pending), workers)
-    chunks = _chunks(pending, jobs, n_workers if executor == "local" else 1)
+    chunks = Chunks(_chunks(pending, jobs, n_workers if executor == "local" else 1))
     interrupted = False
-    setup = {"folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed}
+    setup = {
+        "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
+        "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
+    }  # fmt: skip
     try:
         if executor == "inline" or not chunks:
-            cache: dict[str, Any] = {}
-            for chunk in chunks:
-                todo = {key: jobs[key] for key in chunk}
-                book.take(train_chunk(setup, todo, cache, lambda tokens: book.take({"tokens": tokens})))
+            _run_here(setup, chunks, jobs, book)
         else:
             run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores() // n_workers))
     except KeyboardInterrupt:
@@ -140,6 +144,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:
+    """Train in this process; a bug ends it with its traceback."""
+    cache: dict[str, Any] = {}
+    while chunks:
+        keys = chunks.next()
+        message = attempt(
+            setup, {key: jobs[key] for key in keys}, cache, lambda tokens: book.take({"tokens": tokens})
+        )
+        if "too_large" in message:
+            message = chunks.lost(keys, message["too_large"], too_large=True)
+        book.take(message)
+
+
 class _Book:
     """Commits results and tells how far the launch is."""
 
@@ -160,19 +177,30 @@ class _Book:
         self._start, self._tokens = time.monotonic(), 0
         self._budget = sum(spec.token_budget for spec in jobs.values()) / max(1, len(jobs)) * total
         self.finished: dict[str, str | None] = {}
+        self._said, self._retried = "", 0
 
     def take(self, message: Mapping[str, Any]) -> None:
         self._tokens += message.get("tokens", 0)
         if "results" in message:
             self._runs.add([self._row(key, result) for key, result in message["results"].items()])
             self.finished.update({key: result["reason"] for key, result in message["results"].items()})
+        self._said = message.get("said", self._said)
+        self._retried += message.get("retried", 0)
         if self._progress:
             seconds = time.monotonic() - self._start
             speed = self._tokens / seconds if self._tokens else float("nan")
             eta = max(0.0, self._budget - self._tokens) / speed if self._tokens else float("nan")
             failed = sum(reason is not None for reason in self.finished.values())
             self._progress(
-                Progress(self._stage, len(self.finished) - failed, self._total, failed, speed, eta)
+                Progress(
+                    self._stage,
+                    len(self.finished) - failed,
+                    self._total,
+                    failed,
+                    speed,
+                    eta,
+                    message=self._said,
+                )
             )
 
     def _row(self, key: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +222,7 @@ class _Book:
         reasons = [reason for reason in self.finished.values() if reason]
         return RunReport(
             requested, reused, len(self.finished) - len(reasons), len(reasons), seconds,
-            self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)),
+            self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)), self._retried,
         )  # fmt: skip
 
 

@@ -151,6 +151,7 @@ class Training:
         stage: str,
     ) -> RunReport:
         corpus = self._need_corpus()
+        corpus.check()
         jobs = {spec.key(self._context): spec for spec in specs}
         try:
             scorer = self._scorer(progress)

@@ -7,66 +7,131 @@ input, also when it was killed. A worker never touches the store.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import itertools
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.chunk import Message, Take, train_chunk
+from causalmix_nb.chunk import Chunks, Message, Take, attempt_all
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError
+
+EARLY = 3  # workers in a row that may end before they can train, before the launch gives up
 
 
 def run_in_workers(
     setup: Mapping[str, Any],
-    chunks: list[list[str]],
+    chunks: Chunks,
     jobs: Mapping[str, RunSpec],
     take: Take,
     n_workers: int,
     threads: int,
 ) -> None:
-    inbox: queue.Queue[tuple[int, dict | None]] = queue.Queue()
-    todo = list(chunks)
-    workers: dict[int, subprocess.Popen] = {}
-    busy: dict[int, list[str]] = {}
-    tails: dict[int, list[str]] = {}
+    """Train chunks in at most ``n_workers`` processes; one that dies is replaced, and its chunk is decided about by ``chunks``.
+
+    Raises
+    ------
+    TrainingError: workers that end again and again before they have begun.
+    """
+    inbox: queue.Queue[tuple[int, Message | None]] = queue.Queue()
+    crew: dict[int, _Worker] = {}
+    numbers = itertools.count()
+    early = 0  # workers in a row that ended before they could train
     try:
-        for i in range(min(n_workers, len(chunks))):
-            workers[i] = start_worker(setup, threads)
-            tails[i] = []
-            threading.Thread(target=_listen, args=(i, workers[i], inbox), daemon=True).start()
-            threading.Thread(target=_drain, args=(workers[i], tails[i]), daemon=True).start()
-            busy[i] = _send(workers[i], todo.pop(0), jobs)
-        while busy:
+        while chunks or any(worker.keys for worker in crew.values()):
+            for worker in crew.values():
+                if chunks and not worker.keys:
+                    worker.send(chunks.next(), jobs)
+            while chunks and len(crew) < n_workers:
+                i = next(numbers)
+                crew[i] = _Worker(i, start_worker(setup, threads), inbox)
+                crew[i].send(chunks.next(), jobs)
             try:
-                i, message = inbox.get(timeout=0.5)  # a timeout lets an interrupt through
+                i, message = inbox.get(timeout=0.5)
             except queue.Empty:
+                take({})  # whoever watches may want to stop
                 continue
+            worker = crew[i]
             if message is None:
-                if i in busy:
-                    _lost(take, busy.pop(i), tails[i])
-                    if not busy and todo:
+                reason = crew.pop(i).last_words()
+                if worker.ready and worker.keys:
+                    take(chunks.lost(worker.keys, reason))
+                elif worker.keys:
+                    early += 1
+                    if early > EARLY:
                         raise TrainingError(
-                            f"all workers ended before their work ({_last(tails[i])}); run with --executor inline to see why."
+                            f"workers end before they can train ({reason}); run with --executor inline to see why."
                         )
+                    chunks.put_back(worker.keys)
                 continue
+            if "ready" in message:
+                worker.ready, early = True, 0
+                continue
+            if "too_large" in message:
+                message = chunks.lost(worker.keys, message["too_large"], too_large=True)
+                worker.keys = []
+            elif "results" in message:
+                worker.keys = []
             take(message)
-            if "results" in message:
-                del busy[i]
-                if todo:
-                    busy[i] = _send(workers[i], todo.pop(0), jobs)
     finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.wait()
-            for stream in (worker.stdin, worker.stdout, worker.stderr):
-                with contextlib.suppress(OSError):
-                    stream.close()  # type: ignore[union-attr]
+        for worker in crew.values():
+            worker.end()
+
+
+class _Worker:
+    """The driver's end of one worker process: what it trains, whether it has begun, its last lines on stderr."""
+
+    def __init__(self, i: int, process: subprocess.Popen, inbox: queue.Queue) -> None:
+        self.process, self.keys, self.ready = process, list[str](), False
+        self._tail: list[str] = []
+        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self._drain.start()
+        threading.Thread(target=self._listen, args=(i, inbox), daemon=True).start()
+
+    def send(self, keys: list[str], jobs: Mapping[str, RunSpec]) -> None:
+        self.keys = keys
+        _write(self.process, {"runs": {key: jobs[key].to_dict() for key in keys}})
+
+    def _listen(self, i: int, inbox: queue.Queue) -> None:
+        with contextlib.suppress(
+            ValueError
+        ):  # half a line of a worker that was killed, or closed while the launch ends
+            for line in self.process.stdout:  # type: ignore[union-attr]
+                inbox.put((i, json.loads(line)))
+        inbox.put((i, None))
+
+    def _read_errors(self) -> None:
+        with contextlib.suppress(ValueError):
+            for line in self.process.stderr:  # type: ignore[union-attr]
+                self._tail[:] = [*self._tail[-20:], line.rstrip()]
+
+    def last_words(self) -> str:
+        """Why the process ended, as far as can be told."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        self._drain.join(1)
+        code = self.process.returncode
+        said = next((line for line in reversed(self._tail) if line.strip()), "it said nothing")
+        self.end()
+        if code is None or code >= 0:
+            return f"the worker ended: {said}"
+        name = signal.Signals(-code).name
+        return f"the worker was killed ({name}){', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()  # type: ignore[union-attr]
 
 
 def start_worker(setup: Mapping[str, Any], threads: int) -> subprocess.Popen:
@@ -87,39 +152,10 @@ def start_worker(setup: Mapping[str, Any], threads: int) -> subprocess.Popen:
     return worker
 
 
-def _send(worker: subprocess.Popen, keys: list[str], jobs: Mapping[str, RunSpec]) -> list[str]:
-    _write(worker, {"runs": {key: jobs[key].to_dict() for key in keys}})
-    return keys
-
-
 def _write(worker: subprocess.Popen, message: Message) -> None:
     with contextlib.suppress(BrokenPipeError):  # the listener reports the end of a worker
         worker.stdin.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
         worker.stdin.flush()  # type: ignore[union-attr]
-
-
-def _listen(i: int, worker: subprocess.Popen, inbox: queue.Queue) -> None:
-    with contextlib.suppress(ValueError):  # closed while the launch ends
-        for line in worker.stdout:  # type: ignore[union-attr]
-            inbox.put((i, json.loads(line)))
-    inbox.put((i, None))
-
-
-def _drain(worker: subprocess.Popen, tail: list[str]) -> None:
-    with contextlib.suppress(ValueError):
-        for line in worker.stderr:  # type: ignore[union-attr]
-            tail[:] = [*tail[-20:], line.rstrip()]
-
-
-def _lost(take: Take, keys: list[str], tail: list[str]) -> None:
-    reason = f"the worker ended: {_last(tail)}"
-    take({"results": {key: {"outcomes": {}, "reason": reason} for key in keys}})
-
-
-def _last(tail: Sequence[str]) -> str:
-    return next(
-        (line for line in reversed(tail) if line.strip()), "no message; was it killed, or out of memory?"
-    )
 
 
 def _worker_main() -> None:
@@ -138,15 +174,17 @@ def _worker_main() -> None:
     threading.Thread(target=read, daemon=True).start()
     first = json.loads(lines.get())
     torch.set_num_threads(first["threads"])
+    importlib.import_module("accelerate")  # what takes time comes before the worker says that it is ready
 
     def send(message: Message) -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
     cache: dict[str, Any] = {}
+    send({"ready": True})
     while True:
         jobs = {key: RunSpec.from_dict(spec) for key, spec in json.loads(lines.get())["runs"].items()}
-        send(train_chunk(first["setup"], jobs, cache, lambda tokens: send({"tokens": tokens})))
+        send(attempt_all(first["setup"], jobs, cache, lambda tokens: send({"tokens": tokens})))
 
 
 if __name__ == "__main__":

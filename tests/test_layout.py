@@ -24,6 +24,7 @@ ORDER = [
     "widget",
     "pool",
     "demo",
+    "checksums",
     "proxy",
     "corpus",
     "state",

@@ -251,7 +251,7 @@ def test_an_interrupt_leaves_a_study_that_resumes(study):
     assert len(study.runs.keys("done")) == 24
 
 
-def test_a_killed_worker_costs_only_its_own_runs(study, monkeypatch):
+def test_the_runs_of_a_killed_worker_are_tried_again(study, monkeypatch):
     from causalmix_nb import workers
 
     started = []
@@ -268,9 +268,50 @@ def test_a_killed_worker_costs_only_its_own_runs(study, monkeypatch):
             started[0].kill()
 
     report = study.run(40, 1_000, workers=2, progress=kill_first)
-    assert report.failed and report.done and "worker ended" in report.failures[0]
-    assert study.run(40, 1_000, executor="inline").done == report.failed
-    assert len(study.runs.keys("done")) == 40
+    assert (report.done, report.failed) == (40, 0) and 0 < report.retried <= 8
+    assert "tried again after their process died" in str(report)
+    assert len(started) == 3 and len(study.runs.keys("done")) == 40
+
+
+@pytest.mark.parametrize("fatal", [set(), {"3"}, {"0", "7"}, set("01234567")])
+def test_runs_that_kill_every_process_are_told_from_their_neighbours(fatal):
+    from causalmix_nb.chunk import Chunks
+
+    chunks, done, failed, deaths = Chunks(["01234567", "89"]), set(), set(), 0
+    while chunks:
+        keys = chunks.next()
+        if fatal.isdisjoint(keys):
+            done.update(keys)
+            continue
+        deaths += 1
+        failed.update(chunks.lost(keys, "killed").get("results", ()))
+    assert done == set("0123456789") - fatal and failed == fatal
+    assert deaths <= 2 + 2 + 4 + 8
+
+
+def test_workers_that_cannot_start_end_the_launch_with_the_reason(study, monkeypatch):
+    from causalmix_nb import workers
+
+    study.run(5, 1_000, executor="inline")
+    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
+    with pytest.raises(TrainingError, match="workers end before they can train"):
+        study.run(8, 1_000, workers=1)
+
+
+def test_a_chunk_that_does_not_fit_goes_on_in_halves(study, monkeypatch):
+    from causalmix_nb import train
+
+    real, widths = train.train_runs, []
+
+    def train_runs(corpus, specs, *rest):
+        widths.append(len(specs))
+        if len(specs) > 2:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
+        return real(corpus, specs, *rest)
+
+    monkeypatch.setattr(train, "train_runs", train_runs)
+    assert study.run(8, 1_000, executor="inline").done == 8
+    assert widths == [8, 4, 4, 2, 2, 2, 2]
 
 
 def test_workers_end_when_their_driver_is_killed(study):
