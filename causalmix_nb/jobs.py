@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from causalmix_nb.errors import StudyError
 from causalmix_nb.launch import OnProgress, Progress, RunReport
+from causalmix_nb.lock import lock_study, unlock_study
 
-LOCK, NOTE, STOP = "training.lock", "training.json", "training.stop"
+NOTE, STOP = "training.json", "training.stop"
 EVERY = 0.5  # seconds between two notes on disk
 RUNNING, FINISHED, STOPPED, FAILED, GONE = "running", "finished", "stopped", "failed", "gone"
 
@@ -66,7 +67,7 @@ class Job:
         self.report: RunReport | None = None
         self.error: Exception | None = None
         self._done = False
-        self._lock = _locked(folder)
+        self._lock = lock_study(folder)
         self._stop, self._over, self._noted = threading.Event(), threading.Event(), 0.0
         (folder / STOP).unlink(missing_ok=True)
         self._note()
@@ -111,7 +112,7 @@ class Job:
         finally:
             self._done = True
             self._note()
-            _unlocked(self._lock)
+            unlock_study(self._lock)
             self._over.set()  # last: who waited may start the next one
 
     def _take(self, progress: Progress) -> None:
@@ -150,7 +151,7 @@ def standing(folder: Path) -> Standing | None:
 def is_training(folder: Path) -> bool:
     """Whether some process holds the lock of a study."""
     try:
-        _unlocked(_locked(folder))
+        unlock_study(lock_study(folder))
     except StudyError:
         return True
     return False
@@ -160,38 +161,6 @@ def ask_to_stop(folder: Path) -> None:
     """Ask whichever process trains a study to stop."""
     with contextlib.suppress(OSError):
         (folder / STOP).touch()
-
-
-def _locked(folder: Path) -> IO[str] | None:
-    """The lock of a study, held; it is given back when the process ends, however it ends.
-
-    Raises
-    ------
-    StudyError: another process, or another job of this one, holds it, or the folder cannot be written.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows: two notebooks on one study are not kept apart there
-        return None
-    try:
-        handle = open(folder / LOCK, "a")  # noqa: SIM115 - held until the job ends
-    except OSError as error:
-        raise StudyError(
-            f"cannot write {folder / LOCK} ({error.strerror}); make the folder writable."
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
-        raise StudyError(
-            "this study is being trained already; %causalmix attach watches it, %causalmix stop ends it."
-        ) from None
-    return handle
-
-
-def _unlocked(handle: IO[str] | None) -> None:
-    if handle is not None:
-        handle.close()
 
 
 def _plain(value: Any) -> Any:

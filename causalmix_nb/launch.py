@@ -123,6 +123,8 @@ def launch(
             run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores() // n_workers))
     except KeyboardInterrupt:
         interrupted = True
+    finally:
+        runs.back_up()
     return book.report(len(jobs), len(jobs) - len(pending), interrupted)
 
 

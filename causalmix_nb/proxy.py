@@ -10,6 +10,7 @@ end-of-document mark, rotary positions, RMS norm without gain, squared-ReLU MLP,
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -169,11 +170,19 @@ class ProxySwarm:
 
 def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Write one proxy's weights as safetensors, whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     partial = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(partial))
-    partial.replace(path)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(partial))
+        partial.replace(path)
+    except (SafetensorError, OSError) as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"cannot write the proxy weights {path} ({error}); free disk space or make the folder writable."
+        ) from None
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -11,10 +11,13 @@ import contextlib
 import json
 import math
 import sqlite3
+import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.backup import rescue, write_backup
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.mixture import as_shares
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 LOSSES = ("loss", "perplexity", "ppl", "bpb", "nll", "bits")  # in the name of an outcome: lower is better
 ROUNDED = 5e-3  # tables with rounded shares sum to 1 only about so well
+_LOCKED = "{path} is locked by another program; close what works on it (a notebook, a database browser), then repeat the step."
 _PARTS = ("mixture", "state", "scale", "outcome")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -49,6 +53,7 @@ class Runs:
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self._db = connection
         self.path = path
+        self._unsaved, self._saved_at, self._cost = False, -math.inf, 0.0  # of the backup
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -224,8 +229,11 @@ class Runs:
         return cls(connection, None)
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool = False) -> Runs:
+    def open(cls, path: str | Path, *, create: bool = False, timeout: float = 30.0) -> Runs:
         """Open the SQLite file of a study; several processes may read it while one writes.
+
+        A store that is damaged, empty or gone is restored from the backup beside it (``runs.backup.sqlite``), with a warning that says so.
+        timeout: seconds to wait for a process that holds the store locked.
 
         Raises
         ------
@@ -233,18 +241,22 @@ class Runs:
             or a folder that cannot be written.
         """
         path = Path(path)
+        if said := rescue(path, timeout):
+            warnings.warn(said, stacklevel=2)
         try:
             if not create and not path.exists():
                 raise RunsError(f"no runs at {path}; check the path, or start a study with Study.create().")
-            connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise RunsError(
                     f"{path} was written by a newer version (format {version}, this one reads {SCHEMA_VERSION}); upgrade causalmix_nb."
                 )
             with contextlib.suppress(sqlite3.OperationalError):  # a read-only store stays readable
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
+                # A rollback journal, not a write-ahead log: the store is then one file that can be copied at any moment, lies on a shared
+                # file system and opens from a read-only one. Runs are committed every few seconds at most, so readers hardly ever wait.
+                connection.execute("PRAGMA journal_mode=DELETE")
+                connection.execute("PRAGMA synchronous=EXTRA")  # the end of the journal reaches the disk too
             if version < SCHEMA_VERSION:
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                     raise RunsError(
@@ -254,6 +266,8 @@ class Runs:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 connection.commit()
         except (sqlite3.OperationalError, PermissionError) as error:
+            if "locked" in str(error):
+                raise RunsError(_LOCKED.format(path=path)) from None
             raise RunsError(f"cannot open {path} ({error}); is its folder there and writable?") from None
         except sqlite3.DatabaseError:
             raise RunsError(
@@ -262,6 +276,7 @@ class Runs:
         return cls(connection, path)
 
     def close(self) -> None:
+        self.back_up()
         self._db.close()
 
     # -- writing -----------------------------------------------------------------------------------------
@@ -336,15 +351,36 @@ class Runs:
                 "UPDATE runs SET reason = ? WHERE key = ?", [(words, key) for key, words in reasons.items()]
             )
 
+    def back_up(self) -> None:
+        """Bring the backup beside the store up to date; nothing is done where nothing has changed."""
+        if self.path is not None and self._unsaved:
+            start = time.monotonic()
+            self._unsaved = not write_backup(self._db, self.path)
+            self._saved_at = time.monotonic()
+            self._cost = self._saved_at - start
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
             with self._db:
                 yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise  # a mistake of ours
+            if "locked" in str(error):
+                raise RunsError(_LOCKED.format(path=self.path)) from None
+            if not isinstance(error, sqlite3.OperationalError) or "no such table" in str(error):
+                raise RunsError(
+                    f"{self.path} is damaged ({error}); open the study again, and its backup is put back."
+                ) from None
             raise RunsError(
                 f"cannot write runs to {self.path} ({error}); free disk space or make the folder writable, then run again."
             ) from None
+        self._unsaved = True
+        if (
+            time.monotonic() - self._saved_at >= 20 * self._cost
+        ):  # at most a twentieth of the time goes into backups
+            self.back_up()
 
     # -- reading -----------------------------------------------------------------------------------------
 

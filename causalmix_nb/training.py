@@ -16,6 +16,7 @@ from causalmix_nb.cost import remember_speed
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import OnProgress, Progress, RunReport, launch, workers_for
+from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
@@ -36,6 +37,7 @@ class Training:
     _meta: dict[str, Any]
     _measured: dict
     _asked: tuple[Any, ...] = ()
+    _locked = False  # whether a job holds the study's lock for us
 
     if TYPE_CHECKING:
 
@@ -108,7 +110,7 @@ class Training:
 
         def train(progress: OnProgress) -> RunReport:
             mine = type(self).open(folder)  # with a connection to the store of its own
-            mine._measured = self._measured
+            mine._measured, mine._locked = self._measured, True
             return mine.run(n_runs, token_budget, executor, workers, states, progress)
 
         job = Job(folder, train, n_runs)
@@ -142,6 +144,21 @@ class Training:
         return self.folder is not None and (self.folder / BASE).exists()
 
     def _launch(
+        self,
+        specs: Sequence[RunSpec],
+        store: Runs,
+        executor: str,
+        workers: int | None,
+        progress: OnProgress | None,
+        stage: str,
+    ) -> RunReport:
+        lock = None if self._locked else lock_study(self._need_folder())
+        try:
+            return self._launch_alone(specs, store, executor, workers, progress, stage)
+        finally:
+            unlock_study(lock)
+
+    def _launch_alone(
         self,
         specs: Sequence[RunSpec],
         store: Runs,

@@ -33,6 +33,8 @@ ORDER = [
     "train",
     "online",
     "lm_eval",
+    "lock",
+    "backup",
     "runs",
     "chunk",
     "workers",
