@@ -8,21 +8,34 @@ A :class:`View` is one domain under one :class:`~causalmix_nb.pool.Tilt`; it ser
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from causalmix_nb.checksums import Checked, checksums
 from causalmix_nb.errors import PoolError, StudyError
 from causalmix_nb.mixture import Mixture, unknown_domain
-from causalmix_nb.pool import BOILERPLATE, Pool, Tilt, TiltPlan, corrupt_text, plan_tilt, split_by_hash
+from causalmix_nb.pool import (
+    BOILERPLATE,
+    Pool,
+    Tilt,
+    TiltPlan,
+    content_hash,
+    corrupt_text,
+    plan_tilt,
+    split_by_hash,
+)
 from causalmix_nb.proxy import END
+from causalmix_nb.sampling import RunWindows, Stream
 
+PARTS = (("train", False), ("heldout", True))
 HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
 MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
 CHECKABLE = (
@@ -194,23 +207,27 @@ class View:
     def n_documents(self) -> int:
         return len(self.plan.index)
 
-    def stream(self, n_tokens: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """``n_tokens`` tokens and their mask: documents in a seeded order, reshuffled at every further epoch."""
+    def stream(self, seed: int) -> Stream:
+        """The documents' tokens without end, in an order that depends on the seed and the domain."""
+        furniture = [text.encode() + bytes([END]) for text in BOILERPLATE]
+        page = np.frombuffer(b"".join(furniture), np.uint8), np.ones(sum(map(len, furniture)), bool)
+        plan, clean, noisy = self.plan, self._clean, self._noisy
+        which = plan.index % len(furniture)
+        sizes = np.array([len(piece) for piece in furniture])
+        start = np.where(plan.boilerplate, (np.cumsum(sizes) - sizes)[which], clean.offsets[plan.index])
+        length = np.where(plan.boilerplate, sizes[which], clean.lengths[plan.index])
+        source = np.where(plan.boilerplate, 2, plan.noisy.astype(int))
+        sources = [(clean.tokens, clean.mask), (noisy.tokens, noisy.mask), page]
         rng = np.random.default_rng([seed, zlib.crc32(self.domain.encode())])
-        tokens, masks, have = [], [], 0
-        while have < n_tokens:
-            for i in rng.permutation(self.n_documents):
-                piece, mask = self._document(int(i))
-                tokens.append(piece)
-                masks.append(mask)
-                have += len(piece)
-                if have >= n_tokens:
-                    break
-        return np.concatenate(tokens)[:n_tokens], np.concatenate(masks)[:n_tokens]
+        return Stream(sources, source, start, length, rng)
 
     def windows(self, n_windows: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Training windows (n, length + 1) uint8 and masks of their targets (n, length) bool."""
-        return _windows(*self.stream(n_windows * length + 1, seed), n_windows, length)
+        """Training windows (n, length + 1) and masks of their targets (n, length)."""
+        return next(
+            RunWindows([self.stream(seed)], [1.0], n_windows, length, np.random.default_rng(seed)).blocks(
+                n_windows
+            )
+        )
 
     def excerpts(self, n_bytes: int, length: int, seed: int = 0) -> list[str]:
         """Excerpts of at most ``length`` bytes, one from each of many documents, ``n_bytes`` in all.
@@ -238,7 +255,7 @@ class View:
         return np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
 
 
-def training_windows(
+def run_windows(
     corpus: Corpus,
     mixture: Sequence[float],
     tilts: Mapping[str, Tilt],
@@ -246,23 +263,13 @@ def training_windows(
     seed: int,
     n_windows: int,
     length: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The training data of one run: windows (n, length + 1) and masks (n, length), in a seeded random order.
-
-    The shares are met to within one window. Runs with the same seed draw a domain's documents in the same order, so
-    that paired comparisons share their chance.
-    """
-    exact = np.asarray(mixture) * n_windows
-    counts = np.floor(exact).astype(int)
-    for k in np.argsort(counts - exact, kind="stable")[: n_windows - int(counts.sum())]:
-        counts[k] += 1
-    parts = [
-        corpus.view(name, tilts.get(name), tilt_seed).windows(int(count), length, seed)
-        for name, count in zip(corpus.domains, counts)
-        if count
-    ]
-    order = np.random.default_rng([seed, 1]).permutation(n_windows)
-    return np.concatenate([w for w, _ in parts])[order], np.concatenate([m for _, m in parts])[order]
+) -> RunWindows:
+    """The training data of one run of a sub-pool, to be taken in blocks."""
+    kept = [(name, share) for name, share in zip(corpus.domains, mixture) if share]
+    streams = [corpus.view(name, tilts.get(name), tilt_seed).stream(seed) for name, _ in kept]
+    return RunWindows(
+        streams, [share for _, share in kept], n_windows, length, np.random.default_rng([seed, 1])
+    )
 
 
 def _windows(tokens: np.ndarray, mask: np.ndarray, n: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -275,35 +282,75 @@ def _windows(tokens: np.ndarray, mask: np.ndarray, n: int, length: int) -> tuple
 
 
 def _build_domain(pool: Pool, name: str, folder: Path, k: int, max_bytes: int, seed: int) -> int:
+    """Write one domain's arrays, reading its documents twice and holding a batch of them at a time."""
     documents = pool[name].documents
-    rows = list(zip(documents["prompt"], documents["text"]))
-    order = np.random.default_rng(seed).permutation(len(rows))
-    sizes = np.array([len(rows[i][1]) for i in order])
-    rows = [rows[i] for i in order[: int(np.searchsorted(np.cumsum(sizes), max_bytes)) + 1]]
-    train, heldout = split_by_hash([prompt + "\0" + text for prompt, text in rows], HELDOUT, seed)
-    if not len(train) or not len(heldout):
+    order = np.random.default_rng(seed).permutation(len(documents))
+    sizes, hashes, have = [], [], 0
+    for prompt, text in _read(documents, order):
+        sizes.append((len(prompt.encode()), len(text.encode()) + 1))
+        hashes.append(content_hash(f"{prompt}\0{text}", seed))
+        have += sizes[-1][1]
+        if have > max_bytes:
+            break
+    heldout = split_by_hash(np.array(hashes), HELDOUT)
+    if heldout.all() or not heldout.any():
         raise PoolError(
             f"domain {name!r} has too few distinct documents to hold some out; add documents or drop it."
         )
-    for part, chosen in (("train", train), ("heldout", heldout)):
-        _save(folder / f"{k:02d}.{part}", [rows[i] for i in chosen])
-    noisy = [(prompt, corrupt_text(text, seed)) for prompt, text in (rows[i] for i in train)]
-    np.save(folder / f"{k:02d}.noisy.npy", _encode(noisy)[0])
-    return len(train)
+    lengths = np.array(sizes)
+    with contextlib.ExitStack() as files:
+
+        def array(part: str, held: bool, dtype: type = np.uint8) -> _Array:
+            n = int(lengths[heldout == held].sum())
+            return files.enter_context(_Array(folder / f"{k:02d}.{part}.npy", dtype, n))
+
+        sides = {held: (array(part, held), array(f"{part}.mask", held, bool)) for part, held in PARTS}
+        noisy = array("noisy", False)
+        for held, (n_prompt, n_text), (prompt, text) in zip(heldout, lengths, _read(documents, order)):
+            tokens, mask = sides[bool(held)]
+            tokens.add(_encode(prompt, text))
+            mask.add(np.repeat([False, True], [n_prompt, n_text]))
+            if not held:
+                noisy.add(_encode(prompt, corrupt_text(text, seed)))
+    for part, held in PARTS:
+        ends = np.cumsum(lengths[heldout == held].sum(1))
+        np.save(folder / f"{k:02d}.{part}.offsets.npy", np.concatenate([[0], ends]))
+    return int((~heldout).sum())
 
 
-def _encode(rows: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    prompts = [prompt.encode().replace(b"\0", b" ") for prompt, _ in rows]
-    texts = [text.encode().replace(b"\0", b" ") + b"\0" for _, text in rows]
-    tokens = np.frombuffer(b"".join(p + t for p, t in zip(prompts, texts)), np.uint8)
-    lengths = np.array([[len(p), len(t)] for p, t in zip(prompts, texts)])
-    mask = np.repeat(np.tile([False, True], len(rows)), lengths.ravel())
-    return tokens, mask, np.concatenate([[0], np.cumsum(lengths.sum(1))])
+def _read(documents: Any, order: np.ndarray, at_once: int = 512) -> Iterator[tuple[str, str]]:
+    """(prompt, text) of documents in an order, a batch at a time."""
+    for start in range(0, len(order), at_once):
+        batch = documents[order[start : start + at_once].tolist()]
+        yield from zip(batch["prompt"], batch["text"])
 
 
-def _save(stem: Path, rows: Sequence[tuple[str, str]]) -> None:
-    for suffix, array in zip(("", ".mask", ".offsets"), _encode(rows)):
-        np.save(stem.with_name(f"{stem.name}{suffix}.npy"), array)
+def _encode(prompt: str, text: str) -> np.ndarray:
+    """One document's bytes and its end mark."""
+    data = prompt.encode().replace(b"\0", b" ") + text.encode().replace(b"\0", b" ") + bytes([END])
+    return np.frombuffer(data, np.uint8)
+
+
+class _Array:
+    """A one-dimensional ``.npy`` file of known length that is written piece by piece and never held in memory."""
+
+    def __init__(self, path: Path, dtype: type, n: int) -> None:
+        self._file = open(path, "wb")  # noqa: SIM115 - closed on exit
+        described = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+            "fortran_order": False,
+            "shape": (n,),
+        }
+        np.lib.format.write_array_header_1_0(self._file, described)
+
+    def add(self, piece: np.ndarray) -> None:
+        self._file.write(piece.tobytes())
+
+    def __enter__(self) -> _Array:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def _difficulty(documents: Documents) -> np.ndarray:

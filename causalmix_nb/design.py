@@ -27,6 +27,7 @@ class RunSpec:
     seed: the order of the data.
     token_budget: training tokens.
     label: free text, for people.
+    learning_rate: peak of this run, where it is not the proxy's own.
     """
 
     mixture: tuple[float, ...]
@@ -35,6 +36,7 @@ class RunSpec:
     tilt_seed: int = 0
     seed: int = 0
     label: str = ""
+    learning_rate: float | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -46,7 +48,9 @@ class RunSpec:
 
     def key(self, context: str) -> str:
         """Content hash of all that decides the run's outcome; ``context`` names the pool and the proxy."""
-        content = {name: value for name, value in self.to_dict().items() if name != "label"}
+        content = {
+            name: value for name, value in self.to_dict().items() if name != "label" and value is not None
+        }
         return hashlib.sha256(json.dumps([context, content], sort_keys=True).encode()).hexdigest()[:20]
 
 

@@ -83,7 +83,7 @@ def doremi(
     """
     import torch
 
-    from causalmix_nb.corpus import training_windows
+    from causalmix_nb.corpus import run_windows
 
     domains, K = corpus.domains, len(corpus.domains)
     per = max(1, config.batch // K)
@@ -91,8 +91,8 @@ def doremi(
     windows, masks = _by_domain(corpus, tilts or {}, n_steps * per, config, seed)
     model = new_swarm(config, 1, base, seed)
     mixed = (reference or Mixture.equal(domains)).to_array(domains).tolist()
-    data = training_windows(corpus, mixed, tilts or {}, seed, seed + 1, n_steps * K * per, config.context)
-    fit(model, data[0][None], data[1][None], config.learning_rate, on_tokens, K * per)
+    data = run_windows(corpus, mixed, tilts or {}, seed, seed + 1, n_steps * K * per, config.context)
+    fit(model, [data], config.learning_rate, on_tokens, K * per)
     lagging = new_swarm(config, 1, base, seed)
     weights, history = np.full(K, 1 / K), []
 

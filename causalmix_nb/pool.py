@@ -7,10 +7,11 @@ scarcer, …); :func:`plan_tilt` turns it into a list of documents, which is all
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,23 +118,28 @@ def plan_tilt(n_documents: int, tilt: Tilt, seed: int, difficulty: np.ndarray | 
 
 def corrupt_text(text: str, seed: int) -> str:
     """The same characters in a random order that depends on the seed and the text."""
-    characters = np.array(list(text))
-    rng = np.random.default_rng([seed, zlib.crc32(text.encode())])
-    return "".join(characters[rng.permutation(len(characters))])
+    data = text.encode()
+    characters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    rng = np.random.default_rng([seed, zlib.crc32(data)])
+    return characters[rng.permutation(len(characters))].tobytes().decode("utf-32-le")
 
 
-def split_by_hash(texts: Sequence[str], holdout: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of training and held-out documents, by content: equal documents never lie on both sides.
+def content_hash(text: str, seed: int = 0) -> float:
+    """A number in [0, 1) that depends on the words of a text and the seed."""
+    digest = hashlib.sha256(f"{seed}\0{' '.join(text.split())}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_by_hash(hashes: np.ndarray, holdout: float = 0.1) -> np.ndarray:
+    """Which documents are held out, shape (n,) bool, by their :func:`content_hash` (n,): equal documents never lie on both sides.
 
     Each side gets at least one distinct document; with fewer than two distinct ones a side is empty.
     """
-    hashes = [hashlib.sha256(f"{seed}\0{' '.join(text.split())}".encode()).digest()[:8] for text in texts]
-    values = np.array([int.from_bytes(h, "big") / 2**64 for h in hashes])
-    distinct = np.unique(values)
+    distinct = np.unique(hashes)
     threshold = holdout
     if len(distinct) >= 2:
         threshold = float(np.clip(holdout, np.nextafter(distinct[0], 2), distinct[-1]))
-    return np.flatnonzero(values >= threshold), np.flatnonzero(values < threshold)
+    return hashes < threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,10 @@ class Domain:
     @property
     def n_bytes(self) -> int:
         """UTF-8 bytes of the text (the responses, where there are prompts)."""
-        return sum(len(text.encode()) for text in self.documents["text"])
+        import pyarrow.compute as pc
+
+        batches = self.documents.with_format("arrow").iter(4096)
+        return sum(pc.sum(pc.binary_length(batch["text"])).as_py() or 0 for batch in batches)
 
     @property
     def kind(self) -> str:
@@ -255,7 +264,7 @@ class Pool(Mapping):
     def from_dataset(cls, dataset: Any, domain_column: str, **columns: str | None) -> Pool:
         """A pool from one ``datasets`` object or DataFrame whose rows name their domain."""
         dataset = _as_dataset(dataset, "the dataset")
-        _need_column(dataset, domain_column, "domain")
+        _need_column(dataset.column_names, domain_column, "domain")
         import pandas as pd
 
         groups = (
@@ -354,8 +363,9 @@ class Pool(Mapping):
         digest = hashlib.sha256()
         for name, domain in self._domains.items():
             digest.update(name.encode() + b"\0\0")
-            for prompt, text in zip(domain.documents["prompt"], domain.documents["text"]):
-                digest.update(f"{prompt}\0{text}\0".encode())
+            for batch in domain.documents.iter(1024):
+                for prompt, text in zip(batch["prompt"], batch["text"]):
+                    digest.update(f"{prompt}\0{text}\0".encode())
         return digest.hexdigest()[:20]
 
     def describe(self) -> pd.DataFrame:
@@ -405,45 +415,80 @@ def _domain(
     name: str, data: Any, source: str, columns: Mapping[str, str | None], max_bytes: int | None = None
 ) -> Domain:
     """Documents with the columns ``prompt`` and ``text``; rows without text are dropped."""
-    from datasets import Dataset
 
     dataset = _as_dataset(data, f"domain {name!r}")
     if not len(dataset):
         raise PoolError(f"domain {name!r} is empty; leave it out or give it documents.")
-    prompts, texts = _columns(dataset, name, columns)
+    read = _reader(dataset.column_names, name, columns)
+
+    def texts_of(batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+        rows = [
+            (p if isinstance(p, str) else "", t) for p, t in read(batch) if isinstance(t, str) and t.strip()
+        ]
+        return {"prompt": [p for p, _ in rows], "text": [t for _, t in rows]}
+
+    if max_bytes:
+        dataset = _first_bytes(dataset, texts_of, max_bytes)
+    else:
+        with _quietly():  # what lies on disk stays there: the result is memory-mapped as its source is
+            dataset = dataset.map(
+                texts_of, batched=True, remove_columns=dataset.column_names, load_from_cache_file=False
+            )
+    if not len(dataset):
+        raise PoolError(f"domain {name!r} has rows but no text in any of them; leave it out.")
+    return Domain(name, dataset, source)
+
+
+def _first_bytes(dataset: Any, texts_of: Callable[[Any], dict[str, list[str]]], max_bytes: int) -> Any:
+    """As many of the first documents as make ``max_bytes``."""
+    from datasets import Dataset
+
     rows, size = [], 0
-    for prompt, text in zip(prompts, texts):
-        if not isinstance(text, str) or not text.strip():
-            continue
-        rows.append({"prompt": prompt if isinstance(prompt, str) else "", "text": text})
-        size += len(text)
-        if max_bytes and size >= max_bytes:
-            break
-    if not rows:
-        raise PoolError(f"domain {name!r} has {len(dataset)} rows but no text in any of them; leave it out.")
-    return Domain(name, Dataset.from_list(rows), source)
+    for batch in dataset.iter(256):
+        for prompt, text in zip(*texts_of(batch).values()):
+            rows.append({"prompt": prompt, "text": text})
+            size += len(text)
+            if size >= max_bytes:
+                return Dataset.from_list(rows)
+    return Dataset.from_list(rows)
 
 
-def _columns(dataset: Any, name: str, given: Mapping[str, str | None]) -> tuple[list[Any], list[Any]]:
-    """Prompts and texts of a dataset, by the columns given or the usual names."""
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the progress bars of ``datasets``."""
+    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
+    shown = is_progress_bar_enabled()
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bar()
+
+
+def _reader(
+    has: Sequence[str], name: str, given: Mapping[str, str | None]
+) -> Callable[[Mapping[str, list[Any]]], Iterable[tuple[Any, Any]]]:
+    """What reads (prompt, text) pairs off a batch of rows, by the columns given or the usual names."""
     chosen = {what: given.get(f"{what}_column") for what in ("text", "prompt", "response")}
     for what, column in chosen.items():
         if column:
-            _need_column(dataset, column, what)
-    has = dataset.column_names
+            _need_column(has, column, what)
     text = chosen["text"] or next((c for c in TEXT_COLUMNS if c in has), None)
     prompt = chosen["prompt"] or next((c for c in PROMPT_COLUMNS if c in has), None)
     response = chosen["response"] or next((c for c in RESPONSE_COLUMNS if c in has), None)
     if prompt and response and not chosen["text"]:
-        prompts = dataset[prompt]
         if prompt == "instruction" and "input" in has:
-            prompts = [f"{a}\n{b}" if b else a for a, b in zip(prompts, dataset["input"])]
-        return list(prompts), list(dataset[response])
+            return lambda rows: (
+                (f"{a}\n{b}" if b else a, answer)
+                for a, b, answer in zip(rows[prompt], rows["input"], rows[response])
+            )
+        return lambda rows: zip(rows[prompt], rows[response])
     if text:
-        return [""] * len(dataset), list(dataset[text])
+        return lambda rows: (("", value) for value in rows[text])
     if "messages" in has:
-        pairs = [_last_turn(messages) for messages in dataset["messages"]]
-        return [p for p, _ in pairs], [t for _, t in pairs]
+        return lambda rows: map(_last_turn, rows["messages"])
     raise PoolError(
         f"domain {name!r} has the columns {', '.join(has)}, none of which is known to hold text; "
         "name it with text_column=, or prompt_column= and response_column=."
@@ -480,18 +525,16 @@ def _as_dataset(data: Any, what: str) -> Any:
     )
 
 
-def _need_column(dataset: Any, column: str, what: str) -> None:
-    if column not in dataset.column_names:
+def _need_column(has: Sequence[str], column: str, what: str) -> None:
+    if column not in has:
         raise PoolError(
-            f"there is no {what} column {column!r}.{did_you_mean(column, dataset.column_names)} "
-            f"Columns are {', '.join(dataset.column_names)}."
+            f"there is no {what} column {column!r}.{did_you_mean(column, has)} Columns are {', '.join(has)}."
         )
 
 
 def _load_file(path: Path) -> Any:
     from datasets import Dataset, load_dataset
     from datasets.exceptions import DatasetGenerationError
-    from datasets.utils.logging import disable_progress_bar
 
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix not in LOADERS:
@@ -502,9 +545,9 @@ def _load_file(path: Path) -> Any:
         raise PoolError(f"{path.name} is empty; leave it out or give it documents.")
     if LOADERS[suffix] == "text":
         return Dataset.from_list([{"text": piece} for piece in paragraphs(_read_text(path))])
-    disable_progress_bar()
     try:
-        return load_dataset(LOADERS[suffix], data_files=str(path), split="train")
+        with _quietly():
+            return load_dataset(LOADERS[suffix], data_files=str(path), split="train")
     except (DatasetGenerationError, ValueError, OSError) as error:
         cause = str(error.__cause__ or error).split("\n")[0][:120]
         raise PoolError(f"{path.name} is not what its suffix says ({cause}); check the file.") from None

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.corpus import Corpus, training_windows
+from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import RunSpec
 from causalmix_nb.outcomes import Evaluator
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm
+from causalmix_nb.sampling import BLOCK, RunWindows
 
 if TYPE_CHECKING:
     import torch
@@ -59,14 +60,11 @@ def train_runs(
     swarm = new_swarm(config, len(specs), base, seed)
     n_windows = max(config.batch, specs[0].token_budget // config.context)
     data = [
-        training_windows(
-            corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_windows, config.context
-        )
+        run_windows(corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_windows, config.context)
         for spec in specs
     ]
-    fit(
-        swarm, np.stack([w for w, _ in data]), np.stack([m for _, m in data]), config.learning_rate, on_tokens
-    )
+    rates = [spec.learning_rate or config.learning_rate for spec in specs]
+    fit(swarm, data, rates, on_tokens)
     results = []
     for outcomes in evaluate(swarm):
         bad = [name for name, value in outcomes.items() if not math.isfinite(value)]
@@ -83,8 +81,8 @@ def train_base(
     batch = config.batch * 4  # one model alone keeps the cores busy only with larger batches
     n_windows = max(batch, config.base_tokens // config.context)
     even = [1 / len(corpus.domains)] * len(corpus.domains)
-    windows, masks = training_windows(corpus, even, {}, seed, seed, n_windows, config.context)
-    fit(swarm, windows[None], masks[None], config.base_learning_rate, on_tokens, batch)
+    data = run_windows(corpus, even, {}, seed, seed, n_windows, config.context)
+    fit(swarm, [data], config.base_learning_rate, on_tokens, batch)
     return swarm
 
 
@@ -100,40 +98,72 @@ def new_swarm(
 
 def fit(
     swarm: ProxySwarm,
-    windows: np.ndarray,
-    masks: np.ndarray,
-    learning_rate: float,
+    data: Sequence[RunWindows],
+    learning_rate: float | Sequence[float],
     on_tokens: OnTokens | None = None,
     batch: int | None = None,
 ) -> None:
-    """One pass of AdamW over windows (R, n, L + 1) uint8 with target masks (R, n, L), in place."""
+    """One pass of AdamW over the windows of R runs, all of the same number, in place.
+
+    learning_rate: the peak, one for all runs or one for each.
+    """
     import torch
 
     config = swarm.config
     batch = batch or config.batch
+    rates = np.broadcast_to(np.asarray(learning_rate, float), swarm.n_runs)
+    peak = float(rates.max())
+    shares = torch.as_tensor(rates / peak, dtype=torch.float32, device=swarm.device)
     accelerator = _accelerator()
-    matrices = list(swarm)
-    raw = torch.optim.AdamW(
-        matrices, lr=learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
+    optimizer = accelerator.prepare(
+        torch.optim.AdamW(
+            list(swarm), lr=peak, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
+        )
     )
-    optimizer = accelerator.prepare(raw)
-    n_steps = windows.shape[1] // batch
-    tokens = torch.from_numpy(windows).to(swarm.device)
-    counted = torch.from_numpy(masks).to(swarm.device)
-    for step, rate in enumerate(_schedule(n_steps, learning_rate, config.warmup)):
+    if swarm.device.type == "cuda":
+        swarm.compile()
+    n_steps = len(data[0]) // batch
+    since = 0
+    for step, (rate, (windows, masks)) in enumerate(
+        zip(_schedule(n_steps, peak, config.warmup), _batches(data, batch, swarm.device))
+    ):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        rows = slice(step * batch, (step + 1) * batch)
-        weight = counted[:, rows].float()  # (R, B, L)
-        with accelerator.autocast():
-            losses = swarm.token_losses(tokens[:, rows])  # (R, B, L)
-        per_run = (losses * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+        weight = masks.float()  # (R, B, L)
+        per_run = (swarm.token_losses(windows) * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
         optimizer.zero_grad()
         accelerator.backward(per_run.sum())
         swarm.clip_gradients(config.clip)
+        before = None if rates.min() == peak else [tensor.detach().clone() for tensor in swarm]
         optimizer.step()
+        if before is not None:
+            _scale_steps(swarm, before, shares)
+        since += windows.shape[1] * config.context * swarm.n_runs
         if on_tokens and (step % 8 == 7 or step == n_steps - 1):
-            on_tokens((step % 8 + 1) * batch * config.context * swarm.n_runs)
+            on_tokens(since)
+            since = 0
+
+
+def _batches(
+    data: Sequence[RunWindows], batch: int, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Windows (R, B, L + 1) and masks (R, B, L) of one step after the other; a block of each run is held at a time."""
+    import torch
+
+    size = max(1, BLOCK // batch) * batch
+    for blocks in zip(*(run.blocks(size) for run in data)):
+        windows, masks = (torch.from_numpy(np.stack(arrays)).to(device) for arrays in zip(*blocks))
+        for start in range(0, windows.shape[1] - batch + 1, batch):
+            yield windows[:, start : start + batch], masks[:, start : start + batch]
+
+
+def _scale_steps(swarm: ProxySwarm, before: Sequence[torch.Tensor], shares: torch.Tensor) -> None:
+    """Turn a step at the largest learning rate into each run's own: AdamW's step and its decay are proportional to the rate."""
+    import torch
+
+    with torch.no_grad():
+        for tensor, old in zip(swarm, before):
+            tensor.copy_(torch.lerp(old, tensor, shares.view(-1, *[1] * (tensor.dim() - 1))))
 
 
 def _schedule(n_steps: int, peak: float, warmup: float) -> Iterator[float]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import TINY, sentences
 
-from causalmix_nb.corpus import Corpus, training_windows
+from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import RunSpec, design_runs, sample_mixtures, sample_tilts
 from causalmix_nb.errors import CausalMixError, PoolError, StudyError, TrainingError
 from causalmix_nb.outcomes import Evaluator, target_weights
@@ -48,14 +48,14 @@ def test_only_the_response_counts_in_the_loss(corpus):
 
 
 def test_a_run_meets_its_shares_to_within_one_window(corpus):
-    windows, _ = training_windows(corpus, [0.5, 0.3, 0.2], {}, 0, 0, 40, 32)
+    windows, _ = next(run_windows(corpus, [0.5, 0.3, 0.2], {}, 0, 0, 40, 32).blocks())
     assert windows.shape == (40, 33)
     apples = sum(b"apple" in bytes(window) for window in windows)
     assert abs(apples - 20) <= 1
 
 
 def test_the_same_seed_gives_the_same_data(corpus):
-    make = [training_windows(corpus, [0.2, 0.3, 0.5], {}, 0, seed, 20, 32)[0] for seed in (0, 0, 1)]
+    make = [next(run_windows(corpus, [0.2, 0.3, 0.5], {}, 0, seed, 20, 32).blocks())[0] for seed in (0, 0, 1)]
     assert (make[0] == make[1]).all() and (make[0] != make[2]).any()
 
 

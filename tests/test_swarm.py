@@ -1,0 +1,177 @@
+"""The batched swarm: its arithmetic against plain formulas, its runs against themselves alone, its data against a loop."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from torch.nn import functional as F
+
+from causalmix_nb import steps
+from causalmix_nb.corpus import Corpus, run_windows
+from causalmix_nb.design import RunSpec, sample_mixtures
+from causalmix_nb.outcomes import Evaluator
+from causalmix_nb.pool import BOILERPLATE, Tilt
+from causalmix_nb.proxy import END, ProxyConfig, ProxySwarm
+from causalmix_nb.sampling import Stream
+from causalmix_nb.train import train_base, train_runs
+
+
+@pytest.fixture(scope="module")
+def corpus(pool, tmp_path_factory):
+    return Corpus.build(pool, tmp_path_factory.mktemp("corpus"))
+
+
+# -- arithmetic ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "plain"),
+    [
+        (lambda x: steps.norm(x, torch.float64), lambda x: F.rms_norm(x, (x.shape[-1],), eps=steps.EPSILON)),
+        (steps.squared_relu, lambda x: F.relu(x).square()),
+    ],
+)
+def test_a_step_and_its_written_derivative_are_those_of_the_plain_formula(ours, plain):
+    x = torch.randn(2, 5, 8, dtype=torch.float64, requires_grad=True)
+    towards = torch.randn(2, 5, 8, dtype=torch.float64)
+    (a,), (b,) = (torch.autograd.grad((f(x) * towards).sum(), x) for f in (ours, plain))
+    assert torch.allclose(ours(x), plain(x)) and torch.allclose(a, b)
+
+
+def test_cross_entropy_and_its_derivative_are_torchs():
+    logits, target = torch.randn(3, 7, 256, requires_grad=True), torch.randint(256, (3, 7))
+    ours, theirs = (
+        steps.cross_entropy(logits, target),
+        F.cross_entropy(logits.movedim(-1, 1), target, reduction="none"),
+    )
+    weight = torch.rand(3, 7)
+    (a,), (b,) = (torch.autograd.grad((loss * weight).sum(), logits) for loss in (ours, theirs))
+    assert torch.allclose(ours, theirs, atol=1e-5) and torch.allclose(a, b, atol=1e-6)
+
+
+def test_attention_is_the_fused_kernels():
+    q, k, v = torch.randn(3, 4, 2, 6, 8)
+    bias = torch.randn(2, 6, 6)
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.expand(4, -1, -1, -1))
+    assert torch.allclose(steps.attention(q, k, v, bias), theirs, atol=1e-5)
+
+
+def test_no_token_sees_what_comes_after_it():
+    swarm = ProxySwarm(ProxyConfig(d_model=16, n_heads=2, context=16, precision="fp32"), 1)
+    tokens = torch.randint(1, 255, (1, 1, 16))
+    changed = tokens.clone()
+    changed[..., 9:] = 65
+    before, after = swarm.logits(tokens), swarm.logits(changed)
+    assert torch.allclose(before[..., :9, :], after[..., :9, :], atol=1e-5)
+    assert not torch.allclose(before[..., 9:, :], after[..., 9:, :], atol=1e-3)
+
+
+# -- runs ------------------------------------------------------------------------------------------------
+
+
+def specs_of(n: int, **named) -> list[RunSpec]:
+    return [
+        RunSpec(tuple(row), 4000, seed=i, **named) for i, row in enumerate(sample_mixtures(n, 3).tolist())
+    ]
+
+
+def test_a_run_among_31_others_ends_as_it_would_alone(corpus):
+    config = ProxyConfig(**{**TINY.to_dict(), "precision": "fp32"})
+    evaluate, specs = Evaluator(corpus, config.context), specs_of(32)
+    together = train_runs(corpus, specs, config, None, evaluate)
+    others = [specs[5], *specs_of(32)[20:24]]
+    alone = train_runs(corpus, [specs[5]], config, None, evaluate)[0]
+    elsewhere = train_runs(corpus, others, config, None, evaluate)[0]
+    assert alone.outcomes == pytest.approx(together[5].outcomes, abs=1e-4)
+    assert alone.outcomes == pytest.approx(elsewhere.outcomes, abs=1e-4)
+
+
+def test_half_precision_moves_an_outcome_less_than_another_seed_does(corpus):
+    spec = specs_of(1)[0]
+    kinds = {kind: ProxyConfig(**{**TINY.to_dict(), "precision": kind}) for kind in ("fp32", "bf16")}
+    base = train_base(corpus, kinds["fp32"]).weights()
+    evaluate = Evaluator(corpus, TINY.context)
+    scores = {
+        kind: [
+            run.outcomes["bpb"]
+            for run in train_runs(
+                corpus, [RunSpec(spec.mixture, 4000, seed=s) for s in range(6)], config, base, evaluate
+            )
+        ]
+        for kind, config in kinds.items()
+    }
+    rounding = np.abs(np.subtract(scores["fp32"], scores["bf16"])).max()
+    assert 0 < rounding < np.std(scores["fp32"], ddof=1)
+
+
+def test_every_run_may_have_a_learning_rate_of_its_own(corpus):
+    config = ProxyConfig(**{**TINY.to_dict(), "precision": "fp32"})
+    evaluate, mixture = Evaluator(corpus, config.context), (1 / 3, 1 / 3, 1 / 3)
+    rates = (3e-4, 3e-3)
+    mixed = train_runs(
+        corpus, [RunSpec(mixture, 4000, learning_rate=rate) for rate in rates], config, None, evaluate
+    )
+    for rate, run in zip(rates, mixed):
+        own = ProxyConfig(**{**config.to_dict(), "learning_rate": rate})
+        alone = train_runs(corpus, [RunSpec(mixture, 4000)], own, None, evaluate)[0]
+        assert run.outcomes == pytest.approx(alone.outcomes, abs=1e-4)
+    assert abs(mixed[0].outcomes["bpb"] - mixed[1].outcomes["bpb"]) > 0.01
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler (g++)")
+def test_a_compiled_swarm_has_the_same_losses():
+    swarm = ProxySwarm(ProxyConfig(d_model=16, n_layers=1, n_heads=2, context=16, precision="fp32"), 2)
+    windows = torch.randint(1, 255, (2, 3, 17))
+    plain = swarm.token_losses(windows)
+    swarm.compile()
+    assert torch.allclose(swarm.token_losses(windows), plain, atol=1e-5)
+
+
+# -- data ------------------------------------------------------------------------------------------------
+
+
+def one_by_one(view, n: int, seed: int) -> bytes:
+    """What a stream should give, document by document."""
+    import zlib
+
+    rng, out = np.random.default_rng([seed, zlib.crc32(view.domain.encode())]), b""
+    while len(out) < n:
+        for i in rng.permutation(view.n_documents):
+            source = int(view.plan.index[i])
+            if view.plan.boilerplate[i]:
+                out += BOILERPLATE[source % len(BOILERPLATE)].encode() + bytes([END])
+                continue
+            documents = view._noisy if view.plan.noisy[i] else view._clean
+            out += bytes(documents.tokens[documents.offsets[source] : documents.offsets[source + 1]])
+    return out[:n]
+
+
+@pytest.mark.parametrize("tilt", [Tilt(), Tilt(noise=0.5, boilerplate=0.3, duplicates=0.4, keep=0.6)])
+def test_a_stream_is_its_documents_in_their_order_epoch_after_epoch(corpus, tilt):
+    view = corpus.view("apples", tilt, 3)
+    stream, rng = view.stream(7), np.random.default_rng(0)
+    n = 3 * int(view.available_tokens)
+    pieces, have = [], 0
+    while have < n:
+        pieces.append(stream.take(int(rng.integers(1, 200)))[0])
+        have += len(pieces[-1])
+    assert bytes(np.concatenate(pieces)) == one_by_one(view, have, 7)
+
+
+def test_windows_do_not_depend_on_how_many_are_taken_at_a_time(corpus):
+    make = lambda size: list(run_windows(corpus, [0.5, 0.3, 0.2], {}, 0, 0, 50, 32).blocks(size))  # noqa: E731
+    whole, pieces = make(50), make(7)
+    assert len(pieces) == 8
+    for a, b in zip(whole[0], map(np.concatenate, zip(*pieces))):
+        assert (a == b).all()
+
+
+def test_the_mask_of_a_stream_goes_with_its_tokens():
+    tokens, mask = np.arange(1, 7, dtype=np.uint8), np.array([0, 1, 1, 0, 0, 1], bool)
+    stream = Stream(
+        [(tokens, mask)], np.zeros(2, int), np.array([0, 3]), np.array([3, 3]), np.random.default_rng(0)
+    )
+    got, counted = stream.take(60)
+    assert (counted == mask[got - 1]).all() and set(got.tolist()) == set(range(1, 7))
