@@ -277,7 +277,7 @@ def measured_speed(config: Any, workers: int, width: int, seconds: float = SECON
     import numpy as np
     import torch
 
-    from causalmix_nb.train import fit, new_swarm
+    from causalmix_nb.train import new_swarm, take_steps
 
     rng = np.random.default_rng(0)
 
@@ -285,7 +285,8 @@ def measured_speed(config: Any, workers: int, width: int, seconds: float = SECON
         """One step of so many runs from new weights; the tokens it trained on."""
         swarm = new_swarm(config, n_runs, None)
         windows = rng.integers(1, 256, (n_runs, config.batch, config.context + 1), dtype=np.uint8)
-        fit(swarm, windows, np.ones((n_runs, config.batch, config.context), bool), 1e-4)
+        masks = torch.ones(n_runs, config.batch, config.context, dtype=torch.bool)
+        take_steps(swarm, [(torch.from_numpy(windows), masks)], 1, 1e-4)
         return n_runs * config.batch * config.context
 
     before = torch.get_num_threads()

@@ -17,18 +17,51 @@ EPSILON = 1e-6
 class _Norm(Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
-        scale = scale.add_(EPSILON).rsqrt_()
-        y = x * scale
+        y, scale = _normed(x)
         ctx.save_for_backward(y, scale)
         return y.to(dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
         y, scale = ctx.saved_tensors
-        grad = grad.to(y.dtype)
-        along = (grad * y).mean(-1, keepdim=True)
-        return torch.addcmul(grad, y, along, value=-1).mul_(scale), None
+        return _norm_gradient(grad.to(y.dtype), y, scale), None
+
+
+class _ShiftedNorm(Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+        y, scale = _normed(x)
+        ctx.save_for_backward(y, scale)
+        ctx.length = length
+        half = x.shape[-1] // 2
+        out = torch.empty_like(y, dtype=dtype)
+        rows, shifted = y.unflatten(-2, (-1, length)), out.unflatten(-2, (-1, length))
+        shifted[..., 0, :half] = 0
+        shifted[..., 1:, :half] = rows[..., :-1, :half]
+        shifted[..., half:] = rows[..., half:]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        y, scale = ctx.saved_tensors
+        half = y.shape[-1] // 2
+        back = torch.empty_like(y)
+        rows, shifted = back.unflatten(-2, (-1, ctx.length)), grad.unflatten(-2, (-1, ctx.length))
+        rows[..., -1, :half] = 0
+        rows[..., :-1, :half] = shifted[..., 1:, :half]
+        rows[..., half:] = shifted[..., half:]
+        return _norm_gradient(back, y, scale), None, None
+
+
+def _normed(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+    scale = scale.add_(EPSILON).rsqrt_()
+    return x * scale, scale
+
+
+def _norm_gradient(grad: torch.Tensor, y: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    along = (grad * y).mean(-1, keepdim=True)
+    return torch.addcmul(grad, y, along, value=-1).mul_(scale)
 
 
 class _SquaredRelu(Function):
@@ -63,6 +96,11 @@ class _CrossEntropy(Function):
 def norm(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """x (…, d) over its root mean square, in another precision."""
     return _Norm.apply(x, dtype)  # type: ignore[no-untyped-call]
+
+
+def shifted_norm(x: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+    """:func:`norm` of x (…, n * length, d), the first half of its features taken from the token before: 0 at the start of a window."""
+    return _ShiftedNorm.apply(x, length, dtype)  # type: ignore[no-untyped-call]
 
 
 def squared_relu(x: torch.Tensor) -> torch.Tensor:

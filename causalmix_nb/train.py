@@ -7,7 +7,7 @@ learns from 100 KB is byte frequencies, and the signal drowns. The base is also 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,10 +107,22 @@ def fit(
 
     learning_rate: the peak, one for all runs or one for each.
     """
+    batch = batch or swarm.config.batch
+    batches = _batches(data, batch, swarm.device)
+    take_steps(swarm, batches, len(data[0]) // batch, learning_rate, on_tokens)
+
+
+def take_steps(
+    swarm: ProxySwarm,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    n_steps: int,
+    learning_rate: float | Sequence[float],
+    on_tokens: OnTokens | None = None,
+) -> None:
+    """``n_steps`` steps of AdamW, in place; a batch is windows (R, B, L + 1) and masks of their targets (R, B, L)."""
     import torch
 
     config = swarm.config
-    batch = batch or config.batch
     rates = np.broadcast_to(np.asarray(learning_rate, float), swarm.n_runs)
     peak = float(rates.max())
     shares = torch.as_tensor(rates / peak, dtype=torch.float32, device=swarm.device)
@@ -122,11 +134,8 @@ def fit(
     )
     if swarm.device.type == "cuda":
         swarm.compile()
-    n_steps = len(data[0]) // batch
     since = 0
-    for step, (rate, (windows, masks)) in enumerate(
-        zip(_schedule(n_steps, peak, config.warmup), _batches(data, batch, swarm.device))
-    ):
+    for step, (rate, (windows, masks)) in enumerate(zip(_schedule(n_steps, peak, config.warmup), batches)):
         for group in optimizer.param_groups:
             group["lr"] = rate
         weight = masks.float()  # (R, B, L)

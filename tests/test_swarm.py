@@ -26,11 +26,17 @@ def corpus(pool, tmp_path_factory):
 # -- arithmetic ------------------------------------------------------------------------------------------
 
 
+def plainly_shifted(x: torch.Tensor) -> torch.Tensor:
+    y = F.rms_norm(x, (x.shape[-1],), eps=steps.EPSILON)
+    return torch.cat([F.pad(y[:, :-1, :4], (0, 0, 1, 0)), y[..., 4:]], -1)
+
+
 @pytest.mark.parametrize(
     ("ours", "plain"),
     [
         (lambda x: steps.norm(x, torch.float64), lambda x: F.rms_norm(x, (x.shape[-1],), eps=steps.EPSILON)),
         (steps.squared_relu, lambda x: F.relu(x).square()),
+        (lambda x: steps.shifted_norm(x, 5, torch.float64), lambda x: plainly_shifted(x)),
     ],
 )
 def test_a_step_and_its_written_derivative_are_those_of_the_plain_formula(ours, plain):
