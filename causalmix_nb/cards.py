@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import html
 import math
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb import plots
-from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, picture, short, unit
+from causalmix_nb import plots, sparklines
+from causalmix_nb.cards_runs import runs_card
+from causalmix_nb.cards_study import check_up_card, pool_card, status_card, tutorial_card
+from causalmix_nb.plots import BLUE, ORANGE, clean, percent, picture, short, unit
 from causalmix_nb.typesetting import (
     COLUMNS,
     LINE,
-    SHAPE,
     TEXT,
     Bundle,
     as_sentence,
@@ -36,6 +36,7 @@ from causalmix_nb.typesetting import (
     text_lines,
     text_table,
     unit_after,
+    verdict_line,
 )
 
 if TYPE_CHECKING:
@@ -50,31 +51,23 @@ def render(result: Any) -> Bundle | None:
     return _finding(result) if hasattr(result, "sentences") else None
 
 
+def view(result: Any) -> Bundle | None:
+    """The card of any result of a magic."""
+    kind = type(result).__name__
+    if kind == "Runs":
+        return runs_card(result)
+    if kind == "Study":
+        return render(result.status())
+    return render(result)
+
+
 # -- results ---------------------------------------------------------------------------------------------
 
 
 def _mixture(mixture: Any) -> Bundle:
     title = f"A mixture of {len(mixture)} domains"
     figure = plots.mixture_bars(mixture.to_series(), names=("mixture", ""))
-    return Bundle(card(title, figure_svg(figure)), text_lines(title, text_bars(mixture.shares)))
-
-
-def _pool(pool: Any) -> Bundle:
-    frame = pool.describe().rename(columns={"mean_bytes": "bytes_each"})
-    title = f"A pool of {len(frame)} domains, {_bytes(frame['bytes'].sum())}"
-    formats = {"bytes": _bytes, "bytes_each": _bytes, "share": percent}
-    figure = plots.mixture_bars(frame["share"], names=("natural", ""))
-    figure.axes[0].set_xlabel("share of the pool's bytes")
-    foot = "Shares in proportion to size are the natural mixture."
-    body = figure_svg(figure) + table(frame, formats=formats)
-    return Bundle(card(title, body, foot), text_lines(title, text_table(frame, formats)))
-
-
-def _bytes(count: float) -> str:
-    for name, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {name}"
-    return f"{count:.0f} B"
+    return Bundle(card(title, figure_svg(figure)), text_lines(title, text_bars(mixture.shares)), figure)
 
 
 def _run_report(report: Any) -> Bundle:
@@ -157,18 +150,9 @@ def _effect(effect: Any) -> Bundle:
     figure = plots.effect(
         effect.estimate, effect.lower, effect.upper, effect.outcome, bool(effect.minimize), label
     )
-    body = figure_svg(figure) + _verdict(sentence, verdict) + paragraph(moved)
-    return Bundle(
-        card(f"What {label} causes", body, foot), text_lines(as_sentence(sentence), "  " + moved, "  " + foot)
-    )
-
-
-def _verdict(sentence: str, verdict: str) -> str:
-    shape, colour = SHAPE.get(verdict, ("○", TEXT))
-    return (
-        f'<p style="margin:6px 0;font-weight:600"><span style="color:{colour}" aria-hidden="true">{shape}</span> '
-        f"{escape(as_sentence(sentence))}</p>"
-    )
+    body = figure_svg(figure) + verdict_line(sentence, verdict) + paragraph(moved)
+    text = text_lines(as_sentence(sentence), "  " + moved, "  " + foot)
+    return Bundle(card(f"What {label} causes", body, foot), text, figure)
 
 
 def _recommendation(best: Any) -> Bundle:
@@ -194,13 +178,15 @@ def _recommendation(best: Any) -> Bundle:
         "baseline": percent,
         "change": lambda x: f"{100 * x:+.1f}".replace("-", "−"),
     }
-    body = figure_svg(figure) + _verdict(best.verdict, verdict) + "".join(map(paragraph, lines))
+    spark = picture(sparklines.interval(best.gain, best.lower, best.upper, gain))
+    body = figure_svg(figure) + verdict_line(best.verdict, verdict)
+    body += f'<div style="margin:4px 0">{spark} {escape(gain)}.</div>' + "".join(map(paragraph, lines[1:]))
     body += table(shares, "Change in percentage points", formats) + note_list(best.notes)
     text = text_lines(
         title, text_bars(best.mixture.shares, best.baseline.shares), as_sentence(best.verdict), *lines,
         *(f"note: {clean(note)}" for note in best.notes), foot,
     )  # fmt: skip
-    return Bundle(card(title, body, foot), text)
+    return Bundle(card(title, body, foot), text, figure)
 
 
 def _compared(first: Any, mixtures: Mapping[str, Any]) -> pd.DataFrame:
@@ -236,7 +222,7 @@ def _comparison(compared: Any) -> Bundle:
     text = text_lines(
         as_sentence(compared.verdict), *([promised] if promised else []), text_table(frame, formats), caption
     )
-    return Bundle(card(title, body), text)
+    return Bundle(card(title, body), text, figure)
 
 
 def _promise(compared: Any) -> str:
@@ -250,34 +236,6 @@ def _promise(compared: Any) -> str:
     row = compared.table.loc["equal"]
     got = interval_words(float(row["difference"]), float(row["lower"]), float(row["upper"]), compared.outcome)
     return f"{said}; obtained over equal: {got}."
-
-
-def _status(status: Any) -> Bundle:
-    steps = [name for name in type(status).__dataclass_fields__ if name != "next_step"]
-    rows = [(name, clean(getattr(status, name))) for name in steps]
-    edge = f"padding:3px 12px 3px 0;border-bottom:1px solid {LINE};vertical-align:top;text-align:left"
-    body = "".join(
-        f'<tr><td aria-hidden="true" style="{edge}">{"○" if _open(where) else "●"}</td>'
-        f'<th scope="row" style="{edge};font-weight:600;white-space:nowrap">{escape(name)}</th><td style="{edge}">{escape(where)}</td></tr>'
-        for name, where in rows
-    )
-    step = (
-        f'<p style="margin:10px 0 0 0;padding:6px 10px;border-left:4px solid {BLUE}">Next: '
-        f"<strong>{escape(status.next_step)}</strong></p>"
-    )
-    body = f'<table style="border-collapse:collapse;margin:0;color:{TEXT};background:none;font-size:inherit">{body}</table>{step}'
-    wide = max(len(name) for name in steps)
-    text = [f"{'○' if _open(where) else '●'} {name:<{wide}}  {where}" for name, where in rows]
-    wrapped = [
-        "\n".join(textwrap.wrap(line, COLUMNS, subsequent_indent=" " * (wide + 4), break_on_hyphens=False))
-        for line in text
-    ]
-    wrapped.append(f"→ next: {clean(status.next_step)}")
-    return Bundle(card("Where the study stands", body), "\n".join(wrapped))
-
-
-def _open(where: str) -> bool:
-    return where in ("none yet", "not yet", "")
 
 
 def _model(model: Any) -> Bundle:
@@ -306,7 +264,7 @@ def _model(model: Any) -> Bundle:
     direction = "lower" if model.minimize else "higher"
     foot = f"{model.method}, {model.problem.n_runs} runs; {direction} {clean(outcome)} is better"
     text += [*(f"note: {clean(note)}" for note in notes), foot]
-    return Bundle(card(title, body + note_list(notes), foot), text_lines(*text))
+    return Bundle(card(title, body + note_list(notes), foot), text_lines(*text), figure)
 
 
 def _quality(model: Any) -> list[str]:
@@ -353,7 +311,8 @@ def _finding(found: Any) -> Bundle:
     body = "".join(map(figure_svg, figures))
     shown = getattr(found, "shown", found.table)
     body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(shown)
-    return Bundle(card(found.title, body), text_lines(found.title, *said, "", text_table(shown)))
+    text = text_lines(found.title, *said, "", text_table(shown))
+    return Bundle(card(found.title, body), text, figures[0] if figures else None)
 
 
 def _graph(graph: Any) -> Bundle:
@@ -369,54 +328,18 @@ def _export(result: Any) -> Bundle:
     return Bundle(card(title, pre), "\n".join([title, *lines]))
 
 
-def _check_up(found: Any) -> Bundle:
-    """The verdict, then what was looked at in groups; what can be done stands as the line to type."""
-    mark = {True: ("✓", GREEN), False: ("✗", ORANGE), None: ("–", TEXT)}
-    edge = f"padding:2px 12px 2px 0;border-bottom:1px solid {LINE};vertical-align:top;text-align:left"
-    groups = {"machine": "This machine", "packages": "Packages", "extras": "Extras"}
-    body = _verdict(found.verdict, "better" if found.healthy else "worse")
-    for group, heading in groups.items():
-        some = [check for check in found.checks if check.group == group]
-        rows = "".join(
-            f'<tr><td style="{edge};color:{mark[c.ok][1]}">{mark[c.ok][0]}</td><th scope="row" style="{edge};font-weight:600">'
-            f'{escape(c.name)}</th><td style="{edge}">{escape(c.found)}'
-            + (f"<br><code>{escape(c.advice)}</code>" if c.advice else "")
-            + "</td></tr>"
-            for c in some
-        )
-        style = f"border-collapse:collapse;margin:0;color:{TEXT};background:none;font-size:inherit"
-        inner = f'<table aria-label="{heading}" style="{style}">{rows}</table>'
-        fine = group == "packages" and all(check.ok for check in some)
-        summary = f"{heading} ({len(some)})"
-        body += (
-            f'<details{"" if fine else " open"} style="margin-top:8px"><summary style="cursor:pointer;font-weight:600">'
-            f"{summary}</summary>{inner}</details>"
-        )
-    return Bundle(card("Is everything here?", body), text_lines(str(found)))
-
-
-def _tutorial(found: Any) -> Bundle:
-    title = f"{len(found.lessons)} notebooks in {clean(found.folder)}"
-    rows = "".join(
-        f"<li><strong>{escape(name)}</strong> – {escape(about)}</li>" for name, about in found.lessons.items()
-    )
-    body = f'<ol style="margin:4px 0;padding-left:1.6em">{rows}</ol>'
-    foot = "Open the first one from the file browser and run it from the top."
-    return Bundle(card(title, body, foot), text_lines(str(found), foot))
-
-
 _CARDS: dict[str, Callable[[Any], Bundle]] = {
     "Mixture": _mixture,
-    "Pool": _pool,
+    "Pool": pool_card,
     "RunReport": _run_report,
     "Progress": _progress,
     "Model": _model,
     "Effect": _effect,
     "Recommendation": _recommendation,
     "Comparison": _comparison,
-    "StudyStatus": _status,
+    "StudyStatus": status_card,
     "CausalGraph": _graph,
     "ExportResult": _export,
-    "CheckUp": _check_up,
-    "Tutorial": _tutorial,
+    "CheckUp": check_up_card,
+    "Tutorial": tutorial_card,
 }

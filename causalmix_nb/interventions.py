@@ -165,14 +165,31 @@ def counterfactual(
     return replace(effect, label=label)
 
 
+def _key_of(keys: list[str], given: str) -> str:
+    """The key that is meant: the key itself, the only one that begins so, or the number of its row.
+
+    >>> _key_of(["a1f0", "a1b2", "c3d4"], "c3"), _key_of(["a1f0", "a1b2"], "1")
+    ('c3d4', 'a1b2')
+    """
+    if given in keys:
+        return given
+    if given.isdecimal() and len(given) < 8 and int(given) < len(keys):
+        return keys[int(given)]
+    begun = [key for key in keys if given and key.startswith(given)]
+    if len(begun) == 1:
+        return begun[0]
+    if not keys:
+        raise RunsError(f"no run {given!r}, since there are no runs; %causalmix run makes some.")
+    many = f" {len(begun)} runs begin so; give more of the key." if begun else ""
+    raise RunsError(
+        f"no run {given!r}.{many or did_you_mean(given, keys)} Runs are {keys[0]} to {keys[-1]}, or 0 to {len(keys) - 1} by row."
+    )
+
+
 def _factual(model: Model, runs: Runs, run_key: str) -> tuple[np.ndarray, Any, Any, float]:
     """Mixture (K,), state, scale and outcome of a recorded run."""
     frame = runs.frame.set_index("key")
-    if run_key not in frame.index:
-        keys = [str(key) for key in frame.index]
-        raise RunsError(
-            f"no run {run_key!r}.{did_you_mean(str(run_key), keys)} Runs are {keys[0]} to {keys[-1]}."
-        )
+    run_key = _key_of([str(key) for key in frame.index], str(run_key))
     row = frame.loc[run_key]
     observed = float(row[f"outcome.{model.outcome}"])
     if not np.isfinite(observed):

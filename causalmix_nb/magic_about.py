@@ -45,7 +45,8 @@ class AboutMagics:
             )
 
     def _status(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.study import META, StudyStatus
+        from causalmix_nb.status import STEPS, StudyStatus
+        from causalmix_nb.study import META
 
         if self.study is not None:
             return self.study.status()
@@ -54,8 +55,7 @@ class AboutMagics:
             f"%causalmix study open {folder} – there is a study in it" if (folder / META).exists()
             else "%causalmix pool demo – or files:, hf: or a variable of yours"
         )  # fmt: skip
-        words = ("pool", "graph", "runs", "fit", "recommendation", "comparison")
-        values = dict.fromkeys(words, "not yet") | {"pool": "none yet", "runs": "none yet"}
+        values = dict.fromkeys(STEPS, "not yet") | {"pool": "none yet", "runs": "none yet"}
         if self._graph:
             values["graph"] = "; ".join(self._graph.split("\n"))
         return StudyStatus(**values, next_step=step)

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.magic_display import effects_card
+from causalmix_nb.cards_runs import effects_card
 from causalmix_nb.magic_language import MagicError
 
 if TYPE_CHECKING:

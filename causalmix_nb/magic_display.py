@@ -14,19 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.cards import render
-from causalmix_nb.typesetting import Bundle, card, escape, figure_svg, table, text_table
+from causalmix_nb.cards import render, view
+from causalmix_nb.typesetting import Bundle, escape
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from causalmix_nb.launch import Progress
-    from causalmix_nb.runs import Runs
 
 TYPES = (
     ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("cost", "Cost"), ("cost", "TrainingCost"), ("doctor", "CheckUp"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("lm_eval", "AttachedScores"), ("launch", "RunReport"),
     ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("new_domain", "DomainPrice"), ("pareto", "ParetoFront"), ("paths", "PathEffects"), ("policy", "Recommendation"), ("pool", "Pool"),
-    ("runs", "Runs"), ("study", "Study"), ("study", "StudyStatus"), ("tutorial", "Tutorial"),
+    ("runs", "Runs"), ("study", "Study"), ("status", "StudyStatus"), ("tutorial", "Tutorial"),
 )  # fmt: skip
 EVERY = 0.2  # seconds between two updates of the progress
 KEPT = 32  # results whose notes are remembered
@@ -62,7 +59,10 @@ class ResultDisplay:
     def format(self, result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The MIME bundle of a result, as IPython's formatters return it."""
         bundle = self.bundle(result)
-        return ({}, {}) if bundle is None else ({"text/html": bundle.html, "text/plain": bundle.text}, {})
+        wanted = (
+            self._shell.display_formatter.active_types
+        )  # a terminal's are text only: no picture is drawn for it
+        return ({}, {}) if bundle is None else (bundle._repr_mimebundle_(include=wanted), {})
 
     def bundle(self, result: Any) -> Bundle | None:
         """The card of a result with everything that is attached to it."""
@@ -73,92 +73,8 @@ class ResultDisplay:
         parts = [found, *(make() for make in more)]
         below = f'<div style="margin:4px 2px;opacity:.8">{escape(note)}</div>' if note else ""
         html = '<div style="height:8px"></div>'.join(part.html for part in parts)
-        return Bundle(html + below, "\n".join([*(part.text for part in parts), *([note] if note else [])]))
-
-
-def view(result: Any) -> Bundle | None:
-    """The card of any result of a magic."""
-    kind = type(result).__name__
-    if kind == "Runs":
-        return runs_card(result)
-    if kind == "Study":
-        return render(result.status())
-    return render(result)
-
-
-def runs_card(runs: Runs) -> Bundle:
-    """What the runs are, what they scored, and where the best ones lie."""
-    import pandas as pd
-
-    from causalmix_nb import plots
-
-    frame, n, failed = runs.frame, len(runs), len(runs.keys("failed"))
-    title = f"{n} runs over {len(runs.domains)} domains" + (f", {failed} failed" if failed else "")
-    if not n - failed or not runs.outcome_names:
-        return Bundle(
-            card(title, "<p>%causalmix run makes some.</p>"), f"{title}\n%causalmix run makes some."
-        )
-    rows = {}
-    for name in runs.outcome_names:
-        values = frame[f"outcome.{name}"].astype(float).dropna()
-        best = values.min() if runs.minimize[name] else values.max()
-        better = "lower" if runs.minimize[name] else "higher"
-        rows[name] = {
-            "mean": values.mean(),
-            "sd": values.std(),
-            "best": best,
-            "better": better,
-            "runs": len(values),
-        }
-    scores = pd.DataFrame.from_dict(rows, orient="index").rename_axis("outcome")
-    first = runs.outcome_names[0]
-    shares = pd.DataFrame({name: frame[f"mixture.{name}"] for name in runs.domains})
-    figure = plots.runs_mixtures(shares, frame[f"outcome.{first}"], first, runs.minimize[first])
-    reasons = frame.loc[frame["status"] == "failed", "reason"].dropna().value_counts()
-    why = "; ".join(f"{reason} ({count}x)" for reason, count in reasons.head(3).items())
-    state = f"{len(runs.state_names)} state columns" if runs.state_names else "no state"
-    foot = f"{state}; failed: {why}" if why else state
-    return Bundle(
-        card(title, figure_svg(figure) + table(scores), foot), f"{title}\n{text_table(scores)}\n{foot}"
-    )
-
-
-def state_card(state: pd.DataFrame, title: str) -> Bundle:
-    """How the domains differ."""
-    from causalmix_nb import plots
-
-    foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
-    return Bundle(card(title, figure_svg(plots.state_heatmap(state)), foot), f"{title} ({foot})")
-
-
-def effects_card(frame: pd.DataFrame, outcome: str, minimize: bool, pairs: bool, together: bool) -> Bundle:
-    """What more of each domain causes, or one domain rather than another."""
-    from causalmix_nb import plots
-
-    title = "What one domain rather than another causes" if pairs else "What more of each domain causes"
-    shown = frame
-    if pairs:
-        shown = frame.set_axis([f"{more} rather than {less}" for more, less in frame.index])
-    figure = plots.marginal_returns(shown[["estimate", "lower", "upper"]], outcome, minimize)
-    all_of = "all 95% intervals hold together" if together else "95% intervals, each for itself"
-    foot = (
-        f"change of {outcome} per unit of log share, {'lower' if minimize else 'higher'} is better; {all_of}"
-    )
-    body = figure_svg(figure) + table(shown)
-    return Bundle(card(title, body, foot), f"{title}\n{text_table(shown)}\n{foot}")
-
-
-def dose_card(
-    frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None
-) -> Bundle:
-    """The outcome to be expected as one domain's share changes."""
-    from causalmix_nb import plots
-
-    rows = frame.iloc[:: max(1, len(frame) // 6)].set_index("share")[["mean", "lower", "upper"]]
-    title = f"Expected {outcome} as the share of {domain} changes"
-    figure = plots.dose_response(frame, domain, outcome, minimize, baseline_share)
-    text = text_table(rows, {"index": ".0%"} | dict.fromkeys(("mean", "lower", "upper"), ".4f"))
-    return Bundle(card(title, figure_svg(figure)), f"{title}:\n{text}")
+        text = "\n".join([*(part.text for part in parts), *([note] if note else [])])
+        return Bundle(html + below, text, found.figure)
 
 
 class LiveProgress:

@@ -290,7 +290,11 @@ def _effect(p: Parser) -> None:
 
 
 def _counterfactual(p: Parser) -> None:
-    p.add("run", metavar="RUN", help="key of a recorded run; %%causalmix runs shows them")
+    p.add(
+        "run",
+        metavar="RUN",
+        help="key of a recorded run, its first letters, or the number of its row, counted from 0",
+    )
     p.add("shares", nargs="*", type=pairs, action=Merge, metavar="DOMAIN=SHARE", completes="pair", help="its shares, had they been")  # fmt: skip
     p.add("--keep", type=keep, default="proportional", metavar="HOW", completes="keep",
           help="where the difference comes from: proportional, or from=<domain> (proportional)")  # fmt: skip

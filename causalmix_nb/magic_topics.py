@@ -46,7 +46,7 @@ TOPICS: dict[str, Topic] = {
     "policies": Topic((("policy", 3),), "--policy auto takes the surface policy where there is a surface.", ("optimize", "pareto")),
     "constraints": Topic((("constraints", 1),), "--cap, --floor, --fix, --ratio and --max-epochs say what a mixture must respect.", ("optimize",)),
     "baselines": Topic((("baselines", 2),), "%causalmix compare trains them beside the recommendation with the same seeds.", ("compare", "leaderboard")),
-    "counterfactual": Topic((("interventions", 2),), "The key of a run stands in the table that %causalmix runs returns.", ("counterfactual", "do")),
+    "counterfactual": Topic((("interventions", 2),), "A run is named by its key, the first letters of it, or the number of its row in the table of runs.", ("counterfactual", "do")),
     "overlap": Topic((("overlap", 2),), "What lies outside is called an extrapolation, and its interval is wide.", ("overlap", "check")),
     "refuters": Topic((("refute", 2),), "None of them is needed for an answer; each could show that it is wrong.", ("refute",)),
     "executors": Topic((("launch", 2),), "--executor local is for daily use, inline for debugging.", ("run", "compare")),

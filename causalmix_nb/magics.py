@@ -18,9 +18,11 @@ from traitlets import Int, Unicode
 from traitlets.config import Configurable
 
 from causalmix_nb import magic_answers, magic_completion, magic_language, magic_parser
+from causalmix_nb.cards_runs import dose_card, state_card
+from causalmix_nb.cards_study import state_sparklines
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_about import AboutMagics
-from causalmix_nb.magic_display import LiveProgress, ResultDisplay, dose_card, state_card
+from causalmix_nb.magic_display import LiveProgress, ResultDisplay
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
 from causalmix_nb.magic_training import TrainingMagics
@@ -159,7 +161,9 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
     def _pool(self, args: Arguments, ns: Namespace) -> Any:
         if args.spec is None:
             study = self._current(args)
-            return study.pool if study.pool is not None else study.natural
+            result = study.pool if study.pool is not None else study.natural
+            self._attach_state(result, study)
+            return result
         from causalmix_nb.demo import demo_pool
         from causalmix_nb.pool import Pool
         from causalmix_nb.study import META, Study
@@ -192,6 +196,14 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         note = f"Reopened the study in {folder}: {n} runs." if there else f"New study in {folder}."
         self.display.attach(pool, note)
         return pool
+
+    def _attach_state(self, result: Any, study: Study) -> None:
+        """Show the state under a pool, once it can be measured without training."""
+        if study.state is None:
+            return
+        state, runs = study.state, study.runs
+        trained = runs.frame.filter(regex="^state[.]").rename(columns=lambda name: name[6:]) if runs else None
+        self.display.attach(result, "", lambda: state_sparklines(state, trained))
 
     def _study(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.study import Study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     """How does the worth of each domain change as a column of the state goes from low to high?
 
     table: as in ``Interpretation.table``. The columns with the clearest changes are drawn; a change that is not
-    distinguishable from 0 stands in brackets on white.
+    distinguishable from 0 stands in brackets without a colour.
     """
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
@@ -130,6 +131,8 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     domains = domains[:MOST]
     cells = table.set_index(["domain", "column"])
     largest = float(table["change"].abs().max()) or 1.0
+    power = math.floor(math.log10(largest)) if not 0.01 <= largest < 1000 else 0
+    powers = f" in units of 1e{power:+03d}," if power else ""
     figure, axes = _rows([short(name) for name in domains])
     figure.set_figheight(figure.get_figheight() + 0.5)
     told = []
@@ -138,13 +141,14 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
             row = cells.loc[(domain, column)]
             sure = row["change_lower"] > 0 or row["change_upper"] < 0
             better = row["change"] * (-1 if minimize else 1) > 0
-            strength = 0.1 + 0.45 * min(1.0, abs(row["change"]) / largest) if sure else 0.0
+            strength = 0.1 + 0.45 * min(1.0, abs(row["change"]) / largest)
             tint = 1 - strength * (1 - np.array(to_rgb(GREEN if better else ORANGE)))
-            axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=tint, linewidth=0))
-            text = f"{row['change']:+.3g}"
+            if sure:  # an opaque cell carries its own dark text, on any page
+                axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=tint, linewidth=0))
+            text = f"{row['change'] / 10**power:+.2f}"
             axes.text(
                 j, i, text if sure else f"({text})", ha="center", va="center", fontsize=8.5,
-                color="#222222" if sure else "#595959",
+                color="#222222" if sure else INK,
             )  # fmt: skip
             if sure:
                 told.append(f"{short(domain)} by {short(column)} {row['change']:+.3g}")
@@ -156,7 +160,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     axes.spines["bottom"].set_visible(False)
     axes.set_xlabel(
         _plain(
-            f"change of the worth, in {_axis(outcome, minimize)}, as the column rises from low to high\n"
+            f"change of the worth,{powers} in {_axis(outcome, minimize)},\nas the column rises from low to high; "
             "in brackets: not distinguishable from 0"
         ),
         fontsize=9,

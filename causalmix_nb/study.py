@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.questions import Questions
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import Scorer, flatten_state, measure_state
+from causalmix_nb.status import StudyStatus, next_step, study_status
 from causalmix_nb.training import Training
 
 if TYPE_CHECKING:
@@ -45,19 +46,6 @@ DEFAULT_GRAPH = "state -> mixture; state -> score; mixture -> score"
 META, RUNS, COMPARED = "study.json", "runs.sqlite", "compared.sqlite"
 
 Tilts = Mapping[str, Tilt]
-
-
-@dataclass(frozen=True, slots=True)
-class StudyStatus:
-    """Where a study stands, one phrase per step, and what to do next."""
-
-    pool: str
-    graph: str
-    runs: str
-    fit: str
-    recommendation: str
-    comparison: str
-    next_step: str
 
 
 class Study(Questions, Training, Contenders, Planning):
@@ -227,31 +215,10 @@ class Study(Questions, Training, Contenders, Planning):
 
     def status(self) -> StudyStatus:
         """Where the study stands and what to do next."""
-        n = len(self.runs) if self.runs else 0
-        failed = len(self.runs.keys("failed")) if self.runs else 0
-        model, best = self.model, self.recommendation
-        if not n:
-            step = "%causalmix run – train the proxies"
-        elif model is None:
-            step = "%causalmix fit – estimate what the mixture causes"
-        elif best is None:
-            step = "%causalmix optimize – find the mixture"
-        elif self.comparison is None and self.corpus:
-            step = "%causalmix compare – check it by training"
-        else:
-            step = "%causalmix export mixture.yaml – use it"
-        return StudyStatus(
-            pool=f"{len(self.domains)} domains: {', '.join(self.domains)}",
-            graph="; ".join(self.graph.to_text().split("\n")),
-            runs=f"{n} runs{f', {failed} failed' if failed else ''}" if n else "none yet",
-            fit=f"{model.method} on {model.outcome}" if model else "not yet",
-            recommendation=best.verdict if best else "not yet",
-            comparison=self.comparison.verdict if self.comparison else "not yet",
-            next_step=step,
-        )
+        return study_status(self)
 
     def __repr__(self) -> str:
-        return f"Study({str(self.folder) if self.folder else 'imported runs'}: {self.status().next_step})"
+        return f"Study({str(self.folder) if self.folder else 'imported runs'}: {next_step(self)})"
 
     # -- steps -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Whatever comes from data is escaped; colours follow the page, light or dark.
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 import textwrap
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.plots import GREEN, ORANGE, clean, percent, picture, short, to_svg, unit
+from causalmix_nb.plots import GREEN, ORANGE, clean, percent, picture, short, to_png, to_svg, unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +32,20 @@ Formats = Mapping[str, str | Callable[[Any], str]]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A result as HTML and as text; a notebook shows the first, a terminal the second."""
+    """A result as HTML and as text; a notebook shows the first, a terminal the second.
+
+    figure: the picture of the HTML, for what shows no HTML (a PDF, qtconsole): it goes along as a small PNG.
+    """
 
     html: str
     text: str
+    figure: Figure | None = None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        found = {"text/html": self.html, "text/plain": self.text}
+        if self.figure is not None and (include is None or "image/png" in include):
+            found["image/png"] = base64.b64encode(to_png(self.figure)).decode()
+        return found
 
     def __repr__(self) -> str:
         return self.text
@@ -185,6 +193,14 @@ def padded(text: str, width: int, right: bool) -> str:
 
 def paragraph(text: str, strong: bool = False) -> str:
     return f'<p style="margin:4px 0;{"font-weight:600" if strong else ""}">{escape(text)}</p>' if text else ""
+
+
+def verdict_line(sentence: str, verdict: str) -> str:
+    shape, colour = SHAPE.get(verdict, ("○", TEXT))
+    return (
+        f'<p style="margin:6px 0;font-weight:600"><span style="color:{colour}" aria-hidden="true">{shape}</span> '
+        f"{escape(as_sentence(sentence))}</p>"
+    )
 
 
 def note_list(notes: Sequence[str]) -> str:

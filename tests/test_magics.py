@@ -541,8 +541,8 @@ def test_ratios_and_ablations_can_be_given_on_the_line(fitted):
 def test_a_counterfactual_needs_a_run_and_a_share(fitted):
     with pytest.raises(MagicError, match="needs a run and a share"):
         run(fitted, "%causalmix counterfactual 12")
-    with pytest.raises(CausalMixError, match="no run '12'"):
-        run(fitted, "%causalmix counterfactual 12 apples=0.4")
+    with pytest.raises(CausalMixError, match="no run '99'"):
+        run(fitted, "%causalmix counterfactual 99 apples=0.4")
 
 
 def test_a_widget_is_text_in_a_terminal(fitted, capsys):
