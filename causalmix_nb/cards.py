@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb import plots, sparklines
 from causalmix_nb.cards_runs import runs_card
-from causalmix_nb.cards_study import check_up_card, pool_card, status_card, tutorial_card
+from causalmix_nb.cards_study import check_up_card, pool_card, report_card, status_card, tutorial_card
 from causalmix_nb.plots import BLUE, ORANGE, clean, percent, picture, short, unit
 from causalmix_nb.typesetting import (
     COLUMNS,
@@ -341,5 +341,6 @@ _CARDS: dict[str, Callable[[Any], Bundle]] = {
     "CausalGraph": _graph,
     "ExportResult": _export,
     "CheckUp": check_up_card,
+    "Report": report_card,
     "Tutorial": tutorial_card,
 }

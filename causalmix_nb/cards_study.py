@@ -84,11 +84,14 @@ def _status_pictures(status: Any) -> dict[str, list[str]]:
     if status.best:
         found["recommendation"] = [sparklines.columns(status.best, status.baseline)]
         if status.gain is not None:
-            found["recommendation"].append(sparklines.interval(*status.gain, _gained("gain", *status.gain)))
+            gain, lower, upper = status.gain
+            found["recommendation"].append(
+                sparklines.interval(gain, lower, upper, _gained("gain", gain, lower, upper))
+            )
     if status.checked:
         found["comparison"] = [
-            sparklines.interval(*numbers, _gained(f"against {short(name)}", *numbers))
-            for name, *numbers in status.checked[:4]
+            sparklines.interval(d, lower, upper, _gained(f"against {short(name)}", d, lower, upper))
+            for name, d, lower, upper in status.checked[:4]
         ]
     return found
 
@@ -136,7 +139,9 @@ def state_sparklines(state: pd.DataFrame, trained: pd.DataFrame | None) -> Bundl
                 f"; runs from {number_text(min(seen))} to {number_text(max(seen))}" if seen else ""
             )
             spark = picture(sparklines.histogram(seen, value, said)) if seen else ""
-            cells.append(f"{spark}<br>{escape(number_text(value))}" if spark else escape(number_text(value)))
+            cells.append(
+                f"{spark}<br />{escape(number_text(value))}" if spark else escape(number_text(value))
+            )
         rows.append(cells)
     foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
     if trained is not None:
@@ -181,7 +186,7 @@ def check_up_card(found: Any) -> Bundle:
         rows = "".join(
             f'<tr><td style="{edge};color:{mark[c.ok][1]}">{mark[c.ok][0]}</td><th scope="row" style="{edge};font-weight:600;white-space:nowrap">'
             f'{escape(c.name)}</th><td style="{edge}">{escape(c.found)}'
-            + (f"<br><code>{escape(c.advice)}</code>" if c.advice else "")
+            + (f"<br /><code>{escape(c.advice)}</code>" if c.advice else "")
             + "</td></tr>"
             for c in some
         )
@@ -204,3 +209,10 @@ def tutorial_card(found: Any) -> Bundle:
     body = f'<ol style="margin:4px 0;padding-left:1.6em">{rows}</ol>'
     foot = "Open the first one from the file browser and run it from the top."
     return Bundle(card(title, body, foot), text_lines(str(found), foot))
+
+
+def report_card(report: Any) -> Bundle:
+    path = clean(report.path)
+    body = f'<p style="margin:4px 0">{escape(", ".join(report.sections))}</p>'
+    foot = f"{report.size / 1e6:.2f} MB; opens in any browser without a network, and prints"
+    return Bundle(card(f"Written to {path}", body, foot), text_lines(str(report)))

@@ -16,6 +16,8 @@ import numpy as np
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.pool import Tilt
 
+MOST_RUNS, MOST_TOKENS = 100_000, 10**10  # beyond these a typing mistake is likelier than a plan
+
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
@@ -131,12 +133,20 @@ def design_runs(
 
     Raises
     ------
-    TrainingError: fewer than K + 2 runs, or a budget below 1,000 tokens.
+    TrainingError: fewer than K + 2 runs or more than 100,000; a budget below 1,000 or above 10 billion tokens.
     """
     if n_runs < len(domains) + 2:
         raise TrainingError(
             f"{n_runs} runs cannot tell {len(domains)} domains apart; "
             f"ask for at least {len(domains) + 2}, better 16 per domain."
+        )
+    if n_runs > MOST_RUNS:
+        raise TrainingError(
+            f"{n_runs} runs are more than a study is made for; ask for at most {MOST_RUNS:,} (128 is usual)."
+        )
+    if token_budget > MOST_TOKENS:
+        raise TrainingError(
+            f"a budget of {token_budget} tokens is more than a proxy can use; give at most {MOST_TOKENS:,} (--budget 100k is usual)."
         )
     if token_budget < 1000:
         raise TrainingError(

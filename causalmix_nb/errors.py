@@ -14,8 +14,9 @@ class CausalMixError(ValueError):
     """Input that cannot be used; the message says what to do next."""
 
     def _render_traceback_(self) -> list[str]:
-        # IPython calls this in place of its own traceback.
-        return [f"{type(self).__name__}: {self}"]
+        # IPython calls this in place of its own traceback. Names from data may hold what a terminal would obey.
+        said = "".join(c if c.isprintable() else " " for c in str(self))
+        return [f"{type(self).__name__}: {said}"]
 
 
 class MixtureError(CausalMixError):

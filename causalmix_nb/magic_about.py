@@ -45,7 +45,7 @@ class AboutMagics:
             )
 
     def _status(self, args: Arguments, ns: Namespace) -> Any:
-        from causalmix_nb.status import STEPS, StudyStatus
+        from causalmix_nb.status import no_study
         from causalmix_nb.study import META
 
         if self.study is not None:
@@ -55,10 +55,7 @@ class AboutMagics:
             f"%causalmix study open {folder} – there is a study in it" if (folder / META).exists()
             else "%causalmix pool demo – or files:, hf: or a variable of yours"
         )  # fmt: skip
-        values = dict.fromkeys(STEPS, "not yet") | {"pool": "none yet", "runs": "none yet"}
-        if self._graph:
-            values["graph"] = "; ".join(self._graph.split("\n"))
-        return StudyStatus(**values, next_step=step)
+        return no_study(step, "; ".join((self._graph or "").split("\n")))
 
     def _doctor(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.doctor import doctor
@@ -69,3 +66,6 @@ class AboutMagics:
         from causalmix_nb.tutorial import copy_tutorial
 
         return copy_tutorial(args.folder, overwrite=args.overwrite)
+
+    def _report(self, args: Arguments, ns: Namespace) -> Any:
+        return self._current(args).report(args.path, overwrite=args.overwrite)

@@ -20,11 +20,37 @@ from causalmix_nb.typesetting import Bundle, escape
 if TYPE_CHECKING:
     from causalmix_nb.launch import Progress
 
-TYPES = (
-    ("audit", "Audit"), ("overlap", "Overlap"), ("refute", "Refutation"), ("selection", "StateSelection"), ("comparison", "Comparison"), ("cost", "Cost"), ("cost", "TrainingCost"), ("doctor", "CheckUp"), ("export", "ExportResult"), ("graph", "CausalGraph"), ("interpret", "Interpretation"), ("leaderboard", "Leaderboard"), ("lm_eval", "AttachedScores"), ("launch", "RunReport"),
-    ("mixture", "Mixture"), ("online", "OnlineMixture"), ("search", "Search"), ("model", "Effect"), ("model", "Model"), ("new_domain", "DomainPrice"), ("pareto", "ParetoFront"), ("paths", "PathEffects"), ("policy", "Recommendation"), ("pool", "Pool"),
-    ("runs", "Runs"), ("study", "Study"), ("status", "StudyStatus"), ("tutorial", "Tutorial"),
-)  # fmt: skip
+TYPES = (  # module and name, sorted
+    ("audit", "Audit"),
+    ("comparison", "Comparison"),
+    ("cost", "Cost"),
+    ("cost", "TrainingCost"),
+    ("doctor", "CheckUp"),
+    ("export", "ExportResult"),
+    ("graph", "CausalGraph"),
+    ("interpret", "Interpretation"),
+    ("launch", "RunReport"),
+    ("leaderboard", "Leaderboard"),
+    ("lm_eval", "AttachedScores"),
+    ("mixture", "Mixture"),
+    ("model", "Effect"),
+    ("model", "Model"),
+    ("new_domain", "DomainPrice"),
+    ("online", "OnlineMixture"),
+    ("overlap", "Overlap"),
+    ("pareto", "ParetoFront"),
+    ("paths", "PathEffects"),
+    ("policy", "Recommendation"),
+    ("pool", "Pool"),
+    ("refute", "Refutation"),
+    ("report", "Report"),
+    ("runs", "Runs"),
+    ("search", "Search"),
+    ("selection", "StateSelection"),
+    ("status", "StudyStatus"),
+    ("study", "Study"),
+    ("tutorial", "Tutorial"),
+)
 EVERY = 0.2  # seconds between two updates of the progress
 KEPT = 32  # results whose notes are remembered
 

@@ -359,6 +359,19 @@ def _export(p: Parser) -> None:
     p.add("--overwrite", action="store_true", help="replace a file that is there")
 
 
+def _report(p: Parser) -> None:
+    p.add(
+        "path",
+        nargs="?",
+        default="causalmix_report.html",
+        completes="path",
+        metavar="FILE",
+        help="page to write (causalmix_report.html)",
+    )
+    p.add("--overwrite", action="store_true", help="replace a file that is there")
+    _study_option(p)
+
+
 def _study(p: Parser) -> None:
     p.add(
         "action",
@@ -451,6 +464,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),
     "export": (_export, "Write the recommended mixture for a trainer.", "%causalmix export mixture.yaml --format llamafactory"),
+    "report": (_report, "Write the study as one page that opens anywhere: every card, and the code to make it again.", "%causalmix report report.html"),
     "status": (_status, "Where the study stands and what to do next; %causalmix alone says the same.", "%causalmix status"),
     "study": (_study, "The Study behind these lines, for Python; or open another one.", "study = %causalmix study"),
     "doctor": (_doctor, "What is installed, what this machine has, and what to do about what is missing.", "%causalmix doctor"),

@@ -64,6 +64,11 @@ def study_status(study: Any) -> StudyStatus:
     )
 
 
+def no_study(step: str, graph: str = "") -> StudyStatus:
+    """The status before there is a study."""
+    return StudyStatus("none yet", graph or "not yet", "none yet", "not yet", "not yet", "not yet", step)
+
+
 def next_step(study: Any) -> str:
     """What to do next in a study."""
     if study.job is not None and study.job.status == "running":

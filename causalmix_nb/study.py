@@ -33,6 +33,7 @@ from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.questions import Questions
+from causalmix_nb.report import Report, write_report
 from causalmix_nb.runs import Runs
 from causalmix_nb.state import Scorer, flatten_state, measure_state
 from causalmix_nb.status import StudyStatus, next_step, study_status
@@ -57,6 +58,7 @@ class Study(Questions, Training, Contenders, Planning):
     pool: the pool it was created from in this session, else None.
     graph: the causal graph; assign a :class:`CausalGraph` or its text with :meth:`set_graph`.
     runs, model, recommendation, comparison: what the steps left, or None.
+    arguments: step -> what it was last called with in this session, for the code of a report.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Study(Questions, Training, Contenders, Planning):
         self.comparison: Comparison | None = None
         self.job: Job | None = None
         self._measured: dict = {}
+        self.arguments: dict[str, dict[str, Any]] = {}
         self._fitted: dict[str, Any] = {}  # what the model was asked for
 
     # -- making and opening ------------------------------------------------------------------------------
@@ -245,7 +248,12 @@ class Study(Questions, Training, Contenders, Planning):
             **options,
         )
         self.model, self.recommendation, self.comparison = self._prepare(model), None, None
-        self._fitted = {"outcome": outcome, "method": method, "random_state": random_state, **options}
+        self._fitted = self.arguments["fit"] = {
+            "outcome": outcome,
+            "method": method,
+            "random_state": random_state,
+            **options,
+        }
         return model
 
     def optimize(
@@ -268,6 +276,8 @@ class Study(Questions, Training, Contenders, Planning):
         if options.get("worst"):
             return best  # something to learn from, nothing to train on
         self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)
+        given = {"policy": policy, "constraints": constraints, "tilt": tilt, "n_candidates": n_candidates}
+        self.arguments["optimize"] = {**given, "random_state": random_state, **options}
         if self.folder:
             said = {name: getattr(best, name) for name in ("gain", "lower", "upper", "verdict", "outcome")}
             self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, **said}, indent=1))
@@ -300,6 +310,7 @@ class Study(Questions, Training, Contenders, Planning):
             raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
         tilt = self._check_tilt(tilt if tilt is not None else self._tilt)
         mixtures = {RECOMMENDED: self.recommendation.mixture}
+        asked = baselines
         if not isinstance(baselines, Mapping):
             baselines = {b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)}  # type: ignore[misc]
         for name, given in baselines.items():
@@ -330,6 +341,7 @@ class Study(Questions, Training, Contenders, Planning):
         self.comparison = compare_outcomes(
             outcomes, mixtures, model.outcome, model.minimize, promised=(best.gain, best.lower, best.upper)
         )
+        self.arguments["compare"] = {"baselines": asked, "n_seeds": n_seeds, "tilt": tilt}
         self._write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
         return self.comparison
 
@@ -344,6 +356,10 @@ class Study(Questions, Training, Contenders, Planning):
         if self.recommendation is None:
             raise StudyError("there is no recommendation to export; %causalmix optimize makes one.")
         return export(self.recommendation.mixture, path, format=format, overwrite=overwrite, **options)
+
+    def report(self, path: str | Path = "causalmix_report.html", overwrite: bool = False) -> Report:
+        """Write the study as one page that stands alone: every card in order, and the code that makes it again."""
+        return write_report(self, path, overwrite)
 
     # -- inside ------------------------------------------------------------------------------------------
 

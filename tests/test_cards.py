@@ -1,6 +1,7 @@
 """Cards: every result has one, in HTML and in words, and nothing from data gets out of its text."""
 
 import base64
+import html
 import re
 from html.parser import HTMLParser
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from known_truth import DOMAINS, make_runs, make_world
 
-from causalmix_nb import cards, plots, typesetting
+from causalmix_nb import cards, cards_study, plots, typesetting
 from causalmix_nb.comparison import compare_outcomes
 from causalmix_nb.export import export
 from causalmix_nb.fit import fit
@@ -20,7 +21,7 @@ from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Effect
 from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool
-from causalmix_nb.study import StudyStatus
+from causalmix_nb.status import StudyStatus
 
 EVIL = "<img src=x onerror=alert(1)>\"'\n\x1b[31m\u202e😀"
 OPEN = {"br", "img", "input", "path", "circle"}
@@ -29,10 +30,10 @@ OPEN = {"br", "img", "input", "path", "circle"}
 class Elements(HTMLParser):
     """The tags of a page, and whether they nest."""
 
-    def __init__(self, html: str) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.tags, self.stack, self.attributes, self.sources = set(), [], set(), []
-        self.feed(html)
+        self.feed(page)
         self.close()
         assert self.stack == []
 
@@ -84,6 +85,9 @@ def model(runs):
     return fit(runs, method="gp")
 
 
+WITH_PNG = ("mixture", "effect", "recommendation", "comparison")  # drawn as one figure
+
+
 def simple_results() -> dict:
     return {
         "mixture": Mixture({"math": 0.7, "code": 0.3}),
@@ -117,7 +121,10 @@ def hostile_results() -> dict:
 def test_every_result_has_a_card_and_words(name):
     bundle = cards.render(simple_results()[name])
     Elements(bundle.html)
-    assert set(bundle._repr_mimebundle_()) == {"text/html", "text/plain"}
+    found = bundle._repr_mimebundle_()
+    assert set(found) - {"image/png"} == {"text/html", "text/plain"}
+    assert ("image/png" in found) == (name in WITH_PNG)
+    assert set(bundle._repr_mimebundle_(include={"text/plain"})) == {"text/html", "text/plain"}
     assert repr(bundle) == bundle.text and not re.search("<[a-z/]", bundle.text)
     assert max(map(len, bundle.text.split("\n"))) <= typesetting.COLUMNS
 
@@ -152,9 +159,53 @@ def test_what_a_real_study_says_renders_too(model):
 
 
 def test_pictures_come_before_tables():
-    for name in ("pool", "recommendation", "comparison"):
+    for name in ("recommendation", "comparison"):
         html = cards.render(simple_results()[name]).html
         assert html.index("<img") < html.index("<table")
+
+
+def test_the_png_is_small_and_goes_where_html_does_not():
+    import io
+
+    from PIL import Image
+
+    data = base64.b64decode(cards.render(recommendation())._repr_mimebundle_()["image/png"])
+    image = Image.open(io.BytesIO(data))
+    assert len(data) < 15_000 and image.size[0] > 500
+    assert image.convert("RGBA").getpixel((1, 1))[3] == 0  # transparent: the page's own ground shows
+
+
+def test_a_status_draws_what_stands_behind_its_words():
+    numbers = {
+        "shares": {"math": 0.7, EVIL: 0.3}, "scores": (1.0, 1.2, float("nan")), "minimize": True, "rank": (0.8, 0.9),
+        "best": {"math": 0.6, EVIL: 0.4}, "baseline": {"math": 0.5, EVIL: 0.5}, "gain": (0.1, 0.05, 0.2),
+        "checked": ((EVIL, 0.1, -0.1, 0.3),),
+    }  # fmt: skip
+    words = (
+        "2 domains",
+        "a -> b",
+        "3 runs",
+        "gp on bpb",
+        "better",
+        "not yet in this session",
+        "%causalmix compare",
+    )
+    bundle = cards.render(StudyStatus(*words, **numbers))
+    Elements(bundle.html)
+    told = [html.unescape(alt) for alt in re.findall('alt="([^"]*)"', bundle.html)]
+    assert told[0] == "Done: pool, graph, runs, fit, recommendation; next: comparison."
+    assert any("best 1" in alt for alt in told) and any("at most 0.90" in alt for alt in told)
+    assert any("math 60% (was 50%)" in alt for alt in told) and any("gain +0.1" in alt for alt in told)
+    assert len(told) == 7 and "<img src=x" not in bundle.html and len(bundle.html) < 15_000
+
+
+def test_the_states_of_the_runs_are_drawn_around_that_of_the_pool():
+    state = pd.DataFrame({"loss": [2.0, 3.0], "size": [4.0, 5.0]}, index=[EVIL, "code"])
+    trained = pd.DataFrame({f"{name}.loss": [1.0, 2.5, 4.0] for name in state.index})
+    bundle = cards_study.state_sparklines(state, trained)
+    Elements(bundle.html)
+    assert "code, loss: 3; runs from 1 to 4" in bundle.html and bundle.html.count("<img") == 2
+    assert cards_study.state_sparklines(state, None).html.count("<img") == 0
 
 
 def test_an_effect_that_may_be_none_says_so():
