@@ -90,6 +90,7 @@ ORDER = [
     "training",
     "contenders",
     "planning",
+    "report",
     "study",
     "monitor",
     "magic_language",
