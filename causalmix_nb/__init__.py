@@ -19,6 +19,8 @@ _WHERE = {
     "CausalMixError": "errors",
     "Constraints": "constraints",
     "Domain": "pool",
+    "HFConfig": "checkpoint",
+    "Lora": "checkpoint",
     "Mixture": "mixture",
     "Pool": "pool",
     "ProxyConfig": "proxy",
@@ -37,6 +39,8 @@ _WHERE = {
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
+    from causalmix_nb.checkpoint import HFConfig as HFConfig
+    from causalmix_nb.checkpoint import Lora as Lora
     from causalmix_nb.constraints import Constraints as Constraints
     from causalmix_nb.demo import demo_pool as demo_pool
     from causalmix_nb.doctor import doctor as doctor

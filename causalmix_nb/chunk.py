@@ -10,13 +10,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.checkpoint import HFConfig, as_config
 from causalmix_nb.checksums import Checked
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import CausalMixError
-from causalmix_nb.proxy import ProxyConfig, load_weights
+from causalmix_nb.proxy import load_weights
+
+if TYPE_CHECKING:
+    from causalmix_nb.train import TrainedRun
 
 DATA, BASE = "data", "base.safetensors"  # where a study keeps its tokens and its base proxy
 RETRIES = 1  # times that a chunk whose process died is tried again as it was
@@ -113,10 +117,16 @@ def train_chunk(
     ------
     StudyError: a file of the study that is not what it was when the launch began; nothing trained on it is returned.
     """
+    config = as_config(setup["config"])
+    if isinstance(config, HFConfig):
+        from causalmix_nb.hf_processes import train_hf_chunk
+
+        places = {"tokens_in": DATA, "base_in": BASE}
+        return _message(jobs, train_hf_chunk({**setup, **places}, list(jobs.values()), cache, emit))
     from causalmix_nb.outcomes import Evaluator
     from causalmix_nb.train import train_runs
 
-    folder, config = Path(setup["folder"]), ProxyConfig(**setup["config"])
+    folder = Path(setup["folder"])
     if not cache:
         corpus = Corpus.open(folder / DATA)
         corpus.check()
@@ -133,6 +143,10 @@ def train_chunk(
         cache["corpus"], list(jobs.values()), config, cache["base"], cache["evaluate"], emit, setup["seed"]
     )
     cache["corpus"].check()  # nothing is recorded of data that changed under the training
+    return _message(jobs, trained)
+
+
+def _message(jobs: Mapping[str, RunSpec], trained: Sequence[TrainedRun]) -> dict[str, Any]:
     return {
         "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
     }

@@ -17,15 +17,17 @@ from causalmix_nb.baselines import BASELINES, baseline_mixture, unknown_baseline
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.outcomes import outcome_directions, target_weights
+from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
 from causalmix_nb.search import Search, bayesian_optimisation, grid_search
 
 if TYPE_CHECKING:
+    from causalmix_nb.checkpoint import HFConfig
     from causalmix_nb.corpus import Corpus
     from causalmix_nb.launch import OnProgress
     from causalmix_nb.mixture import Mixture
     from causalmix_nb.online import OnlineMixture
-    from causalmix_nb.proxy import ProxyConfig, ProxySwarm
+    from causalmix_nb.proxy import ProxySwarm
 
 SEARCHES = {"grid": grid_search, "bayes": bayesian_optimisation}
 ONLINE = ("doremi", "odm")
@@ -55,7 +57,7 @@ class Contenders:
         def seed(self) -> int: ...
 
         @property
-        def config(self) -> ProxyConfig: ...
+        def config(self) -> ProxyConfig | HFConfig: ...
 
         def _need_corpus(self) -> Corpus: ...
 
@@ -131,6 +133,7 @@ class Contenders:
                 f"unknown online method {method!r}.{did_you_mean(method, ONLINE)} Use doremi or odm."
             )
         corpus, weights = self._need_corpus(), self._base(progress).weights()
+        assert isinstance(self.config, ProxyConfig)  # or there would be no base of our own
         if method == "odm":
             return online_data_mixing(corpus, self.config, weights, self._budget(), seed=self.seed)
         return doremi(corpus, self.config, weights, self._budget(), self.natural, seed=self.seed)

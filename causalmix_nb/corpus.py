@@ -4,6 +4,9 @@ A :class:`Corpus` is a folder. Per domain and part (train, held-out) it keeps th
 mask of the bytes that count in the loss (the response, where there is a prompt), the offsets of the documents, and
 for training a twin of every document with its characters shuffled, which is what a noisy document becomes.
 A :class:`View` is one domain under one :class:`~causalmix_nb.pool.Tilt`; it serves training windows, epoch by epoch.
+
+Where the proxy is a Hugging Face model, :func:`causalmix_nb.tokenise.tokenise` adds the same documents in its tokens. Windows then are of
+those; difficulty, exact-match candidates and excerpts for the state still come from the bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ CHECKABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Documents end to end: tokens (n_tokens,) uint8, mask (n_tokens,) bool, offsets (n_documents + 1,) int64."""
+    """Documents end to end: tokens (n_tokens,) unsigned, mask (n_tokens,) bool, offsets (n_documents + 1,) int64."""
 
     tokens: np.ndarray
     mask: np.ndarray
@@ -69,6 +72,7 @@ class Corpus:
         self.folder, self._meta = folder, meta
         self.domains: tuple[str, ...] = tuple(meta["domains"])
         self.fingerprint: str = meta["fingerprint"]
+        self.tokens: dict | None = meta.get("tokens")  # what is known of a model's tokens; None: bytes
         self._views: dict[tuple[str, Tilt, int], View] = {}
         self._files = Checked(
             folder, meta.get("files", {}), "restore it, or create the study again from its pool"
@@ -100,11 +104,9 @@ class Corpus:
                 "fingerprint": pool.fingerprint,
                 "natural": pool.natural.shares,
             }
-            partial = folder / "corpus.partial"
             stems = {f"{k:02d}" for k in range(len(pool.domains))}
             files = checksums(p for p in sorted(folder.glob("*.npy")) if p.name.split(".")[0] in stems)
-            partial.write_text(json.dumps({**meta, "documents": available, "files": files}))
-            partial.replace(folder / "corpus.json")
+            write_meta(folder, {**meta, "documents": available, "files": files})
         except OSError as error:
             raise StudyError(
                 f"cannot write to {folder} ({error.strerror}); choose a folder that can be written, with space left."
@@ -132,16 +134,25 @@ class Corpus:
 
     def documents(self, domain: str, part: str = "train") -> Documents:
         """Token arrays of one domain; part is "train", "heldout" or "noisy" (the shuffled twins of train)."""
+        return self.texts(domain, part) if self.tokens is None else self._load(domain, f"{part}.ids")
+
+    def texts(self, domain: str, part: str = "train") -> Documents:
+        """The same documents as bytes, whatever the tokens."""
+        return self._load(domain, part, "train" if part == "noisy" else part)
+
+    def _load(self, domain: str, part: str, base: str | None = None) -> Documents:
         if domain not in self.domains:
             raise unknown_domain(domain, self.domains)
-        stem = f"{self.domains.index(domain):02d}"
-        base = "train" if part == "noisy" else part
+        return Documents(
+            self._array(domain, part, mapped=True),
+            self._array(domain, f"{base or part}.mask", mapped=True),
+            self._array(domain, f"{base or part}.offsets"),
+        )
+
+    def _array(self, domain: str, name: str, mapped: bool = False) -> np.ndarray:
+        path = self.folder / f"{self.domains.index(domain):02d}.{name}.npy"
         try:
-            return Documents(
-                np.load(self.folder / f"{stem}.{part}.npy", mmap_mode="r"),
-                np.load(self.folder / f"{stem}.{base}.mask.npy", mmap_mode="r"),
-                np.load(self.folder / f"{stem}.{base}.offsets.npy"),
-            )
+            return np.load(path, mmap_mode="r" if mapped else None)
         except (OSError, ValueError):
             raise StudyError(
                 f"the tokenised pool in {self.folder} is damaged; create the study again."
@@ -151,11 +162,35 @@ class Corpus:
         """One domain as a sub-pool sees it."""
         key = (domain, tilt or Tilt(), seed)
         if key not in self._views:
-            self._views[key] = View(self.documents(domain), self.documents(domain, "noisy"), *key)
+            clean, noisy = self.documents(domain), self.documents(domain, "noisy")
+            clean_text, noisy_text = self.texts(domain), self.texts(domain, "noisy")
+            self._views[key] = View(clean, noisy, clean_text, noisy_text, self._furniture, *key)
         return self._views[key]
 
+    @cached_property
+    def _furniture(self) -> list[np.ndarray]:
+        """The page furniture in tokens, each piece with its end."""
+        if self.tokens is None:
+            return [np.frombuffer(text.encode() + bytes([END]), np.uint8) for text in BOILERPLATE]
+        dtype = self.documents(self.domains[0]).tokens.dtype
+        return [np.array(piece, dtype) for piece in self.tokens["boilerplate"]]
+
     def heldout_windows(self, domain: str, n_windows: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Held-out windows (n, length + 1) uint8 and their masks (n, length) bool: the same ones at every call."""
+        """Held-out windows (n, length + 1) and their masks (n, length) bool: the same ones at every call."""
+        documents, take, n = self._heldout(domain, n_windows, length)
+        return _windows(np.asarray(documents.tokens[take]), np.asarray(documents.mask[take]), n, length)
+
+    def heldout_bytes(self, domain: str, n_windows: int, length: int) -> int:
+        """Bytes of text behind the masked targets of those windows: what a loss is divided by to compare between tokenizers."""
+        documents, take, n = self._heldout(domain, n_windows, length)
+        sizes = np.ones(len(take), int)
+        if self.tokens is not None:
+            sizes = self._array(domain, "heldout.ids.bytes", mapped=True)[take]
+        targets = slice(1, n * length + 1)
+        return int(sizes[targets][np.asarray(documents.mask[take])[targets]].sum())
+
+    def _heldout(self, domain: str, n_windows: int, length: int) -> tuple[Documents, np.ndarray, int]:
+        """Held-out documents, the positions of the tokens that the windows are cut from, and how many windows."""
         documents = self.documents(domain, "heldout")
         rng = np.random.default_rng([3, zlib.crc32(domain.encode())])
         # At most a window's worth of each document, so that many documents are heard and none of them dominates.
@@ -168,30 +203,38 @@ class Corpus:
             if have > n_windows * length:
                 break
         take = np.concatenate(rows)[: n_windows * length + 1]
-        n = max(1, min(n_windows, (len(take) - 1) // length))
-        return _windows(np.asarray(documents.tokens[take]), np.asarray(documents.mask[take]), n, length)
+        return documents, take, max(1, min(n_windows, (len(take) - 1) // length))
 
-    def checkable(self, domain: str, limit: int = 128, context: int = 128) -> list[tuple[bytes, bytes]]:
-        """Held-out (prompt, response) pairs short enough to be scored by exact match; empty for other domains."""
-        documents = self.documents(domain, "heldout")
-        pairs = []
-        for i in range(min(len(documents), limit)):
-            span = slice(documents.offsets[i], documents.offsets[i + 1])
-            tokens, mask = np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
-            pairs.append((bytes(tokens[~mask]), bytes(tokens[mask])))
-        lengths = [len(response) for _, response in pairs]
-        prompted = pairs and all(prompt for prompt, _ in pairs)
-        if not prompted or np.median(lengths) > CHECKABLE:
+    def checkable(
+        self, domain: str, limit: int = 128, context: int = 128
+    ) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """Held-out (prompt, response) tokens short enough to be scored by exact match; empty for other domains."""
+        texts, documents = self.texts(domain, "heldout"), self.documents(domain, "heldout")
+        sizes = [_sides(texts, i) for i in range(min(len(texts), limit))]
+        prompted = sizes and all(len(prompt) for prompt, _ in sizes)
+        if not prompted or np.median([len(response) for _, response in sizes]) > CHECKABLE:
             return []
+        pairs = [_sides(documents, i) for i in range(len(sizes))]
         return [(p, r) for p, r in pairs if len(p) + len(r) <= context]
 
 
 class View:
     """One domain under one tilt: which documents there are, which of them are corrupted, and how many tokens."""
 
-    def __init__(self, clean: Documents, noisy: Documents, domain: str, tilt: Tilt, seed: int) -> None:
+    def __init__(
+        self,
+        clean: Documents,
+        noisy: Documents,
+        clean_text: Documents,
+        noisy_text: Documents,
+        furniture: Sequence[np.ndarray],
+        domain: str,
+        tilt: Tilt,
+        seed: int,
+    ) -> None:
         self._clean, self._noisy, self.domain, self.tilt = clean, noisy, domain, tilt
-        scores = _difficulty(clean) if tilt.difficulty else None
+        self._clean_text, self._noisy_text, self._furniture = clean_text, noisy_text, furniture
+        scores = _difficulty(clean_text) if tilt.difficulty else None
         # The plan's seed depends on the domain's name, so that domains are tilted independently.
         self.plan: TiltPlan = plan_tilt(len(clean), tilt, seed + zlib.crc32(domain.encode()) % 10_000, scores)
 
@@ -200,7 +243,7 @@ class View:
         """Distinct training tokens: a copy of a document adds nothing."""
         plan = self.plan
         real = np.unique(plan.index[~plan.boilerplate])
-        boilerplate = sum(len(text.encode()) + 1 for text in BOILERPLATE) if plan.boilerplate.any() else 0
+        boilerplate = sum(len(piece) for piece in self._furniture) if plan.boilerplate.any() else 0
         return int(self._clean.lengths[real].sum()) + boilerplate
 
     @property
@@ -209,13 +252,15 @@ class View:
 
     def stream(self, seed: int) -> Stream:
         """The documents' tokens without end, in an order that depends on the seed and the domain."""
-        furniture = [text.encode() + bytes([END]) for text in BOILERPLATE]
-        page = np.frombuffer(b"".join(furniture), np.uint8), np.ones(sum(map(len, furniture)), bool)
+        page = np.concatenate(self._furniture), np.ones(sum(map(len, self._furniture)), bool)
         plan, clean, noisy = self.plan, self._clean, self._noisy
-        which = plan.index % len(furniture)
-        sizes = np.array([len(piece) for piece in furniture])
-        start = np.where(plan.boilerplate, (np.cumsum(sizes) - sizes)[which], clean.offsets[plan.index])
-        length = np.where(plan.boilerplate, sizes[which], clean.lengths[plan.index])
+        which = plan.index % len(self._furniture)
+        sizes = np.array([len(piece) for piece in self._furniture])
+        # In a model's tokens a corrupted document is longer than the clean one, so each has its own place and length.
+        start = np.where(plan.noisy, noisy.offsets[plan.index], clean.offsets[plan.index])
+        length = np.where(plan.noisy, noisy.lengths[plan.index], clean.lengths[plan.index])
+        start = np.where(plan.boilerplate, (np.cumsum(sizes) - sizes)[which], start)
+        length = np.where(plan.boilerplate, sizes[which], length)
         source = np.where(plan.boilerplate, 2, plan.noisy.astype(int))
         sources = [(clean.tokens, clean.mask), (noisy.tokens, noisy.mask), page]
         rng = np.random.default_rng([seed, zlib.crc32(self.domain.encode())])
@@ -237,22 +282,20 @@ class View:
         rng = np.random.default_rng([seed, 2, zlib.crc32(self.domain.encode())])
         pieces, have = [], 0
         for i in rng.permutation(self.n_documents):
-            tokens, _ = self._document(int(i))
-            start = int(rng.integers(max(1, len(tokens) - length)))
-            pieces.append(bytes(tokens[start : start + length]).replace(b"\0", b"").decode(errors="replace"))
+            text = self._text(int(i))
+            start = int(rng.integers(max(1, len(text) - length)))
+            pieces.append(text[start : start + length].replace(b"\0", b"").decode(errors="replace"))
             have += len(pieces[-1])
             if have >= n_bytes:
                 break
         return pieces
 
-    def _document(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def _text(self, i: int) -> bytes:
         source = int(self.plan.index[i])
         if self.plan.boilerplate[i]:
-            text = BOILERPLATE[source % len(BOILERPLATE)].encode()
-            return np.append(np.frombuffer(text, np.uint8), np.uint8(END)), np.ones(len(text) + 1, bool)
-        documents = self._noisy if self.plan.noisy[i] else self._clean
-        span = slice(documents.offsets[source], documents.offsets[source + 1])
-        return np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
+            return BOILERPLATE[source % len(BOILERPLATE)].encode() + bytes([END])
+        documents = self._noisy_text if self.plan.noisy[i] else self._clean_text
+        return bytes(documents.tokens[documents.offsets[source] : documents.offsets[source + 1]])
 
 
 def run_windows(
@@ -275,10 +318,25 @@ def run_windows(
 def _windows(tokens: np.ndarray, mask: np.ndarray, n: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut n windows that overlap by one token, so that every token but the first is a target once."""
     if len(tokens) < n * length + 1:
-        tokens = np.concatenate([tokens, np.zeros(n * length + 1 - len(tokens), np.uint8)])
+        tokens = np.concatenate([tokens, np.zeros(n * length + 1 - len(tokens), tokens.dtype)])
         mask = np.concatenate([mask, np.zeros(n * length + 1 - len(mask), bool)])
     start = np.arange(n)[:, None] * length
     return tokens[start + np.arange(length + 1)], mask[start + np.arange(1, length + 1)]
+
+
+def _sides(documents: Documents, i: int) -> tuple[Sequence[int], Sequence[int]]:
+    """A document's prompt and response; bytes where the tokens are bytes."""
+    span = slice(documents.offsets[i], documents.offsets[i + 1])
+    tokens, mask = np.asarray(documents.tokens[span]), np.asarray(documents.mask[span])
+    sides = (tokens[~mask], tokens[mask])
+    return tuple(bytes(side) if side.dtype == np.uint8 else side.tolist() for side in sides)  # type: ignore[return-value]
+
+
+def write_meta(folder: Path, meta: Mapping) -> None:
+    """Replace what a corpus says about itself, whole or not at all."""
+    partial = folder / "corpus.partial"
+    partial.write_text(json.dumps(dict(meta)))
+    partial.replace(folder / "corpus.json")
 
 
 def _build_domain(pool: Pool, name: str, folder: Path, k: int, max_bytes: int, seed: int) -> int:

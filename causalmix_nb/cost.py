@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.checkpoint import HFConfig
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.hf_cost import arithmetic_speed, run_bytes
 from causalmix_nb.launch import cores
 from causalmix_nb.outcomes import EVAL_WINDOWS
 from causalmix_nb.state import SAMPLE_BYTES
@@ -222,7 +224,7 @@ def training_cost(
 
 
 def launch_cost(
-    config: ProxyConfig,
+    config: ProxyConfig | HFConfig,
     budgets: Sequence[int],
     n_domains: int,
     speed: Speed,
@@ -263,6 +265,8 @@ def scoring_tokens(config: Any, n_domains: int) -> float:
 
 def swarm_bytes(config: Any, width: int, token_budget: int) -> float:
     """Memory of one swarm: weights, gradients and moments; its windows; and the activations of training or scoring, whichever is more."""
+    if isinstance(config, HFConfig):
+        return run_bytes(config)
     weights = 4 * COPIES * config.n_parameters * width
     windows = 2 * width * max(config.batch, token_budget // config.context) * (2 * config.context + 1)
     layer = 4 * config.d_model * 30  # bytes that one token leaves behind in a layer for the backward pass
@@ -274,6 +278,8 @@ def swarm_bytes(config: Any, width: int, token_budget: int) -> float:
 
 def measured_speed(config: Any, workers: int, width: int, seconds: float = SECONDS) -> Speed:
     """The speed of training on this machine now: a swarm takes steps on random bytes with one worker's share of the cores."""
+    if isinstance(config, HFConfig):
+        return Speed(arithmetic_speed(config), workers, "the arithmetic of this machine")
     import numpy as np
     import torch
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from causalmix_nb.checkpoint import HFConfig
 from causalmix_nb.checksums import checksums
 from causalmix_nb.chunk import BASE, DATA, Chunks, attempt
 from causalmix_nb.corpus import Corpus
@@ -78,7 +79,7 @@ def launch(
     jobs: Mapping[str, RunSpec],
     states: Mapping[str, Mapping[str, float]],
     runs: Runs,
-    config: ProxyConfig,
+    config: ProxyConfig | HFConfig,
     target: Mapping[str, float] | None = None,
     *,
     executor: str = "local",
@@ -109,8 +110,8 @@ def launch(
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    n_workers = workers_for(len(pending), workers)
-    chunks = Chunks(_chunks(pending, jobs, n_workers if executor == "local" else 1))
+    n_workers, width = workers_for(len(pending), workers, config), width_of(config)
+    chunks = Chunks(_chunks(pending, jobs, n_workers if executor == "local" else 1, width))
     interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
@@ -136,9 +137,18 @@ def known_executor(executor: str) -> None:
         )
 
 
-def workers_for(n_runs: int, workers: int | None = None) -> int:
-    """How many worker processes train so many runs: those asked for or one per core, each with two runs at least."""
-    return max(1, min(workers or cores(), -(-n_runs // 2)))
+def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | HFConfig | None = None) -> int:
+    """How many worker processes train so many runs: those asked for or one per core, each with two runs at least.
+
+    A Hugging Face model keeps all cores, or the accelerator, busy by itself: one worker, unless more are asked for.
+    """
+    usual = 1 if isinstance(config, HFConfig) else cores()
+    return max(1, min(workers or usual, -(-n_runs // 2)))
+
+
+def width_of(config: ProxyConfig | HFConfig) -> int:
+    """Runs in a chunk; Hugging Face models train one by one, and only processes of their own are worth sharing between runs."""
+    return 1 if isinstance(config, HFConfig) and config.processes == 1 else WIDTH
 
 
 def cores() -> int:
@@ -168,7 +178,7 @@ class _Book:
         jobs: Mapping[str, RunSpec],
         states: Mapping[str, Mapping[str, float]],
         runs: Runs,
-        config: ProxyConfig,
+        config: ProxyConfig | HFConfig,
         total: int,
         progress: OnProgress | None,
         stage: str,
@@ -228,13 +238,15 @@ class _Book:
         )  # fmt: skip
 
 
-def _chunks(pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int) -> list[list[str]]:
+def _chunks(
+    pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int, width: int = WIDTH
+) -> list[list[str]]:
     """Groups of runs with one token budget, evenly sized so that no worker idles at the end."""
     chunks = []
     budgets = sorted({jobs[key].token_budget for key in pending})
     for budget in budgets:
         keys = [key for key in pending if jobs[key].token_budget == budget]
-        n = -(-len(keys) // WIDTH)
+        n = -(-len(keys) // width)
         n = min(len(keys), -(-n // n_workers) * n_workers)
         chunks += [list(keys[i::n]) for i in range(n)]
     return chunks

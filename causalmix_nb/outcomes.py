@@ -7,8 +7,8 @@ from, not what it is asked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from causalmix_nb.corpus import Corpus
 from causalmix_nb.errors import StudyError, did_you_mean
 
 if TYPE_CHECKING:
-    from causalmix_nb.proxy import ProxySwarm
+    import torch
 
 EVAL_WINDOWS = 64  # held-out windows per domain
 BPB, EXACT = "bpb", "exact_match"
@@ -52,24 +52,36 @@ def target_weights(corpus: Corpus, target: Mapping[str, float] | None) -> dict[s
     return {name: weight / total for name, weight in target.items() if weight}
 
 
+class Trained(Protocol):
+    """What can be scored: R models that read the same windows, a swarm of proxies or one Hugging Face model."""
+
+    n_runs: int
+    device: torch.device
+
+    def token_losses(self, windows: torch.Tensor) -> torch.Tensor: ...
+
+    def likeliest(self, tokens: torch.Tensor) -> torch.Tensor: ...
+
+
 class Evaluator:
     """Scores all runs of a swarm on the same held-out data; prepared once, used for every chunk."""
 
     def __init__(self, corpus: Corpus, context: int, target: Mapping[str, float] | None = None) -> None:
         self.target = target_weights(corpus, target)
         self._heldout = {name: corpus.heldout_windows(name, EVAL_WINDOWS, context) for name in corpus.domains}
+        self._bytes = {name: corpus.heldout_bytes(name, EVAL_WINDOWS, context) for name in corpus.domains}
         self._pairs = {
             name: pairs for name in corpus.domains if (pairs := corpus.checkable(name, context=context))
         }
 
-    def __call__(self, swarm: ProxySwarm) -> list[dict[str, float]]:
+    def __call__(self, swarm: Trained) -> list[dict[str, float]]:
         """Outcomes of every run, in order: ``bpb``, ``bpb.<domain>``, ``exact_match.<domain>``."""
         import torch
 
         results: list[dict[str, float]] = [{} for _ in range(swarm.n_runs)]
         with torch.no_grad():
             for name, (windows, mask) in self._heldout.items():
-                bits = _masked_sum(swarm, windows, mask) / math.log(2) / max(1, int(mask.sum()))
+                bits = _masked_sum(swarm, windows, mask) / math.log(2) / max(1, self._bytes[name])
                 for result, value in zip(results, bits):
                     result[f"{BPB}.{name}"] = float(value)
             for name, pairs in self._pairs.items():
@@ -81,7 +93,7 @@ class Evaluator:
         return [{BPB: result[BPB], **result} for result in results]
 
 
-def _masked_sum(swarm: ProxySwarm, windows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _masked_sum(swarm: Trained, windows: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Summed loss in nats over the masked targets, shape (R,)."""
     import torch
 
@@ -90,7 +102,7 @@ def _masked_sum(swarm: ProxySwarm, windows: np.ndarray, mask: np.ndarray) -> np.
     return (losses * torch.from_numpy(mask).to(swarm.device)).sum((1, 2)).cpu().numpy()
 
 
-def _exact_match(swarm: ProxySwarm, pairs: list[tuple[bytes, bytes]]) -> np.ndarray:
+def _exact_match(swarm: Trained, pairs: list[tuple[Sequence[int], Sequence[int]]]) -> np.ndarray:
     """Share of responses that greedy decoding would write exactly, shape (R,).
 
     Greedy decoding writes the response if and only if every next token of it is the most likely one given the true
@@ -99,13 +111,13 @@ def _exact_match(swarm: ProxySwarm, pairs: list[tuple[bytes, bytes]]) -> np.ndar
     import torch
 
     width = max(len(p) + len(r) for p, r in pairs)
-    tokens = np.zeros((len(pairs), width), np.uint8)
+    tokens = np.zeros((len(pairs), width), np.int64)
     mask = np.zeros((len(pairs), width - 1), bool)
     for i, (prompt, response) in enumerate(pairs):
         end = len(prompt) + len(response)
-        tokens[i, :end] = np.frombuffer(prompt + response, np.uint8)
+        tokens[i, :end] = [*prompt, *response]
         mask[i, len(prompt) - 1 : end - 1] = True
-    windows = torch.from_numpy(tokens).long().to(swarm.device)
-    best = swarm.logits(windows[:, :-1].expand(swarm.n_runs, -1, -1)).argmax(-1)  # (R, n, width - 1)
+    windows = torch.from_numpy(tokens).to(swarm.device)
+    best = swarm.likeliest(windows[:, :-1].expand(swarm.n_runs, -1, -1))  # (R, n, width - 1)
     right = (best == windows[:, 1:]) | ~torch.from_numpy(mask).to(swarm.device)
     return right.all(-1).double().mean(-1).cpu().numpy()

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cost import Cost, Speed, launch_cost, measured_speed, remembered_speed
-from causalmix_nb.launch import WIDTH, known_executor, workers_for
+from causalmix_nb.launch import known_executor, width_of, workers_for
 from causalmix_nb.pool import Tilt
 
 if TYPE_CHECKING:
+    from causalmix_nb.checkpoint import HFConfig
     from causalmix_nb.corpus import Corpus
     from causalmix_nb.design import RunSpec
     from causalmix_nb.lm_eval import AttachedScores
@@ -38,7 +39,7 @@ class Planning:
         def _has_base(self) -> bool: ...
 
         @property
-        def config(self) -> ProxyConfig: ...
+        def config(self) -> ProxyConfig | HFConfig: ...
 
         @property
         def seed(self) -> int: ...
@@ -69,21 +70,21 @@ class Planning:
         corpus, done = self._need_corpus(), self._need_runs().keys("done")
         asked = self._design(n_runs, token_budget, states)
         pending = [spec for spec in asked if spec.key(self._context) not in done]
-        n_workers = 0 if executor == "inline" else workers_for(len(pending), workers)
+        n_workers = 0 if executor == "inline" else workers_for(len(pending), workers, self.config)
         seen = {
             (name, spec.tilts.get(name) or Tilt(), self.seed) for spec in asked for name in corpus.domains
         }
         speed = remembered_speed(self.folder, self.config, n_workers)
         if speed is None:
-            width = min(WIDTH, len(pending))
+            width = min(width_of(self.config), len(pending))
             speed = (
                 measured_speed(self.config, n_workers, width) if pending else Speed(math.inf, n_workers, "")
             )
         return launch_cost(
             self.config, [spec.token_budget for spec in pending], len(corpus.domains),
             speed,
-            workers=n_workers, width=WIDTH, finished=len(asked) - len(pending),
-            base=self.config.base_tokens > 0 and not self._has_base, states=len(seen - self._measured.keys()),
+            workers=n_workers, width=width_of(self.config), finished=len(asked) - len(pending),
+            base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen - self._measured.keys()),
         )  # fmt: skip
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:

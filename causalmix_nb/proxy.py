@@ -142,6 +142,10 @@ class ProxySwarm:
         """Cross-entropy of every next token in nats; windows (R, B, L + 1) uint8 or int64 -> (R, B, L)."""
         return self._losses(self.parameters, windows.long(), self._bias, self.config.n_heads)
 
+    def likeliest(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The most likely next token after each; tokens (R, B, L) int64 -> (R, B, L)."""
+        return self.logits(tokens).argmax(-1)
+
     def clip_gradients(self, limit: float) -> None:
         """Scale each run's gradient to at most ``limit`` in norm, run by run."""
         import torch

@@ -11,11 +11,12 @@ from textstat (quality); ``size`` – log10 of the distinct tokens that are ther
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from causalmix_nb.checkpoint import HFConfig, load_model, load_tokenizer
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.errors import StudyError
 from causalmix_nb.pool import Tilt
@@ -66,47 +67,61 @@ class ProxyScorer:
 class HuggingFaceScorer:
     """Any Hugging Face causal language model as a scorer: a hub name or a local folder (extra ``[hf]``).
 
-    With ``gguf_file`` a model in GGUF form is read, for example the one that the ``[scorer]`` extra brings.
+    With ``gguf_file`` a model in GGUF form is read, for example the one that the ``[scorer]`` extra brings. It is loaded when it is first
+    asked; :meth:`release` gives its memory back until it is asked again. Every token counts, the first of a text too: an end-of-text token
+    before it stands for the beginning.
     """
 
     def __init__(
-        self, name: str, *, gguf_file: str | None = None, context: int = 512, batch: int = 4
+        self,
+        name: str,
+        *,
+        gguf_file: str | None = None,
+        context: int = 512,
+        batch: int = 32,
+        load: Callable[[], tuple[Any, Any]] | None = None,
     ) -> None:
-        try:
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError:
-            raise StudyError(
-                "a Hugging Face scorer needs transformers; pip install 'causalmix_nb[hf]'."
-            ) from None
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(name, gguf_file=gguf_file)
-            self._model = AutoModelForCausalLM.from_pretrained(name, gguf_file=gguf_file).eval()
-        except OSError:
-            raise StudyError(
-                f"cannot load the scorer {name!r}; check the name and the connection, or give a local folder."
-            ) from None
+        self._load = load or (lambda: _load_pair(HFConfig(name, gguf_file=gguf_file, context=context)))
         self._context, self._batch = context, batch
+        self._pair: tuple[Any, Any] | None = None
+
+    def release(self) -> None:
+        self._pair = None
 
     def score(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
         import torch
+        from accelerate import PartialState
 
-        losses, entropies, n_bytes = [], [], 0
-        for text in texts:
-            ids = self._tokenizer(
-                text, return_tensors="pt", truncation=True, max_length=self._context
-            ).input_ids
-            if ids.shape[1] < 2:
-                continue
-            with torch.no_grad():
-                logs = self._model(ids).logits[0, :-1].float().log_softmax(-1)
-            losses.append(-logs.gather(-1, ids[0, 1:, None])[:, 0].numpy())
-            entropies.append(-(logs.exp() * logs).sum(-1).numpy())
-            n_bytes += len(str(self._tokenizer.decode(ids[0, 1:])).encode())
-        if not losses:
-            raise StudyError(
-                "the sample holds no text of two tokens or more; the state cannot be measured on it."
+        if self._pair is None:
+            model, tokenizer = self._load()
+            self._pair = model.eval().to(PartialState().device), tokenizer
+        model, tokenizer = self._pair
+        start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        rows, n_bytes = [], 0
+        for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]:
+            rows += [ids[i : i + self._context - 1] for i in range(0, len(ids), self._context - 1)]
+        n_bytes = sum(len(text.encode()) for text in texts)
+        if not rows:
+            raise StudyError("the sample holds no text; the state cannot be measured on it.")
+        rows.sort(key=len)  # rows of one length need no padding
+        losses, entropies = [], []
+        for first in range(0, len(rows), self._batch):
+            some = rows[first : first + self._batch]
+            sizes = torch.tensor([len(row) for row in some])
+            width = int(sizes.max())
+            padded = torch.tensor([[start, *row, *[start] * (width - len(row))] for row in some]).to(
+                model.device
             )
-        return np.concatenate(losses), np.concatenate(entropies), n_bytes
+            there = torch.arange(width)[None] < sizes[:, None]  # padding stands behind, where nothing sees it
+            with torch.no_grad():
+                logs = model(input_ids=padded[:, :-1], use_cache=False).logits.float().log_softmax(-1)
+            losses.append(-logs.gather(-1, padded[:, 1:, None])[..., 0].cpu()[there])
+            entropies.append(-(logs.exp() * logs).sum(-1).cpu()[there])
+        return torch.cat(losses).numpy(), torch.cat(entropies).numpy(), n_bytes
+
+
+def _load_pair(config: HFConfig) -> tuple[Any, Any]:
+    return load_model(config), load_tokenizer(config)
 
 
 def measure_domain(

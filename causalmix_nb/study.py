@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.checkpoint import HFConfig, as_config, load_shape, load_tokenizer
 from causalmix_nb.chunk import DATA
 from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
 from causalmix_nb.constraints import Constraints, as_constraints
@@ -85,7 +86,7 @@ class Study(Questions, Training, Contenders, Planning):
         pool: Pool,
         *,
         target: Mapping[str, float] | None = None,
-        config: ProxyConfig | None = None,
+        config: ProxyConfig | HFConfig | None = None,
         graph: CausalGraph | str | None = None,
         seed: int = 0,
         exist_ok: bool = False,
@@ -97,7 +98,7 @@ class Study(Questions, Training, Contenders, Planning):
         folder: made if it is not there.
         pool: the data; it is tokenised into the folder, so that the study no longer depends on it.
         target: domain -> weight in the mean outcome ``bpb``; equal weights by default.
-        config: shape and training of the proxies.
+        config: shape and training of the proxies; an :class:`~causalmix_nb.checkpoint.HFConfig` takes a Hugging Face model instead.
         graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture -> score.
         seed: for everything that involves chance.
         exist_ok: open the study that is there if it is of the same pool, target, proxies and seed.
@@ -111,7 +112,7 @@ class Study(Questions, Training, Contenders, Planning):
         meta = {
             "format": FORMAT,
             "fingerprint": pool.fingerprint,
-            "config": (config or ProxyConfig()).to_dict(),
+            "config": json.loads(json.dumps((config or ProxyConfig()).to_dict())),
             "target": dict(target) if target else None,
             "seed": seed,
             "graph": graph.to_text(),
@@ -128,8 +129,15 @@ class Study(Questions, Training, Contenders, Planning):
                 )
             study.pool = pool
             return study
+        if isinstance(config, HFConfig):  # what is wrong with the model is said before the pool is read
+            load_shape(config)
+            load_tokenizer(config)
         corpus = Corpus.build(pool, folder / DATA, seed=seed)
         target_weights(corpus, target)
+        if isinstance(config, HFConfig):
+            from causalmix_nb.tokenise import tokenise
+
+            corpus = tokenise(corpus, load_tokenizer(config), config.chat_template)
         study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
         study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
         study._save()
@@ -192,8 +200,8 @@ class Study(Questions, Training, Contenders, Planning):
         return int(self._meta["seed"])
 
     @property
-    def config(self) -> ProxyConfig:
-        return ProxyConfig(**self._meta["config"])
+    def config(self) -> ProxyConfig | HFConfig:
+        return as_config(self._meta["config"])
 
     @property
     def state(self) -> pd.DataFrame | None:

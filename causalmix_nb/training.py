@@ -11,18 +11,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.checkpoint import HFConfig
 from causalmix_nb.chunk import BASE
 from causalmix_nb.cost import remember_speed
 from causalmix_nb.design import RunSpec, design_runs
+from causalmix_nb.errors import StudyError
 from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
-from causalmix_nb.state import ProxyScorer, Scorer, flatten_state, measure_state
+from causalmix_nb.state import HuggingFaceScorer, ProxyScorer, Scorer, flatten_state, measure_state
 
 if TYPE_CHECKING:
     from causalmix_nb.corpus import Corpus
+    from causalmix_nb.train import OnTokens
 
 
 class Training:
@@ -48,7 +51,7 @@ class Training:
         def seed(self) -> int: ...
 
         @property
-        def config(self) -> ProxyConfig: ...
+        def config(self) -> ProxyConfig | HFConfig: ...
 
         @classmethod
         def open(cls, folder: str | Path) -> Any: ...
@@ -141,7 +144,10 @@ class Training:
 
     @property
     def _has_base(self) -> bool:
-        return self.folder is not None and (self.folder / BASE).exists()
+        if self.folder is None:
+            return False
+        config = self.config
+        return (self.folder / BASE).exists() or (isinstance(config, HFConfig) and not config.has_base)
 
     def _launch(
         self,
@@ -181,11 +187,15 @@ class Training:
                     progress(Progress("state of the sub-pools", i + 1, len(jobs)))
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
+        if isinstance(scorer, HuggingFaceScorer):
+            scorer.release()  # the runs need the memory
         report = launch(
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
             executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
         )  # fmt: skip
-        n_workers = 0 if executor == "inline" else workers_for(len(jobs) - report.reused, workers)
+        n_workers = (
+            0 if executor == "inline" else workers_for(len(jobs) - report.reused, workers, self.config)
+        )
         remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
         if specs[0].token_budget != self._meta.get("token_budget"):
             self._meta["token_budget"] = specs[0].token_budget
@@ -195,27 +205,46 @@ class Training:
     def _scorer(self, progress: OnProgress | None = None) -> Scorer:
         """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
         if self.scorer is None:
-            self.scorer = ProxyScorer(self._base(progress))
+            config = self.config
+            if isinstance(config, HFConfig):
+                from causalmix_nb.hf import checkpoint_scorer
+
+                told = _base_progress(config.base_tokens, progress)
+                self.scorer = checkpoint_scorer(
+                    self._need_folder(), self._need_corpus(), config, self.seed, BASE, told
+                )
+            else:
+                self.scorer = ProxyScorer(self._base(progress))
         return self.scorer
 
     def _base(self, progress: OnProgress | None) -> ProxySwarm:
         from causalmix_nb.train import new_swarm, train_base
 
         path, config = self._need_folder() / BASE, self.config
+        if isinstance(config, HFConfig):
+            raise StudyError(
+                "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
+            )
         if path.exists():
             return new_swarm(config, 1, load_weights(path), self.seed)
-        import time
-
-        start, done = time.monotonic(), 0
-
-        def on_tokens(tokens: int) -> None:
-            nonlocal done
-            done += tokens
-            if progress:
-                speed = done / (time.monotonic() - start)
-                left = max(0, config.base_tokens - done) / speed
-                progress(Progress("base proxy", done, config.base_tokens, 0, speed, left))
-
-        swarm = train_base(self._need_corpus(), config, self.seed, on_tokens)
+        swarm = train_base(
+            self._need_corpus(), config, self.seed, _base_progress(config.base_tokens, progress)
+        )
         save_weights(swarm.weights(), path)
         return swarm
+
+
+def _base_progress(total: int, progress: OnProgress | None) -> OnTokens:
+    """Tells how far the training of a base is."""
+    import time
+
+    start, done = time.monotonic(), 0
+
+    def on_tokens(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        if progress:
+            speed = done / (time.monotonic() - start)
+            progress(Progress("base proxy", done, total, 0, speed, max(0, total - done) / speed))
+
+    return on_tokens
