@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.checkpoint import HFConfig
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.hf_cost import arithmetic_speed, run_bytes
-from causalmix_nb.launch import cores
 from causalmix_nb.outcomes import EVAL_WINDOWS
+from causalmix_nb.pace import PROCESS, cores, speed_here, swarm_bytes
 from causalmix_nb.state import SAMPLE_BYTES
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 SPEED = "speed.json"  # a note in the study's folder: how fast its last launch was
 BINDER = 2e9  # bytes: mybinder.org restarts a session above this
-PROCESS = 400e6  # bytes of a process that has imported torch and accelerate and trains nothing yet
-COPIES = 4  # of every weight: itself, its gradient, two moments of AdamW
 STARTUP = 5.0  # seconds until a worker has imported torch and read the pool
 ROW = 2_000  # bytes of a run in the store
 SECONDS = 0.4  # that a measurement of the speed takes
@@ -249,7 +246,7 @@ def launch_cost(
     measuring = states * SAMPLE_BYTES / 3 * max(1, workers)  # by this process alone
     seconds = (work + measuring) / speed.tokens_per_second + (STARTUP if workers and budgets else 0.0)
     here = PROCESS if workers else 0.0
-    swarm = swarm_bytes(config, min(width, len(budgets)), max(budgets)) if budgets else 0.0
+    swarm = _chunk_bytes(config, min(width, len(budgets)), max(budgets)) if budgets else 0.0
     memory = here + max(workers, 1) * (PROCESS + swarm)
     disk = len(budgets) * ROW + (4 * config.n_parameters if base else 0)
     return Cost(
@@ -263,53 +260,23 @@ def scoring_tokens(config: Any, n_domains: int) -> float:
     return EVAL_WINDOWS * n_domains * config.context / 3
 
 
-def swarm_bytes(config: Any, width: int, token_budget: int) -> float:
-    """Memory of one swarm: weights, gradients and moments; its windows; and the activations of training or scoring, whichever is more."""
-    if isinstance(config, HFConfig):
-        return run_bytes(config)
-    weights = 4 * COPIES * config.n_parameters * width
-    windows = 2 * width * max(config.batch, token_budget // config.context) * (2 * config.context + 1)
-    layer = 4 * config.d_model * 30  # bytes that one token leaves behind in a layer for the backward pass
-    logits = 4 * 256 * 4  # of one token: logits, their logarithms, their gradients
-    training = width * config.batch * config.context * (config.n_layers * layer + logits)
-    scoring = width * EVAL_WINDOWS * config.context * (layer + logits)
-    return float(weights + windows + max(training, scoring))
+def _chunk_bytes(config: Any, width: int, token_budget: int) -> float:
+    return run_bytes(config) if isinstance(config, HFConfig) else swarm_bytes(config, width, token_budget)
 
 
 def measured_speed(config: Any, workers: int, width: int, seconds: float = SECONDS) -> Speed:
     """The speed of training on this machine now: a swarm takes steps on random bytes with one worker's share of the cores."""
     if isinstance(config, HFConfig):
         return Speed(arithmetic_speed(config), workers, "the arithmetic of this machine")
-    import numpy as np
     import torch
-
-    from causalmix_nb.train import new_swarm, take_steps
-
-    rng = np.random.default_rng(0)
-
-    def step(n_runs: int) -> int:
-        """One step of so many runs from new weights; the tokens it trained on."""
-        swarm = new_swarm(config, n_runs, None)
-        windows = rng.integers(1, 256, (n_runs, config.batch, config.context + 1), dtype=np.uint8)
-        masks = torch.ones(n_runs, config.batch, config.context, dtype=torch.bool)
-        take_steps(swarm, [(torch.from_numpy(windows), masks)], 1, 1e-4)
-        return n_runs * config.batch * config.context
 
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // max(1, workers)))
     try:
-        step(1)  # the first step of all is slow
-        started = time.perf_counter()
-        step(1)
-        if (time.perf_counter() - started) * width > 2 * seconds:
-            width = 1  # a large proxy keeps the cores busy alone
-        started, done = time.perf_counter(), 0
-        while time.perf_counter() - started < seconds:
-            done += step(width)
-        now = time.perf_counter()
+        speed = speed_here(config, width, seconds)
     finally:
         torch.set_num_threads(before)
-    return Speed(done / (now - started) * max(1, workers), workers, "a measurement on this machine")
+    return Speed(speed * max(1, workers), workers, "a measurement on this machine")
 
 
 def remember_speed(folder: Path, config: Any, n_domains: int, report: RunReport, workers: int) -> None:

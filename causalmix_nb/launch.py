@@ -6,7 +6,6 @@ runs are grouped into chunks is decided here; what trains a chunk is :mod:`causa
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from causalmix_nb.chunk import BASE, DATA, Chunks, attempt
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
+from causalmix_nb.pace import WIDTH, Pace, cores, pace_for
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
 from causalmix_nb.workers import run_in_workers
 
 EXECUTORS = ("local", "inline")
-WIDTH = 8  # runs that train as one swarm: measured best on two cores, and little lost when a chunk is
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def launch(
     states: key -> state of the run's sub-pool, recorded with it.
     runs: the store; only this process writes it.
     executor: "local" – worker processes, one per core; "inline" – this process.
-    workers: number of worker processes.
+    workers: number of worker processes; without it, and for the width of a swarm, what :func:`causalmix_nb.pace.pace_for` finds.
     progress: called after every message of a worker, in this thread.
 
     Raises
@@ -110,8 +109,13 @@ def launch(
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    n_workers, width = workers_for(len(pending), workers, config), width_of(config)
-    chunks = Chunks(_chunks(pending, jobs, n_workers if executor == "local" else 1, width))
+    n_workers = workers_for(len(pending), workers, config)
+    pace = Pace(n_workers, max(1, cores() // n_workers), width_of(config))
+    if executor == "inline":
+        pace = Pace(1, cores(), pace.width)
+    elif isinstance(config, ProxyConfig) and pending:
+        pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
+    chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
     interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
@@ -121,7 +125,7 @@ def launch(
         if executor == "inline" or not chunks:
             _run_here(setup, chunks, jobs, book)
         else:
-            run_in_workers(setup, chunks, jobs, book.take, n_workers, max(1, cores() // n_workers))
+            run_in_workers(setup, chunks, jobs, book.take, pace.workers, pace.threads)
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -149,11 +153,6 @@ def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | H
 def width_of(config: ProxyConfig | HFConfig) -> int:
     """Runs in a chunk; Hugging Face models train one by one, and only processes of their own are worth sharing between runs."""
     return 1 if isinstance(config, HFConfig) and config.processes == 1 else WIDTH
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from causalmix_nb.chunk import Chunks, Message, Take, attempt_all
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.pace import tuned_allocator
 
 EARLY = 3  # workers in a row that may end before they can train, before the launch gives up
 
@@ -139,6 +140,7 @@ def start_worker(setup: Mapping[str, Any], threads: int) -> subprocess.Popen:
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,
+        **tuned_allocator(),
         "OMP_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(paths),

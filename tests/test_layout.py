@@ -41,6 +41,7 @@ ORDER = [
     "train",
     "hf",
     "hf_processes",
+    "pace",
     "online",
     "lm_eval",
     "lock",

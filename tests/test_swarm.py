@@ -181,3 +181,43 @@ def test_the_mask_of_a_stream_goes_with_its_tokens():
     )
     got, counted = stream.take(60)
     assert (counted == mask[got - 1]).all() and set(got.tolist()) == set(range(1, 7))
+
+
+# -- pace ------------------------------------------------------------------------------------------------
+
+
+def test_a_small_launch_is_not_measured_and_a_large_one_is_once(tmp_path, monkeypatch):
+    from causalmix_nb import pace
+
+    asked = []
+
+    def measured(config, workers, budget):
+        asked.append((workers, budget))
+        return pace.Pace(1, 2, 16, 1000.0, {"1 x 2 x 16": 1000.0})
+
+    monkeypatch.setattr(pace, "measure", measured)
+    config = ProxyConfig()
+    assert pace.pace_for(tmp_path, config, [1000] * 8).tokens_per_second is None and not asked
+    large = [100_000] * 128
+    assert pace.pace_for(tmp_path, config, large).width == 16
+    assert pace.pace_for(tmp_path, config, large).width == 16 and asked == [(None, 100_000)]
+    pace.pace_for(tmp_path, ProxyConfig(d_model=72), large)
+    (tmp_path / pace.NOTE).write_text("{")
+    pace.pace_for(tmp_path, config, large)
+    assert len(asked) == 3
+
+
+def test_the_fastest_arrangement_that_was_measured_is_taken():
+    from causalmix_nb.pace import measure
+
+    found = measure(TINY, workers=1, token_budget=1000)
+    assert found.workers == 1 and found.tokens_per_second == pytest.approx(max(found.tried.values()), abs=1)
+    best = max(found.tried, key=found.tried.get)
+    assert best.split(" x ")[2] == str(found.width) and len(found.tried) > 1
+
+
+def test_a_swarm_that_would_not_fit_is_not_tried(monkeypatch):
+    from causalmix_nb import pace
+
+    monkeypatch.setattr(pace, "free_memory", lambda: 2e9)
+    assert pace.fits(ProxyConfig(), 4, 100_000, 1) and not pace.fits(ProxyConfig(), 512, 100_000, 2)

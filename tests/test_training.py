@@ -311,7 +311,7 @@ def test_a_chunk_that_does_not_fit_goes_on_in_halves(study, monkeypatch):
 
     monkeypatch.setattr(train, "train_runs", train_runs)
     assert study.run(8, 1_000, executor="inline").done == 8
-    assert widths == [8, 4, 4, 2, 2, 2, 2]
+    assert widths == [4, 4, 2, 2, 2, 2]
 
 
 def test_workers_end_when_their_driver_is_killed(study):
