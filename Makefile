@@ -8,7 +8,7 @@ help:  ## what there is
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0 -c constraints.txt
-	$(BIN)/pip install --quiet -e '.[lab,test,forest,hf]' -c constraints.txt
+	$(BIN)/pip install --quiet -e '.[lab,test,forest,hf,ray]' -c constraints.txt
 	touch $@
 
 quickstart: .venv/.ready  ## runs the main job: notebooks/01_quickstart.ipynb, executed into build/quickstart

@@ -24,6 +24,7 @@ _WHERE = {
     "Mixture": "mixture",
     "Pool": "pool",
     "ProxyConfig": "proxy",
+    "RayExecutor": "ray_cluster",
     "Runs": "runs",
     "Study": "study",
     "Tilt": "pool",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from causalmix_nb.pool import Pool as Pool
     from causalmix_nb.pool import Tilt as Tilt
     from causalmix_nb.proxy import ProxyConfig as ProxyConfig
+    from causalmix_nb.ray_cluster import RayExecutor as RayExecutor
     from causalmix_nb.runs import Runs as Runs
     from causalmix_nb.study import Study as Study
 

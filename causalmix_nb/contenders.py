@@ -24,7 +24,7 @@ from causalmix_nb.search import Search, bayesian_optimisation, grid_search
 if TYPE_CHECKING:
     from causalmix_nb.checkpoint import HFConfig
     from causalmix_nb.corpus import Corpus
-    from causalmix_nb.launch import OnProgress
+    from causalmix_nb.launch import Executor, OnProgress
     from causalmix_nb.mixture import Mixture
     from causalmix_nb.online import OnlineMixture
     from causalmix_nb.proxy import ProxySwarm
@@ -75,7 +75,7 @@ class Contenders:
         n_runs: int = RUNS,
         outcome: str | None = None,
         progress: OnProgress | None = None,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
         **options: Any,
     ) -> Search:
@@ -143,7 +143,7 @@ class Contenders:
         given: str | Mixture | Mapping[str, float],
         outcome: str | None = None,
         progress: OnProgress | None = None,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
     ) -> Mixture:
         """A baseline by name; ``grid``, ``bayes``, ``doremi`` and ``odm`` are trained for it, the others come from what is there."""

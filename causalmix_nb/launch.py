@@ -1,4 +1,4 @@
-"""Where runs execute: in this process, or in worker processes on this machine.
+"""Where runs execute: in this process, in worker processes on this machine, or on a Ray cluster.
 
 The driver alone writes the store: each finished chunk comes back to it as one message, it commits that and only then announces it. How
 runs are grouped into chunks is decided here; what trains a chunk is :mod:`causalmix_nb.chunk`.
@@ -20,10 +20,11 @@ from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
 from causalmix_nb.pace import WIDTH, Pace, cores, pace_for
 from causalmix_nb.proxy import ProxyConfig
+from causalmix_nb.ray_cluster import RayExecutor, run_on_ray
 from causalmix_nb.runs import Runs
 from causalmix_nb.workers import run_in_workers
 
-EXECUTORS = ("local", "inline")
+EXECUTORS = ("local", "inline", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class RunReport:
         return "; ".join(parts) + "."
 
 
+Executor = str | RayExecutor
 OnProgress = Callable[[Progress], None]
 
 
@@ -81,7 +83,7 @@ def launch(
     config: ProxyConfig | HFConfig,
     target: Mapping[str, float] | None = None,
     *,
-    executor: str = "local",
+    executor: Executor = "local",
     workers: int | None = None,
     seed: int = 0,
     progress: OnProgress | None = None,
@@ -95,7 +97,7 @@ def launch(
     jobs: key -> run to make.
     states: key -> state of the run's sub-pool, recorded with it.
     runs: the store; only this process writes it.
-    executor: "local" – worker processes, one per core; "inline" – this process.
+    executor: "local" – worker processes, one per core; "inline" – this process; "ray" or a :class:`RayExecutor` – a cluster.
     workers: number of worker processes; without it, and for the width of a swarm, what :func:`causalmix_nb.pace.pace_for` finds.
     progress: called after every message of a worker, in this thread.
 
@@ -103,28 +105,31 @@ def launch(
     ------
     TrainingError: an unknown executor, or workers that end without a result.
     """
-    known_executor(executor)
+    executor = known_executor(executor)
     done = runs.keys("done")
     pending = [key for key in jobs if key not in done]
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    n_workers = workers_for(len(pending), workers, config)
-    pace = Pace(n_workers, max(1, cores() // n_workers), width_of(config))
-    if executor == "inline":
-        pace = Pace(1, cores(), pace.width)
-    elif isinstance(config, ProxyConfig) and pending:
-        pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
-    chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
+    width = width_of(config)
     interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
         "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
     }  # fmt: skip
     try:
-        if executor == "inline" or not chunks:
-            _run_here(setup, chunks, jobs, book)
+        if not pending:
+            book.take({})
+        elif isinstance(executor, RayExecutor):
+            run_on_ray(executor, setup, lambda places: _chunks(pending, jobs, places, width), jobs, book.take)
+        elif executor == "inline":
+            _run_here(setup, Chunks(_chunks(pending, jobs, 1, width)), jobs, book)
         else:
+            n = workers_for(len(pending), workers, config)
+            pace = Pace(n, max(1, cores() // n), width)
+            if isinstance(config, ProxyConfig):
+                pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
+            chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
             run_in_workers(setup, chunks, jobs, book.take, pace.workers, pace.threads)
     except KeyboardInterrupt:
         interrupted = True
@@ -133,12 +138,13 @@ def launch(
     return book.report(len(jobs), len(jobs) - len(pending), interrupted)
 
 
-def known_executor(executor: str) -> None:
-    """Raise a TrainingError unless there is such an executor."""
-    if executor not in EXECUTORS:
-        raise TrainingError(
-            f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
-        )
+def known_executor(executor: Executor) -> Executor:
+    """The executor meant, "ray" as an object; a TrainingError unless there is such a one."""
+    if isinstance(executor, RayExecutor) or executor in EXECUTORS:
+        return RayExecutor() if executor == "ray" else executor
+    raise TrainingError(
+        f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
+    )
 
 
 def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | HFConfig | None = None) -> int:

@@ -425,9 +425,20 @@ def _executor_options(p: Parser) -> None:
         default="local",
         completes="executor",
         metavar="NAME",
-        help="local (worker processes) or inline (local)",
+        help="local (worker processes), inline or ray, a cluster (local)",
     )
     p.add("--workers", type=count, metavar="N", help="worker processes (one per core)")
+    p.add(
+        "--address",
+        metavar="ADDRESS",
+        help="of the Ray cluster, with --executor ray (one that is there, else this machine)",
+    )
+    p.add(
+        "--gpus",
+        type=float,
+        metavar="SHARE",
+        help="of a GPU for each chunk of runs, with --executor ray, for example 0.25 (none)",
+    )
 
 
 def _study_option(p: Parser) -> None:

@@ -49,7 +49,7 @@ TOPICS: dict[str, Topic] = {
     "counterfactual": Topic((("interventions", 2),), "A run is named by its key, the first letters of it, or the number of its row in the table of runs.", ("counterfactual", "do")),
     "overlap": Topic((("overlap", 2),), "What lies outside is called an extrapolation, and its interval is wide.", ("overlap", "check")),
     "refuters": Topic((("refute", 2),), "None of them is needed for an answer; each could show that it is wrong.", ("refute",)),
-    "executors": Topic((("launch", 2),), "--executor local is for daily use, inline for debugging.", ("run", "compare")),
+    "executors": Topic((("launch", 2), ("ray_cluster", 2)), "--executor local is for daily use, inline for debugging, ray for a cluster.", ("run", "compare")),
     "background": Topic((("jobs", 2),), "The cell of %causalmix run is free at once in a notebook; --wait keeps it.", ("run", "attach", "stop")),
     "widgets": Topic((("widget", 2),), "dag --edit, explore and run show widgets in a notebook; a terminal gets the same as text.", ("dag", "explore", "run")),
     "export": Topic((("export", 2),), "Without a file the text is shown, so that it can be looked at first.", ("export",)),

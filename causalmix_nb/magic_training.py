@@ -6,14 +6,27 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.errors import StudyError
+from causalmix_nb.errors import StudyError, TrainingError
 from causalmix_nb.magic_display import LiveProgress
+from causalmix_nb.ray_cluster import RayExecutor
 
 if TYPE_CHECKING:
+    from causalmix_nb.launch import Executor
     from causalmix_nb.study import Study
 
 Arguments = argparse.Namespace
 Namespace = Mapping[str, Any]
+
+
+def chosen_executor(args: Arguments) -> Executor:
+    """Where ``--executor``, ``--address`` and ``--gpus`` say that proxies train."""
+    if args.executor == "ray":
+        return RayExecutor(address=args.address, gpus_per_chunk=args.gpus or 0.0)
+    if args.address is not None or args.gpus is not None:
+        raise TrainingError(
+            "--address and --gpus are about a Ray cluster; add --executor ray, or leave them out."
+        )
+    return args.executor
 
 
 class TrainingMagics:
@@ -31,7 +44,7 @@ class TrainingMagics:
         study = self._current(args)
         wanted: dict[str, Any] = {
             "n_runs": args.runs or self.defaults.runs, "token_budget": args.budget or self.defaults.budget,
-            "executor": args.executor, "workers": args.workers, "states": not args.fixed_state,
+            "executor": chosen_executor(args), "workers": args.workers, "states": not args.fixed_state,
         }  # fmt: skip
         cost = study.cost(**wanted)
         if args.cost:

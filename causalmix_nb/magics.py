@@ -25,7 +25,7 @@ from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
-from causalmix_nb.magic_training import TrainingMagics
+from causalmix_nb.magic_training import TrainingMagics, chosen_executor
 
 WAITING = (
     "fit",
@@ -372,7 +372,7 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         with LiveProgress(self.shell) as progress:
             return study.compare(
                 given, n_seeds=args.seeds or self.defaults.seeds, tilt=tilts(args), progress=progress,
-                executor=args.executor, workers=args.workers,
+                executor=chosen_executor(args), workers=args.workers,
             )  # fmt: skip
 
     def _mixture(self, name: str, ns: Namespace) -> Any:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cost import Cost, Speed, launch_cost, measured_speed, remembered_speed
-from causalmix_nb.launch import known_executor, width_of, workers_for
+from causalmix_nb.launch import Executor, known_executor, width_of, workers_for
 from causalmix_nb.pool import Tilt
+from causalmix_nb.ray_cluster import RayExecutor
 
 if TYPE_CHECKING:
     from causalmix_nb.checkpoint import HFConfig
@@ -54,7 +56,7 @@ class Planning:
         self,
         n_runs: int = 128,
         token_budget: int = 100_000,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
         states: bool = True,
     ) -> Cost:
@@ -66,7 +68,7 @@ class Planning:
         ------
         TrainingError: what :meth:`run` would refuse.
         """
-        known_executor(executor)
+        executor = known_executor(executor)
         corpus, done = self._need_corpus(), self._need_runs().keys("done")
         asked = self._design(n_runs, token_budget, states)
         pending = [spec for spec in asked if spec.key(self._context) not in done]
@@ -80,12 +82,18 @@ class Planning:
             speed = (
                 measured_speed(self.config, n_workers, width) if pending else Speed(math.inf, n_workers, "")
             )
-        return launch_cost(
+        cost = launch_cost(
             self.config, [spec.token_budget for spec in pending], len(corpus.domains),
             speed,
             workers=n_workers, width=width_of(self.config), finished=len(asked) - len(pending),
             base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen - self._measured.keys()),
         )  # fmt: skip
+        if isinstance(executor, RayExecutor):
+            elsewhere = (
+                "time and memory are those of this machine; a Ray cluster shares the work among its places"
+            )
+            return replace(cost, notes=(*cost.notes, elsewhere))
+        return cost
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
         """Record scores that the EleutherAI evaluation harness gave models of these runs, as further outcomes.

@@ -25,7 +25,7 @@ from causalmix_nb.export import ExportResult, export
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.jobs import Job
-from causalmix_nb.launch import OnProgress
+from causalmix_nb.launch import Executor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.outcomes import outcome_directions, target_weights
@@ -301,7 +301,7 @@ class Study(Questions, Training, Contenders, Planning):
         n_seeds: int = 5,
         tilt: Tilts | None = None,
         progress: OnProgress | None = None,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
     ) -> Comparison:
         """Train the recommendation and the baselines with paired seeds and show the differences.

@@ -17,7 +17,7 @@ from causalmix_nb.cost import remember_speed
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
 from causalmix_nb.jobs import Job, standing
-from causalmix_nb.launch import OnProgress, Progress, RunReport, launch, workers_for
+from causalmix_nb.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
@@ -70,7 +70,7 @@ class Training:
         self,
         n_runs: int = 128,
         token_budget: int = 100_000,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
         states: bool = True,
         progress: OnProgress | None = None,
@@ -81,7 +81,7 @@ class Training:
         ----------
         n_runs: runs in all; asking for more later adds the difference.
         token_budget: training tokens (bytes) of each run.
-        executor: "local" – worker processes; "inline" – this process.
+        executor: "local" – worker processes; "inline" – this process; "ray" or a :class:`RayExecutor` – a Ray cluster.
         workers: number of worker processes; by default one per core.
         states: vary the pool's state between runs; False trains on the pool as it is.
         progress: called with a :class:`Progress` a few times a second.
@@ -98,7 +98,7 @@ class Training:
         self,
         n_runs: int = 128,
         token_budget: int = 100_000,
-        executor: str = "local",
+        executor: Executor = "local",
         workers: int | None = None,
         states: bool = True,
     ) -> Job:
@@ -153,7 +153,7 @@ class Training:
         self,
         specs: Sequence[RunSpec],
         store: Runs,
-        executor: str,
+        executor: Executor,
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
@@ -168,7 +168,7 @@ class Training:
         self,
         specs: Sequence[RunSpec],
         store: Runs,
-        executor: str,
+        executor: Executor,
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
@@ -193,10 +193,10 @@ class Training:
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
             executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
         )  # fmt: skip
-        n_workers = (
-            0 if executor == "inline" else workers_for(len(jobs) - report.reused, workers, self.config)
-        )
-        remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
+        if executor in ("inline", "local"):  # the speed of a cluster says nothing about this machine
+            n_left = len(jobs) - report.reused
+            n_workers = 0 if executor == "inline" else workers_for(n_left, workers, self.config)
+            remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
         if specs[0].token_budget != self._meta.get("token_budget"):
             self._meta["token_budget"] = specs[0].token_budget
             self._save()

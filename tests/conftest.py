@@ -40,3 +40,22 @@ def _finished(pool, tmp_path_factory) -> Study:
 def finished(_finished, tmp_path) -> Study:
     """A study with 24 finished runs, in a folder of the test's own."""
     return Study.open(shutil.copytree(_finished.folder, tmp_path / "finished"))
+
+
+@pytest.fixture(scope="session")
+def two_nodes():
+    """A Ray cluster of two nodes with one core each, simulated on this machine; the head has none. Its address is ``two_nodes.address``."""
+    pytest.importorskip("ray", reason="needs the extra [ray]")
+    os.environ.update(
+        RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0", RAY_agent_register_timeout_ms="120000"
+    )
+    from ray.cluster_utils import Cluster
+
+    memory = {"object_store_memory": 80 * 2**20}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **memory}
+    )
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, num_gpus=1, **memory)
+    yield cluster
+    cluster.shutdown()

@@ -49,6 +49,7 @@ ORDER = [
     "runs",
     "chunk",
     "workers",
+    "ray_cluster",
     "launch",
     "hf_cost",
     "cost",
@@ -122,6 +123,7 @@ HEAVY = [
     "pandas",
     "scipy",
     "accelerate",
+    "ray",
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
