@@ -117,39 +117,37 @@ def train_chunk(
     ------
     StudyError: a file of the study that is not what it was when the launch began; nothing trained on it is returned.
     """
-    config = as_config(setup["config"])
+    folder = Path(setup["folder"])
+    if "files" not in cache:
+        base = Checked(folder, setup["base"], "start the launch again, with the base proxy as it is now")
+        cache["files"] = (Corpus.open(folder / DATA), base)
+    for files in cache["files"]:
+        files.check()
+    trained = _trained(setup, list(jobs.values()), cache, emit)
+    for files in cache["files"]:
+        files.check()  # nothing is recorded of data that changed under the training
+    return {
+        "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
+    }
+
+
+def _trained(
+    setup: Mapping[str, Any], specs: Sequence[RunSpec], cache: dict[str, Any], emit: Callable[[int], None]
+) -> Sequence[TrainedRun]:
+    folder, config = Path(setup["folder"]), as_config(setup["config"])
     if isinstance(config, HFConfig):
         from causalmix_nb.hf_processes import train_hf_chunk
 
         places = {"tokens_in": DATA, "base_in": BASE}
-        return _message(jobs, train_hf_chunk({**setup, **places}, list(jobs.values()), cache, emit))
+        return train_hf_chunk({**setup, **places}, specs, cache.setdefault("hf", {}), emit)
     from causalmix_nb.outcomes import Evaluator
     from causalmix_nb.train import train_runs
 
-    folder = Path(setup["folder"])
-    if not cache:
-        corpus = Corpus.open(folder / DATA)
-        corpus.check()
-        base = Checked(folder, setup["base"], "start the launch again, with the base proxy as it is now")
-        base.check()
-        cache.update(
-            corpus=corpus,
-            evaluate=Evaluator(corpus, config.context, setup["target"]),
-            base=load_weights(folder / BASE) if config.base_tokens else None,
-        )
-        base.check()  # the weights that were read are those that the launch began with
-    cache["corpus"].check()
-    trained = train_runs(
-        cache["corpus"], list(jobs.values()), config, cache["base"], cache["evaluate"], emit, setup["seed"]
-    )
-    cache["corpus"].check()  # nothing is recorded of data that changed under the training
-    return _message(jobs, trained)
-
-
-def _message(jobs: Mapping[str, RunSpec], trained: Sequence[TrainedRun]) -> dict[str, Any]:
-    return {
-        "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
-    }
+    if "evaluate" not in cache:
+        corpus = cache["files"][0]
+        cache["base"] = load_weights(folder / BASE) if config.base_tokens else None
+        cache["evaluate"] = Evaluator(corpus, config.context, setup["target"])
+    return train_runs(cache["files"][0], specs, config, cache["base"], cache["evaluate"], emit, setup["seed"])
 
 
 class Meter:

@@ -1,5 +1,6 @@
 """Claims about training on a Ray cluster: the same runs, no shared disk, nothing lost with a node, one sentence where something is missing."""
 
+import doctest
 import glob
 import os
 import signal
@@ -166,3 +167,8 @@ def test_the_magic_makes_the_executor():
     assert chosen("run --executor ray") == RayExecutor() and chosen("run") == "local"
     with pytest.raises(TrainingError, match="add --executor ray"):
         chosen("run --gpus 0.25")
+
+
+def test_the_costs_in_the_readme_are_computed():
+    done = doctest.testfile("../README.md")
+    assert done.attempted >= 5 and done.failed == 0
