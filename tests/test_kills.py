@@ -42,7 +42,6 @@ def learn(folder):
     "Import what a first driver imported; nothing is computed here, so that forking stays safe."
     reads, writes = os.pipe()
     if os.fork() == 0:
-        Study.open(folder).run(8, 1_000, executor="inline", states=False)
         Study.open(folder).run(16, 1_000, executor="inline", states=False)
         with open(writes, "w") as file:
             file.write(json.dumps(sorted(sys.modules)))
