@@ -1,6 +1,9 @@
 """The batched swarm: its arithmetic against plain formulas, its runs against themselves alone, its data against a loop."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,3 +224,11 @@ def test_a_swarm_that_would_not_fit_is_not_tried(monkeypatch):
 
     monkeypatch.setattr(pace, "free_memory", lambda: 2e9)
     assert pace.fits(ProxyConfig(), 4, 100_000, 1) and not pace.fits(ProxyConfig(), 512, 100_000, 2)
+
+
+def test_the_gpu_benchmark_runs_at_toy_size_without_a_gpu():
+    script = Path(__file__).parent / "benchmarks" / "swarm_gpu.py"
+    shown = subprocess.run(
+        [sys.executable, str(script), "--dry", "--sizes", "1M"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "MFU" in shown and "Trainer:" in shown and "4 runs x 2,000 tokens" in shown

@@ -1,7 +1,9 @@
 """Training throughput of the swarm beside Hugging Face's Trainer and beside our own runs one after another, in one go.
 
-The same windows, batch, context, optimiser and number of tokens for all three; the Trainer trains a Llama of the same size. The swarm is what
-``%causalmix run`` does: worker processes, several runs as one model, evaluation included; the Trainer's figure is without evaluation.
+The same windows, batch, context, optimiser and number of tokens for all three; the Trainer trains a Llama of the same size on all cores, as its
+defaults have it (float32), and with ``bf16=True`` for comparison. Two figures for the swarm: what ``%causalmix run`` takes from the start of
+the launch to the last record – worker processes, drawing the data and scoring every run on held-out text included – and training alone,
+which is what is timed of the others.
 
     python tests/benchmarks/swarm_cpu.py --sizes 50k 150k 1M
 """
@@ -9,6 +11,8 @@ The same windows, batch, context, optimiser and number of tokens for all three; 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import os
 import tempfile
@@ -19,11 +23,12 @@ import numpy as np
 
 from causalmix_nb import demo_pool
 from causalmix_nb.chunk import DATA
-from causalmix_nb.corpus import Corpus, training_windows
+from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import design_runs
 from causalmix_nb.launch import launch
 from causalmix_nb.outcomes import outcome_directions
-from causalmix_nb.proxy import ProxyConfig
+from causalmix_nb.pace import Pace, pace_for
+from causalmix_nb.proxy import ProxyConfig, precision_of
 from causalmix_nb.runs import Runs
 
 SHAPES = {"50k": (40, 2), "150k": (72, 2), "1M": (144, 4)}  # width, layers
@@ -34,31 +39,35 @@ def config_of(size: str) -> ProxyConfig:
     return ProxyConfig(d_model=width, n_layers=layers, base_tokens=0)
 
 
-def matmul_peak() -> float:
-    """Multiply-adds per second of a large matrix product, both cores."""
+def matmul_peak(dtype) -> float:
+    """Multiply-adds per second of a large matrix product, all cores."""
     import torch
 
-    a = torch.randn(2048, 2048)
-    a @ a
-    started = time.perf_counter()
-    for _ in range(5):
+    a = torch.randn(2048, 2048).to(dtype)
+    times = []
+    for _ in range(6):
+        started = time.perf_counter()
         a @ a
-    return 5 * 2048**3 / (time.perf_counter() - started)
+        times.append(time.perf_counter() - started)
+    return 2048**3 / min(times)
 
 
 def windows_of(corpus: Corpus, spec, config: ProxyConfig) -> np.ndarray:
     n = max(config.batch, spec.token_budget // config.context)
-    return training_windows(corpus, spec.mixture, {}, 0, spec.seed, n, config.context)[0]
+    data = run_windows(corpus, spec.mixture, {}, 0, spec.seed, n, config.context)
+    return np.concatenate([windows for windows, _ in data.blocks()])
 
 
-def swarm(folder: Path, specs, config: ProxyConfig) -> float:
+def swarm(folder: Path, specs, config: ProxyConfig) -> tuple[float, Pace]:
+    """Tokens per second of a whole launch, and the pace that was measured for it beforehand."""
     corpus = Corpus.open(folder / DATA)
+    pace = pace_for(folder, config, [spec.token_budget for spec in specs])
     store = Runs.open(folder / f"{config.d_model}.sqlite", create=True)
     store.declare_outcomes(outcome_directions(corpus))
     jobs = {f"{i}": spec for i, spec in enumerate(specs)}
     report = launch(folder, jobs, {key: {} for key in jobs}, store, config)
     assert report.done == len(specs), report
-    return report.done * specs[0].token_budget / report.seconds
+    return report.done * specs[0].token_budget / report.seconds, pace
 
 
 def one_by_one(corpus: Corpus, specs, config: ProxyConfig) -> float:
@@ -66,17 +75,13 @@ def one_by_one(corpus: Corpus, specs, config: ProxyConfig) -> float:
 
     started = time.perf_counter()
     for spec in specs:
-        windows = windows_of(corpus, spec, config)
-        fit(
-            new_swarm(config, 1, None),
-            windows[None],
-            np.ones(windows[None, :, 1:].shape, bool),
-            config.learning_rate,
-        )
+        n = max(config.batch, spec.token_budget // config.context)
+        data = run_windows(corpus, spec.mixture, {}, 0, spec.seed, n, config.context)
+        fit(new_swarm(config, 1, None), [data], config.learning_rate)
     return len(specs) * specs[0].token_budget / (time.perf_counter() - started)
 
 
-def trainer(corpus: Corpus, specs, config: ProxyConfig) -> tuple[float, int]:
+def trainer(corpus: Corpus, specs, config: ProxyConfig, bf16: bool) -> tuple[float, int]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
     from transformers.utils import logging as hf_logging
@@ -98,10 +103,11 @@ def trainer(corpus: Corpus, specs, config: ProxyConfig) -> tuple[float, int]:
             settings = TrainingArguments(
                 out, per_device_train_batch_size=config.batch, num_train_epochs=1, learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay, adam_beta2=0.95, max_grad_norm=config.clip, lr_scheduler_type="linear",
-                warmup_steps=config.warmup, use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no",
-                disable_tqdm=True,
+                warmup_steps=config.warmup, use_cpu=not torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no",
+                disable_tqdm=True, bf16=bf16,
             )  # fmt: skip
-            Trainer(model=model, args=settings, train_dataset=rows).train()
+            with contextlib.redirect_stdout(io.StringIO()):
+                Trainer(model=model, args=settings, train_dataset=rows).train()
     return len(specs) * specs[0].token_budget / (time.perf_counter() - started), model.num_parameters()
 
 
@@ -111,13 +117,23 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--runs", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=100_000, help="of each run")
+    parser.add_argument("--tokens", type=int, default=200_000, help="of each run")
     parser.add_argument(
         "--alone", type=int, default=6, help="runs that the Trainer and the single runs are timed over"
     )
     options = parser.parse_args()
-    peak = matmul_peak()
-    print(f"{os.cpu_count()} cores; matrix products reach {peak / 1e9:.0f} G multiply-adds/s")
+    import torch
+
+    peaks = {name: matmul_peak(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    print(
+        f"{os.cpu_count()} cores; matrix products reach "
+        + ", ".join(f"{v / 1e9:.0f} G multiply-adds/s in {k}" for k, v in peaks.items())
+    )
+    dtype = precision_of("auto", torch.device("cpu"))
+    peak = peaks[str(dtype).removeprefix("torch.")]
+    print(
+        f"products of the swarm are in {dtype}; shares are of that peak, counting 3 multiply-adds per parameter and token"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         corpus = Corpus.build(demo_pool(), folder / DATA)
@@ -125,14 +141,19 @@ def main() -> None:
             config = config_of(size)
             specs = design_runs(corpus.domains, options.runs, options.tokens, states=False)
             few = specs[: options.alone]
-            ours = swarm(folder, specs, config)
+            trainer(corpus, few[:1], config, False)  # what is slow the first time
+            theirs, parameters = trainer(corpus, few, config, False)
+            half, _ = trainer(corpus, few, config, True)
+            whole, pace = swarm(folder, specs, config)
             single = one_by_one(corpus, few, config)
-            theirs, parameters = trainer(corpus, few, config)
-            used = ours * 3 * config.n_parameters / peak  # forward and backward, multiply-adds
+            again, _ = trainer(corpus, few, config, False)
+            theirs = (theirs + again) / 2  # before and after ours, since the machine's speed drifts
+            training = pace.tokens_per_second or float("nan")
             print(
-                f"{size:>5s}: swarm {ours:9,.0f} tokens/s ({config.n_parameters:,} parameters, {used:.0%} of the peak); "
-                f"one by one {single:9,.0f} ({ours / single:.2f}x); Trainer {theirs:9,.0f} ({parameters:,} parameters, "
-                f"{ours / theirs:.2f}x)",
+                f"{size:>5s}: swarm {training:9,.0f} tokens/s training ({config.n_parameters:,} parameters, "
+                f"{training * 3 * config.n_parameters / peak:.0%} of the peak; {pace.workers} workers x {pace.threads} threads x {pace.width} runs), "
+                f"{whole:9,.0f} with start, data and scoring; one by one {single:9,.0f} ({training / single:.2f}x, {whole / single:.2f}x); "
+                f"Trainer {theirs:9,.0f} ({parameters:,} parameters; {training / theirs:.2f}x, {whole / theirs:.2f}x), in bf16 {half:9,.0f}",
                 flush=True,
             )
 
