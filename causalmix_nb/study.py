@@ -18,7 +18,7 @@ from causalmix_nb.chunk import DATA
 from causalmix_nb.comparison import RECOMMENDED, Comparison, compare_outcomes
 from causalmix_nb.constraints import Constraints, as_constraints
 from causalmix_nb.contenders import Contenders
-from causalmix_nb.corpus import Corpus
+from causalmix_nb.corpus import MAX_BYTES, Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.export import ExportResult, export
@@ -90,6 +90,7 @@ class Study(Questions, Training, Contenders, Planning):
         graph: CausalGraph | str | None = None,
         seed: int = 0,
         exist_ok: bool = False,
+        max_bytes: int = MAX_BYTES,
     ) -> Study:
         """Start a study of a pool in a folder.
 
@@ -102,6 +103,7 @@ class Study(Questions, Training, Contenders, Planning):
         graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture -> score.
         seed: for everything that involves chance.
         exist_ok: open the study that is there if it is of the same pool, target, proxies and seed.
+        max_bytes: what is kept of each domain, in documents taken at random; more is worth it for runs that would see them all.
 
         Raises
         ------
@@ -132,7 +134,7 @@ class Study(Questions, Training, Contenders, Planning):
         if isinstance(config, HFConfig):  # what is wrong with the model is said before the pool is read
             load_shape(config)
             load_tokenizer(config)
-        corpus = Corpus.build(pool, folder / DATA, seed=seed)
+        corpus = Corpus.build(pool, folder / DATA, max_bytes=max_bytes, seed=seed)
         target_weights(corpus, target)
         if isinstance(config, HFConfig):
             from causalmix_nb.tokenise import tokenise

@@ -51,7 +51,12 @@ def width(n_runs: int) -> dict[str, float]:
     new_swarm(config, 1, None)
     before = peak()
     speed_here(config, n_runs, 0.1)
-    return {"runs": n_runs, "before_mb": before, "peak_mb": peak(), "forecast_mb": swarm_bytes(config, n_runs, 0) / 2**20}
+    return {
+        "runs": n_runs,
+        "before_mb": before,
+        "peak_mb": peak(),
+        "forecast_mb": swarm_bytes(config, n_runs, 0) / 2**20,
+    }
 
 
 def launch(n_runs: int, pool: str) -> dict[str, float]:
@@ -80,16 +85,22 @@ def launch(n_runs: int, pool: str) -> dict[str, float]:
 def make_pool(folder: Path, gigabytes: float) -> None:
     """Two domains of random words, half of the size each."""
     rng = np.random.default_rng(0)
-    words = np.array(["".join(map(chr, rng.integers(97, 123, size=n))) for n in rng.integers(2, 9, size=5000)])
+    words = np.array(
+        ["".join(map(chr, rng.integers(97, 123, size=n))) for n in rng.integers(2, 9, size=5000)]
+    )
     for name in ("one", "two"):
         with open(folder / f"{name}.jsonl", "w") as file:
             while file.tell() < gigabytes * 5e8:
                 for _ in range(200):
-                    file.write(json.dumps({"text": " ".join(words[rng.integers(len(words), size=400)])}) + "\n")
+                    file.write(
+                        json.dumps({"text": " ".join(words[rng.integers(len(words), size=400)])}) + "\n"
+                    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pool-gb", type=float, default=1.0)
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -107,7 +118,10 @@ def main() -> None:
     for n in (4, 32, 128, 512):
         found = run("width", str(n))
         grown = found["peak_mb"] - found["before_mb"]
-        print(f"a swarm {n:4d} wide: {grown:8.0f} MB above the process, {grown / n:.1f} MB a run (forecast {found['forecast_mb']:.0f} MB)", flush=True)
+        print(
+            f"a swarm {n:4d} wide: {grown:8.0f} MB above the process, {grown / n:.1f} MB a run (forecast {found['forecast_mb']:.0f} MB)",
+            flush=True,
+        )
     with tempfile.TemporaryDirectory() as folder:
         for gigabytes in (0.01, options.pool_gb):
             pool = Path(folder, str(gigabytes))
