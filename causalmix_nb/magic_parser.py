@@ -61,6 +61,11 @@ def _pool(p: Parser) -> None:
     p.add("--documents", type=count, metavar="N", help="take at most N documents of each hub dataset")
     p.add("--target", type=pairs, action=Merge, nargs="+", metavar="DOMAIN=WEIGHT", completes="pair",
           help="what the model is for: weights of the domains in the mean outcome (equal)")  # fmt: skip
+    p.add("--model", metavar="NAME", completes="path",
+          help="proxies are this Hugging Face model: a name on the hub, a folder, or a GGUF file (our own small one)")  # fmt: skip
+    p.add("--lora", type=count, metavar="RANK", help="of that model, train adapters instead of the weights")
+    p.add("--context", type=count, metavar="TOKENS", help="of that model, tokens per training window (512)")
+    p.add("--precision", metavar="NAME", help="of that model: no, bf16 or fp16 (no)")
     p.add("--seed", type=int, default=0, help="seed of everything random in the study (0)")
     _study_option(p)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import StudyError, TrainingError
 from causalmix_nb.magic_display import LiveProgress
+from causalmix_nb.magic_language import MagicError
 from causalmix_nb.ray_cluster import RayExecutor
 
 if TYPE_CHECKING:
+    from causalmix_nb.checkpoint import HFConfig
     from causalmix_nb.launch import Executor
     from causalmix_nb.study import Study
 
@@ -27,6 +30,29 @@ def chosen_executor(args: Arguments) -> Executor:
             "--address and --gpus are about a Ray cluster; add --executor ray, or leave them out."
         )
     return args.executor
+
+
+def proxies(args: Arguments) -> HFConfig | None:
+    """The Hugging Face model that was asked for, or None for the proxies of our own.
+
+    Raises
+    ------
+    MagicError: options of a model without one.
+    """
+    asked = {name: getattr(args, name) for name in ("context", "precision") if getattr(args, name)}
+    if args.model is None:
+        if asked or args.lora:
+            raise MagicError(
+                "--lora, --context and --precision are for a Hugging Face model; add --model NAME."
+            )
+        return None
+    from causalmix_nb.checkpoint import HFConfig, Lora
+
+    path = Path(args.model).expanduser()
+    where = {"model": args.model}
+    if path.suffix == ".gguf":
+        where = {"model": str(path.parent), "gguf_file": path.name}
+    return HFConfig(**where, lora=Lora(rank=args.lora) if args.lora else None, **asked)
 
 
 class TrainingMagics:

@@ -25,7 +25,7 @@ from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_parser import TILTS
-from causalmix_nb.magic_training import TrainingMagics, chosen_executor
+from causalmix_nb.magic_training import TrainingMagics, chosen_executor, proxies
 
 WAITING = (
     "fit",
@@ -186,7 +186,9 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         folder = self._folder(args)
         there = (folder / META).exists()
         try:
-            study = Study.create(folder, pool, target=args.target, seed=args.seed, exist_ok=True)
+            study = Study.create(
+                folder, pool, target=args.target, config=proxies(args), seed=args.seed, exist_ok=True
+            )
         except StudyError as error:
             if not there:
                 raise

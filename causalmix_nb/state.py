@@ -10,8 +10,11 @@ from textstat (quality); ``size`` – log10 of the distinct tokens that are ther
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -173,6 +176,26 @@ def measure_state(
             cache[key] = measure_domain(corpus, name, tilts.get(name), scorer, seed)
         rows.append(cache[key])
     return pd.DataFrame(rows, index=pd.Index(corpus.domains, name="domain"), columns=list(COVARIATES))
+
+
+def write_measured(path: Path, cache: Mapping) -> None:
+    """Keep what :func:`measure_state` has in its cache, whole or not at all: a checkpoint takes a while to measure with."""
+    rows = [[name, asdict(tilt), seed, values] for (name, tilt, seed), values in cache.items()]
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(json.dumps(rows))
+        partial.replace(path)
+    except OSError:
+        pass  # it can be measured again
+
+
+def read_measured(path: Path) -> dict:
+    """The cache that :func:`write_measured` kept; empty where there is none that can be read."""
+    try:
+        rows = json.loads(path.read_text())
+        return {(name, Tilt(**tilt), seed): values for name, tilt, seed, values in rows}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def flatten_state(state: pd.DataFrame) -> dict[str, float]:

@@ -207,8 +207,8 @@ class Study(Questions, Training, Contenders, Planning):
 
     @property
     def state(self) -> pd.DataFrame | None:
-        """State of the pool as it is, once the base proxy is trained; else None."""
-        if not self.corpus or not self._has_base:
+        """State of the pool as it is, once the base proxy is trained (a checkpoint: once it has measured it); else None."""
+        if not self.corpus or not self._knows_state:
             return None
         return self.measure_state()
 
@@ -382,7 +382,7 @@ class Study(Questions, Training, Contenders, Planning):
 
     def _prepare(self, model: Model) -> Model:
         """Tell a model the pool's own state and the mixture to beat."""
-        if self.corpus and self._has_base:
+        if self.corpus and self._knows_state:
             import pandas as pd
 
             model.pool_state = pd.Series(flatten_state(self.measure_state()))

@@ -19,13 +19,24 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
+from causalmix_nb.pool import Tilt
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs import Runs
-from causalmix_nb.state import HuggingFaceScorer, ProxyScorer, Scorer, flatten_state, measure_state
+from causalmix_nb.state import (
+    HuggingFaceScorer,
+    ProxyScorer,
+    Scorer,
+    flatten_state,
+    measure_state,
+    read_measured,
+    write_measured,
+)
 
 if TYPE_CHECKING:
     from causalmix_nb.corpus import Corpus
     from causalmix_nb.train import OnTokens
+
+MEASURED = "measured.json"  # what a checkpoint has measured of the pool
 
 
 class Training:
@@ -40,6 +51,7 @@ class Training:
     _meta: dict[str, Any]
     _measured: dict
     _asked: tuple[Any, ...] = ()
+    _checkpoint: Scorer | None = None  # the study's own scorer, where its proxy is a Hugging Face model
     _locked = False  # whether a job holds the study's lock for us
 
     if TYPE_CHECKING:
@@ -189,6 +201,8 @@ class Training:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
         if isinstance(scorer, HuggingFaceScorer):
             scorer.release()  # the runs need the memory
+        if scorer is self._checkpoint:
+            write_measured(self._need_folder() / MEASURED, self._measured)
         report = launch(
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
             executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
@@ -202,6 +216,16 @@ class Training:
             self._save()
         return report
 
+    @property
+    def _knows_state(self) -> bool:
+        """Whether the pool's own state can be told at once: by a base that is trained, or because a checkpoint has measured it."""
+        if not self._has_base:
+            return False
+        if not isinstance(self.config, HFConfig):
+            return True
+        self._scorer()  # knows what was measured before, and loads nothing
+        return all((name, Tilt(), self.seed) in self._measured for name in self.domains)
+
     def _scorer(self, progress: OnProgress | None = None) -> Scorer:
         """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
         if self.scorer is None:
@@ -210,9 +234,10 @@ class Training:
                 from causalmix_nb.hf import checkpoint_scorer
 
                 told = _base_progress(config.base_tokens, progress)
-                self.scorer = checkpoint_scorer(
+                self.scorer = self._checkpoint = checkpoint_scorer(
                     self._need_folder(), self._need_corpus(), config, self.seed, BASE, told
                 )
+                self._measured.update(read_measured(self._need_folder() / MEASURED))
             else:
                 self.scorer = ProxyScorer(self._base(progress))
         return self.scorer

@@ -461,3 +461,28 @@ def test_the_cost_of_a_launch_is_told_for_a_hugging_face_model_too(pool, config,
     assert cost.parameters == config.n_parameters and cost.workers == 1 and 0 < cost.seconds < 1e4
     lora = dataclasses.replace(config, lora=Lora())
     assert run_bytes(lora) < run_bytes(config)
+
+
+def test_the_magic_makes_a_study_of_a_model(pool, model_folder, tmp_path):
+    from causalmix_nb.magic_language import MagicError
+    from causalmix_nb.magic_parser import parse
+    from causalmix_nb.magic_training import proxies
+
+    asked = proxies(parse(f"pool demo --model {model_folder} --context 32 --lora 4 --precision bf16"))
+    assert asked == HFConfig(str(model_folder), context=32, lora=Lora(rank=4), precision="bf16")
+    assert proxies(parse("pool demo")) is None
+    one = proxies(parse(f"pool demo --model {model_folder}/tiny.gguf"))
+    assert (one.model, one.gguf_file) == (str(model_folder), "tiny.gguf")
+    with pytest.raises(MagicError, match="add --model"):
+        proxies(parse("pool demo --lora 4"))
+
+
+def test_a_state_that_was_measured_is_known_without_loading_the_model(hf_study, monkeypatch):
+    again = Study.open(hf_study.folder)
+    monkeypatch.setattr(HuggingFaceScorer, "score", lambda *_: pytest.fail("the model was asked again"))
+    assert again.state.equals(hf_study.state)
+
+
+def test_the_state_of_a_fresh_study_is_not_measured_for_a_look(pool, config, tmp_path, monkeypatch):
+    monkeypatch.setattr(HuggingFaceScorer, "score", lambda *_: pytest.fail("the model was asked"))
+    assert Study.create(tmp_path / "s", pool, config=config).state is None
