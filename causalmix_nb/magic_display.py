@@ -47,6 +47,7 @@ TYPES = (  # module and name, sorted
     ("runs", "Runs"),
     ("search", "Search"),
     ("selection", "StateSelection"),
+    ("shift_results", "PoolShift"),
     ("status", "StudyStatus"),
     ("study", "Study"),
     ("tutorial", "Tutorial"),

@@ -353,6 +353,41 @@ def _compare(p: Parser) -> None:
     _tilt_options(p)
 
 
+def _benchmark(p: Parser) -> None:
+    p.add(
+        "--shifts",
+        nargs="+",
+        metavar="NAME",
+        help="what happens to the pool, for example noisier scarce mild (all of them)",
+    )
+    p.add(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="whom to compare with, for example regmix lightgbm (all of them)",
+    )
+    p.add(
+        "--runs",
+        type=count,
+        metavar="N",
+        help="runs to learn from; those that are there are not repeated (160)",
+    )
+    p.add(
+        "--no-history",
+        action="store_true",
+        help="leave out learning from runs whose mixture somebody chose because of the pool",
+    )
+    p.add("--seeds", type=count, metavar="N", help="paired seeds of every method at every shift (8)")
+    p.add("--quick", action="store_true", help="everything tiny: to see that it works, not who wins")
+    p.add(
+        "--report",
+        metavar="FOLDER",
+        completes="path",
+        help="write a page and the tables as CSV into a folder",
+    )
+    _executor_options(p)
+
+
 def _export(p: Parser) -> None:
     p.add("path", nargs="?", completes="path", help="file to write; without one the text is shown")
     p.add(
@@ -479,6 +514,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),
+    "benchmark": (_benchmark, "Does the mixture survive a change of the pool? Every method, without a new run, proven by training.", "%causalmix benchmark --shifts noisier mild --methods regmix natural --quick"),
     "export": (_export, "Write the recommended mixture for a trainer.", "%causalmix export mixture.yaml --format llamafactory"),
     "report": (_report, "Write the study as one page that opens anywhere: every card, and the code to make it again.", "%causalmix report report.html"),
     "status": (_status, "Where the study stands and what to do next; %causalmix alone says the same.", "%causalmix status"),

@@ -86,6 +86,22 @@ class TrainingMagics:
         with LiveProgress(self.shell) as progress:
             return study.run(**wanted, progress=progress)
 
+    def _benchmark(self, args: Arguments, ns: Namespace) -> Any:
+        from dataclasses import replace
+
+        from causalmix_nb.pool_shift import FULL, QUICK, write_report
+        from causalmix_nb.rivals import RIVALS
+
+        asked = {"runs": args.runs, "seeds": args.seeds, "history": 0 if args.no_history else None}
+        size = replace(QUICK if args.quick else FULL, **{k: v for k, v in asked.items() if v is not None})
+        with LiveProgress(self.shell) as progress:
+            found = self._current(args).benchmark(
+                size, args.shifts, args.methods or RIVALS, args.executor, args.workers, progress
+            )
+        if args.report:
+            print(f"Written to {write_report(found, args.report)}.")
+        return found
+
     def _attach(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.jobs import standing
 

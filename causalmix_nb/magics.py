@@ -32,6 +32,7 @@ WAITING = (
     "do",
     "optimize",
     "compare",
+    "benchmark",
     "state",
 )  # besides the questions: they need the runs, or the machine
 

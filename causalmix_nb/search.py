@@ -131,18 +131,38 @@ def bayesian_optimisation(
     T = sample_mixtures(first, K, random_state)
     y, sizes = np.asarray(evaluate(T), dtype=float), [first]
     while len(T) < n_runs:
-        fresh = _next_batch(_problem(domains, T, y, minimize), min(batch, n_runs - len(T)), rng)
+        fresh = next_mixtures(domains, T, y, minimize, min(batch, n_runs - len(T)), rng)
         T, y = np.vstack([T, fresh]), np.append(y, np.asarray(evaluate(fresh), dtype=float))
         sizes.append(len(fresh))
-    problem = _problem(domains, T, y, minimize)
-    model = fit_gp(problem, n_starts=1)
-    candidates = draw_candidates(model, model.sign, np.full(K, 1 / K), CANDIDATES, rng)
-    best = candidates[int((model.sign * model.expected(candidates)).argmax())]
+    best = likeliest_best(domains, T, y, minimize, 1, rng)[0]
     return Search(_named(domains, best), _table(domains, T, y, sizes), "bayes", minimize)
 
 
-def _next_batch(problem: Problem, n: int, rng: np.random.Generator) -> np.ndarray:
-    """The n mixtures that together promise the largest improvement over the best of what was tried, chosen one by one."""
+def likeliest_best(
+    domains: Sequence[str], T: np.ndarray, y: np.ndarray, minimize: bool, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The n mixtures (n, K) of the highest fitted mean, tried or not; no two closer than 0.1 in total variation."""
+    model = fit_gp(_problem(domains, T, y, minimize), n_starts=1)
+    K = len(domains)
+    candidates = draw_candidates(model, model.sign, np.full(K, 1 / K), CANDIDATES, rng)
+    order = np.argsort(-model.sign * model.expected(candidates), kind="stable")
+    chosen = candidates[order[:1]]
+    for row in candidates[order[1:]]:
+        if len(chosen) >= n:
+            break
+        if (np.abs(chosen - row).sum(1) / 2 > 0.1).all():
+            chosen = np.vstack([chosen, row])
+    return chosen
+
+
+def next_mixtures(
+    domains: Sequence[str], T: np.ndarray, y: np.ndarray, minimize: bool, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The n mixtures that together promise the largest improvement over the best of what was tried, chosen one by one.
+
+    T: mixtures tried, (m, K). y: their outcomes (m,), NaN where a run failed.
+    """
+    problem = _problem(domains, T, y, minimize)
     model = fit_gp(problem, n_starts=1, members=0)
     K = len(problem.domains)
     candidates = draw_candidates(model, model.sign, np.full(K, 1 / K), CANDIDATES, rng)

@@ -32,6 +32,7 @@ from causalmix_nb.outcomes import outcome_directions, target_weights
 from causalmix_nb.planning import Planning
 from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool, Tilt
+from causalmix_nb.pool_shift import Benchmark
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.questions import Questions
 from causalmix_nb.report import Report, write_report
@@ -50,7 +51,7 @@ META, RUNS, COMPARED = "study.json", "runs.sqlite", "compared.sqlite"
 Tilts = Mapping[str, Tilt]
 
 
-class Study(Questions, Training, Contenders, Planning):
+class Study(Questions, Training, Contenders, Planning, Benchmark):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes

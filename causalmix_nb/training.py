@@ -190,13 +190,15 @@ class Training:
         jobs = {spec.key(self._context): spec for spec in specs}
         try:
             scorer = self._scorer(progress)
-            states = {}
-            for i, (key, spec) in enumerate(jobs.items()):
+            states: dict[str, dict[str, float]] = {}
+            done = store.keys("done")  # their states are recorded with them
+            pending = {key: spec for key, spec in jobs.items() if key not in done}
+            for i, (key, spec) in enumerate(pending.items()):
                 states[key] = flatten_state(
                     measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
                 )
                 if progress:
-                    progress(Progress("state of the sub-pools", i + 1, len(jobs)))
+                    progress(Progress("state of the sub-pools", i + 1, len(pending)))
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
         if isinstance(scorer, HuggingFaceScorer):
