@@ -387,11 +387,12 @@ def _searching_seed(shift: Shift, row: tuple[float, ...]) -> int:
 
 
 def _explained(runs: Runs, study: Study) -> float:
-    from causalmix_nb.fit import fit
+    """Share of the mixture's variance that the state explains: about 0 in a design, not in a history."""
+    from causalmix_nb.effects import fit_linear
+    from causalmix_nb.model import Problem
 
-    return float(
-        fit(runs, BPB, method="linear", graph=study.graph).diagnostics.get("treatment_r2", float("nan"))
-    )
+    problem = Problem.from_runs(runs, BPB, study.graph)
+    return float(fit_linear(problem, n_repeats=1).diagnostics["treatment_r2"])
 
 
 def larger_study(study: Study, times: float = LARGER) -> Study:

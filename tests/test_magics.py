@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from causalmix_nb import magic_parser
 from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyError
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.launch import Progress
-from causalmix_nb.magic_display import LiveProgress
+from causalmix_nb.magic_display import LiveProgress, view
 from causalmix_nb.magic_language import HelpAsked, MagicError
 from causalmix_nb.magic_parser import COMMANDS, parse
 from causalmix_nb.mixture import Mixture
@@ -566,3 +567,14 @@ def test_results_of_the_evaluation_harness_are_attached_to_the_runs_in_their_nam
         working, f"%causalmix runs attach evals/{keys[0]}/results_2026-01-01T00-00-00.json --run {keys[9]}"
     )
     assert list(one.table.index) == [keys[9]]
+
+
+def test_the_example_of_benchmark_runs_as_its_help_writes_it(working):
+    text = magic_parser.parser("benchmark").format_help()
+    example = text[text.index("example:") :].split("\n")[1].strip()
+    assert example.startswith("%causalmix benchmark")
+    found = run(working, f"{example} --seeds 2 --no-history --executor inline --report report")
+    assert {shift.name for shift in found.shifts} == {"as it is", "noisier", "mild"}
+    assert {"causalmix", "regmix", "natural", "equal"} == set(found.methods)
+    assert view(found).text.startswith(found.title) and any("mild" in said for said in found.sentences)
+    assert (Path("report") / "pool_shift.html").exists() and "Written to" in working.printed
