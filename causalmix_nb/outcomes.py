@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 EVAL_WINDOWS = 64  # held-out windows per domain
-AT_ONCE = 8  # of them that are scored at once: more do not fit a core's cache
+AT_ONCE = 8  # of them that are scored at once on a CPU: more do not fit a core's cache
 BPB, EXACT = "bpb", "exact_match"
 
 
@@ -100,7 +100,8 @@ def _masked_sum(swarm: Trained, windows: np.ndarray, mask: np.ndarray) -> np.nda
 
     tokens, counted = torch.from_numpy(windows).to(swarm.device), torch.from_numpy(mask).to(swarm.device)
     total = torch.zeros(swarm.n_runs, device=swarm.device)
-    for rows, some in zip(tokens.split(AT_ONCE), counted.split(AT_ONCE)):
+    size = AT_ONCE if tokens.device.type == "cpu" else len(tokens)
+    for rows, some in zip(tokens.split(size), counted.split(size)):
         total += (swarm.token_losses(rows.expand(swarm.n_runs, *rows.shape)) * some).sum((1, 2))
     return total.cpu().numpy()
 

@@ -399,6 +399,10 @@ def larger_study(study: Study, times: float = LARGER) -> Study:
     """A study of the same tokens with proxies of about ``times`` as many parameters; its base proxy is trained when it is needed."""
     folder = study._need_folder() / LARGER_STUDY
     config = study.config
+    if not isinstance(config, ProxyConfig):
+        raise StudyError(
+            "a larger proxy is made of the package's own only; leave the shift 'larger proxy' out with --shifts."
+        )
     wider = _wider(config, times)
     if not (folder / DATA / "corpus.json").exists():
         shutil.copytree(study._need_folder() / DATA, folder / DATA, dirs_exist_ok=True)
