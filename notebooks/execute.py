@@ -57,6 +57,19 @@ def _forget(book: Any) -> None:
             cell.outputs, cell.execution_count = [], None
 
 
+def figures(book: Any) -> dict[str, bytes]:
+    """Pictures that documents show: of each cell tagged ``figure:<name>`` the PNG that it drew, by ``<name>.png``."""
+    import base64
+
+    found = {}
+    for cell in book.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith("figure:"):
+                drawn = [output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
+                found[f"{tag.removeprefix('figure:')}.png"] = base64.b64decode(drawn[-1])
+    return found
+
+
 def main(numbers: list[str]) -> int:
     import nbformat
 
@@ -67,6 +80,8 @@ def main(numbers: list[str]) -> int:
             book = execute(path, Path(folder))
         nbformat.validate(book)
         nbformat.write(book, path)
+        for name, picture in figures(book).items():
+            (HERE / "figures" / name).write_bytes(picture)
         print(f"{path.name}: {time.monotonic() - start:.0f} s, {path.stat().st_size / 1e3:.0f} kB", flush=True)
     return 0 if chosen else 2
 
