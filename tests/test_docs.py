@@ -1,6 +1,7 @@
 """What is written beside the code holds: lines that can be typed, blocks that run, files that are there, the same packages on Binder."""
 
 import ast
+import doctest
 import importlib.util
 import json
 import os
@@ -61,7 +62,13 @@ def test_a_line_that_cannot_be_typed_would_be_found():
         parse("run --rums 8")
 
 
-@pytest.mark.parametrize("block", blocks(README, "python"))
+@pytest.mark.parametrize("block", [block for block in blocks(README, "python") if ">>>" in block])
+def test_a_session_in_the_readme_prints_what_it_says(block):
+    session = doctest.DocTestParser().get_doctest(block, {}, "README", "README.md", 0)
+    assert doctest.DocTestRunner().run(session).failed == 0
+
+
+@pytest.mark.parametrize("block", [block for block in blocks(README, "python") if ">>>" not in block])
 def test_python_in_the_readme_uses_names_that_there_are(block):
     tree = ast.parse(block)
     owners = {"cm": causalmix_nb, "study": causalmix_nb.Study}
