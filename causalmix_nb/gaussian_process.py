@@ -70,7 +70,7 @@ def _on_one_thread(function: Function) -> Function:
 
 def pure_error(problem: Problem) -> tuple[float, int]:
     """Standard deviation of one run around the mean of its repeats, and its degrees of freedom (nan, 0 without repeats)."""
-    _, group = np.unique(problem.groups, return_inverse=True)
+    _, group = np.unique(problem.repeats, return_inverse=True)
     size = np.bincount(group)
     within = problem.y - (np.bincount(group, problem.y) / size)[group]
     df = len(problem.y) - len(size)

@@ -54,6 +54,7 @@ class RunReport:
     interrupted: bool = False
     failures: tuple[str, ...] = ()
     retried: int = 0  # runs that were tried again because the process that trained them died
+    said: str = ""  # how it was gone about, where that is worth saying
 
     def __str__(self) -> str:
         parts = [f"{self.done} runs trained in {self.seconds:.0f} s"]
@@ -68,6 +69,8 @@ class RunReport:
         left = self.requested - self.reused - self.done - self.failed
         if self.interrupted:
             parts.append(f"interrupted with {left} to go: the same call resumes")
+        if self.said:
+            parts.append(self.said)
         return "; ".join(parts) + "."
 
 

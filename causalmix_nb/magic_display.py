@@ -50,6 +50,7 @@ TYPES = (  # module and name, sorted
     ("shift_results", "PoolShift"),
     ("status", "StudyStatus"),
     ("study", "Study"),
+    ("transfer", "Transfer"),
     ("tutorial", "Tutorial"),
 )
 EVERY = 0.2  # seconds between two updates of the progress

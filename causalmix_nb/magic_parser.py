@@ -117,6 +117,8 @@ def _run(p: Parser) -> None:
         action="store_true",
         help="keep the cell until all have trained (a notebook trains in the background)",
     )
+    p.add("--halving", type=count, metavar="N",
+          help="all runs at a small budget, one in N of them again at N times as many tokens, up to --budget (4 is usual)")  # fmt: skip
     p.add(
         "--cost", action="store_true", help="only say what it would take: time, memory, disk; train nothing"
     )
@@ -345,6 +347,36 @@ def _constraint_options(p: Parser) -> None:
     )
 
 
+def _transfer(p: Parser) -> None:
+    p.add(
+        "--mixtures",
+        type=count,
+        default=16,
+        metavar="N",
+        help="mixtures to train under both settings, at least 16 (16)",
+    )
+    p.add(
+        "--parameters",
+        type=count,
+        metavar="N",
+        help="size of the other proxy, for example 500k (four times the study's)",
+    )
+    p.add(
+        "--learning-rate",
+        type=real,
+        metavar="RATE",
+        help="peak learning rate of the other proxy, for example 1e-4 (the study's)",
+    )
+    p.add(
+        "--budget",
+        type=count,
+        metavar="TOKENS",
+        help="training tokens of each run (those of the study's runs)",
+    )
+    _outcome_option(p)
+    _executor_options(p)
+
+
 def _compare(p: Parser) -> None:
     p.add("baselines", nargs="*", completes="baseline",
           help="equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm (these train); or variables that hold a mixture (equal natural regmix)")  # fmt: skip
@@ -513,6 +545,7 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {
     "leaderboard": (_leaderboard, "Which method learns most from how many of these runs, on runs it has not seen.", "%causalmix leaderboard gp linear regmix --runs 64 128"),
     "counterfactual": (_counterfactual, "What a recorded run would have scored under other shares.", "%causalmix counterfactual 12 math=0.4"),
     "pareto": (_pareto, "Mixtures that trade several outcomes off: what more of one costs another.", "%causalmix pareto bpb.code bpb.prose --cap 0.6"),
+    "transfer": (_transfer, "Do mixtures keep their order under another size or learning rate of the proxy? Trains the same ones under both.", "%causalmix transfer --mixtures 24 --learning-rate 1e-4"),
     "compare": (_compare, "Train the recommendation and others with the same seeds, side by side.", "%causalmix compare regmix equal natural --seeds 5"),
     "benchmark": (_benchmark, "Does the mixture survive a change of the pool? Every method, without a new run, proven by training.", "%causalmix benchmark --shifts noisier mild --methods regmix natural --quick"),
     "export": (_export, "Write the recommended mixture for a trainer.", "%causalmix export mixture.yaml --format llamafactory"),

@@ -70,7 +70,7 @@ class TrainingMagics:
         study = self._current(args)
         wanted: dict[str, Any] = {
             "n_runs": args.runs or self.defaults.runs, "token_budget": args.budget or self.defaults.budget,
-            "executor": chosen_executor(args), "workers": args.workers, "states": not args.fixed_state,
+            "executor": chosen_executor(args), "workers": args.workers, "states": not args.fixed_state, "halving": args.halving,
         }  # fmt: skip
         cost = study.cost(**wanted)
         if args.cost:
@@ -101,6 +101,13 @@ class TrainingMagics:
         if args.report:
             print(f"Written to {write_report(found, args.report)}.")
         return found
+
+    def _transfer(self, args: Arguments, ns: Namespace) -> Any:
+        with LiveProgress(self.shell) as progress:
+            return self._current(args).transfer(
+                args.mixtures, args.parameters, args.learning_rate, args.budget, args.outcome, chosen_executor(args),
+                args.workers, progress,
+            )  # fmt: skip
 
     def _attach(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.jobs import standing

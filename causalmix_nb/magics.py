@@ -33,6 +33,7 @@ WAITING = (
     "optimize",
     "compare",
     "benchmark",
+    "transfer",
     "state",
 )  # besides the questions: they need the runs, or the machine
 

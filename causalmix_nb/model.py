@@ -73,7 +73,7 @@ class Problem:
     """The arrays of one estimation problem; rows are finished runs with a finite outcome.
 
     T (n, K) shares; X (n, d) state; S (n, s) log10 of scale; y (n,) outcome in its own units;
-    groups (n,) int: runs with equal mixture, state and scale (repeated seeds) share a number and must not be
+    groups (n,) int: runs with equal mixture and state (repeated seeds, or one run at several scales) share a number and must not be
     split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
     """
 
@@ -94,6 +94,22 @@ class Problem:
     @property
     def n_runs(self) -> int:
         return len(self.y)
+
+    @property
+    def repeats(self) -> np.ndarray:
+        """(n,) int: runs with equal mixture, state and scale share a number; they differ by chance alone."""
+        return np.unique(np.column_stack([self.groups, self.S.round(9)]), axis=0, return_inverse=True)[
+            1
+        ].ravel()
+
+    @property
+    def rungs(self) -> np.ndarray:
+        """(n,) int: runs of equal scale share a number."""
+        return (
+            np.unique(self.S.round(9), axis=0, return_inverse=True)[1].ravel()
+            if self.S.shape[1]
+            else np.zeros(self.n_runs, int)
+        )
 
     def subset(self, rows: np.ndarray) -> Problem:
         """The same problem on some of its rows (indices or a mask)."""
@@ -158,7 +174,9 @@ class Problem:
                 "a scale must be positive (parameters, tokens); check the scale columns of the runs."
             )
         S = np.log10(S)
-        groups = np.unique(np.hstack([T, X, S]).round(9), axis=0, return_inverse=True)[1].ravel()
+        groups = np.unique(np.hstack([T, X]).round(9), axis=0, return_inverse=True)[1].ravel()
+        if said := _scales_sentence(scale_names, S):
+            notes.append(said)
         clusters = (
             np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
         )
@@ -166,6 +184,18 @@ class Problem:
             outcome, minimize, domains, state_names, scale_names,
             T, X, S, y, groups, clusters, tuple(adjustment), tuple(notes),
         )  # fmt: skip
+
+
+def _scales_sentence(names: Sequence[str], S: np.ndarray) -> str:
+    """That runs of several scales are fitted together, or nothing."""
+    if not names:
+        return ""
+    counts = np.unique(S.round(9), axis=0, return_counts=True)[1]
+    largest = ", ".join(f"{10**value:,.0f} {name}" for name, value in zip(names, S[int(S.sum(1).argmax())]))
+    return (
+        f"runs of {len(counts)} scales are fitted together, with the scale as a covariate; predictions are for the largest, {largest}, "
+        f"where {int((S.round(9) == S[int(S.sum(1).argmax())].round(9)).all(1).sum())} runs are"
+    )
 
 
 def _outcome(
@@ -330,7 +360,7 @@ class Model:
         mixtures: one :class:`Mixture` or a DataFrame with a column per domain, n rows.
         state: a Series or dict (one state for all), a DataFrame (row by row), or None: the pool's own state
             where the model has one, else the average over the runs' states.
-        scale: likewise, in natural units (parameters, tokens); None means the runs' median.
+        scale: likewise, in natural units (parameters, tokens); None means the largest of the runs.
 
         Returns
         -------
@@ -465,7 +495,8 @@ class Model:
         if not names:
             return np.zeros((n, 0))
         if scale is None:
-            return np.tile(np.median(self.problem.S, axis=0), (n, 1))
+            S = self.problem.S
+            return np.tile(S[int(S.sum(1).argmax())], (n, 1))  # the run that took the most arithmetic
         rows = scale if isinstance(scale, pd.DataFrame) else pd.DataFrame([dict(scale)])
         missing = [name for name in names if name not in rows]
         if missing:

@@ -249,7 +249,7 @@ def at_distinct(function: Predictor, W: np.ndarray) -> np.ndarray:
 
 def noise_of(problem: Problem, residual_sd: float) -> tuple[float, str]:
     """Standard deviation of one run: from repeated runs where there are enough, else from the residuals."""
-    _, member, count = np.unique(problem.groups, return_inverse=True, return_counts=True)
+    _, member, count = np.unique(problem.repeats, return_inverse=True, return_counts=True)
     df = problem.n_runs - len(count)
     if df < 5:
         return residual_sd, "residuals of the fit"

@@ -1,4 +1,4 @@
-"""What is worth knowing before proxies are trained: what a launch will take.
+"""What is worth knowing about the proxies themselves: what a launch will take, and whether their ranking holds under another setting.
 
 :class:`Planning` is mixed into :class:`causalmix_nb.study.Study`; it trains nothing for the study's own store.
 """
@@ -6,24 +6,34 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalmix_nb.chunk import DATA
 from causalmix_nb.cost import Cost, Speed, launch_cost, measured_speed, remembered_speed
+from causalmix_nb.design import RunSpec, sample_mixtures
+from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.halving import rungs, sizes
 from causalmix_nb.launch import Executor, known_executor, width_of, workers_for
+from causalmix_nb.outcomes import outcome_directions
 from causalmix_nb.pool import Tilt
+from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.ray_cluster import RayExecutor
+from causalmix_nb.runs import Runs
+from causalmix_nb.transfer import FEWEST, Transfer, rank_agreement, resized, setting_name
 
 if TYPE_CHECKING:
     from causalmix_nb.checkpoint import HFConfig
     from causalmix_nb.corpus import Corpus
-    from causalmix_nb.design import RunSpec
+    from causalmix_nb.launch import OnProgress, RunReport
     from causalmix_nb.lm_eval import AttachedScores
-    from causalmix_nb.proxy import ProxyConfig
-    from causalmix_nb.runs import Runs
+
+TRANSFERRED = "transfer"  # folder inside a study's, with one of its own for every setting of the proxy
 
 
 class Planning:
@@ -33,6 +43,7 @@ class Planning:
         folder: Path | None
         scorer: Any
         _measured: dict
+        _meta: dict[str, Any]
 
         @cached_property
         def _context(self) -> str: ...
@@ -50,7 +61,15 @@ class Planning:
 
         def _need_runs(self) -> Runs: ...
 
-        def _design(self, n_runs: int, token_budget: int, states: bool) -> list[RunSpec]: ...
+        def _need_folder(self) -> Path: ...
+
+        def _budget(self) -> int: ...
+
+        def _launch(self, *args: Any, **named: Any) -> RunReport: ...
+
+        def _design(
+            self, n_runs: int, token_budget: int, states: bool, halving: int | None = None
+        ) -> list[RunSpec]: ...
 
     def cost(
         self,
@@ -59,6 +78,7 @@ class Planning:
         executor: Executor = "local",
         workers: int | None = None,
         states: bool = True,
+        halving: int | None = None,
     ) -> Cost:
         """What :meth:`run` with the same arguments would take: time, memory, disk and arithmetic. It trains nothing.
 
@@ -70,7 +90,9 @@ class Planning:
         """
         executor = known_executor(executor)
         corpus, done = self._need_corpus(), self._need_runs().keys("done")
-        asked = self._design(n_runs, token_budget, states)
+        asked = self._design(n_runs, token_budget, states, halving)
+        if halving is not None:
+            asked = self._rungs(asked, halving)
         pending = [spec for spec in asked if spec.key(self._context) not in done]
         n_workers = 0 if executor == "inline" else workers_for(len(pending), workers, self.config)
         seen = {
@@ -94,6 +116,103 @@ class Planning:
             )
             return replace(cost, notes=(*cost.notes, elsewhere))
         return cost
+
+    def transfer(
+        self,
+        n_mixtures: int = FEWEST,
+        parameters: int | None = None,
+        learning_rate: float | None = None,
+        token_budget: int | None = None,
+        outcome: str | None = None,
+        executor: Executor = "local",
+        workers: int | None = None,
+        progress: OnProgress | None = None,
+    ) -> Transfer:
+        """Do mixtures keep their order at another size or learning rate of the proxy? Trains the same ones under both, on the pool as it is.
+
+        Parameters
+        ----------
+        n_mixtures: at least 16.
+        parameters, learning_rate: of the other setting; four times the parameters if neither is given.
+        token_budget: of each run; that of the study's runs by default.
+
+        The runs go into folders of their own, each with its base proxy; the same call again trains nothing twice.
+
+        Raises
+        ------
+        StudyError: too few mixtures, an unknown outcome, the study's own setting, proxies that are not the built-in ones, or an interrupt.
+        """
+        import pandas as pd
+
+        mine = self.config
+        if not isinstance(mine, ProxyConfig):
+            raise StudyError(
+                "transfer compares settings of the built-in proxy; create a study without model=."
+            )
+        if n_mixtures < FEWEST:
+            raise StudyError(
+                f"{n_mixtures} mixtures say next to nothing about ranks; give at least {FEWEST}."
+            )
+        if parameters is None and learning_rate is None:
+            parameters = 4 * mine.n_parameters
+        other = resized(mine, parameters) if parameters is not None else mine
+        other = replace(other, learning_rate=learning_rate) if learning_rate is not None else other
+        if other == mine:
+            raise StudyError(
+                f"that is the setting of the study ({setting_name(mine)}); give other parameters or another learning rate."
+            )
+        directions = outcome_directions(self._need_corpus())
+        wanted = outcome or next(iter(directions))
+        if wanted not in directions:
+            raise StudyError(
+                f"unknown outcome {wanted!r}.{did_you_mean(wanted, directions)} Outcomes are {', '.join(directions)}."
+            )
+        mixtures = sample_mixtures(n_mixtures, len(self._need_corpus().domains), self.seed)
+        budget, columns = token_budget or self._budget(), {}
+        for name, config, first_seed in (("first", mine, 0), ("other", other, 1), ("first again", mine, 2)):
+            specs = [
+                RunSpec(tuple(row), budget, {}, self.seed, 3_000_003 + self.seed + first_seed * 10_007 + i, f"transfer:{name}")
+                for i, row in enumerate(mixtures.tolist())
+            ]  # fmt: skip
+            columns[name] = self._elsewhere(config, specs, directions, executor, workers, progress, wanted)
+        outcomes = pd.DataFrame(columns).rename_axis("mixture")
+        return Transfer(
+            outcomes, (setting_name(mine), setting_name(other)), (mine.n_parameters, other.n_parameters),
+            (mine.learning_rate, other.learning_rate), rank_agreement(outcomes["first"], outcomes["other"], self.seed),
+            rank_agreement(outcomes["first"], outcomes["first again"], self.seed), wanted, directions[wanted], budget,
+        )  # fmt: skip
+
+    def _elsewhere(
+        self, config: ProxyConfig, specs: list[RunSpec], directions: dict[str, bool], executor: Executor,
+        workers: int | None, progress: OnProgress | None, outcome: str,
+    ) -> list[float]:  # fmt: skip
+        """Outcomes of runs under a setting that need not be the study's, from a folder inside it with the same data."""
+        folder = self._need_folder() / TRANSFERRED / setting_name(config).replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / DATA).exists():
+            try:
+                os.symlink(os.path.relpath(self._need_folder() / DATA, folder), folder / DATA, True)
+            except OSError:  # a system without links
+                shutil.copytree(self._need_folder() / DATA, folder / DATA)
+        store = Runs.open(folder / "runs.sqlite", create=True)
+        try:
+            store.declare_outcomes(directions)
+            meta = {**self._meta, "config": config.to_dict()}
+            inside = type(self)(folder, meta, self._need_corpus(), store)  # type: ignore[call-arg]
+            stage = f"{setting_name(config)}: proxy runs"
+            report = inside._launch(specs, store, executor, workers, progress, stage)
+            if report.interrupted:
+                raise StudyError("the comparison of settings was interrupted; the same call resumes it.")
+            found = store.frame.set_index("key")[f"outcome.{outcome}"]
+            return found.reindex([spec.key(inside._context) for spec in specs]).astype(float).tolist()
+        finally:
+            store.close()
+
+    def _rungs(self, design: list[RunSpec], eta: int) -> list[RunSpec]:
+        """Runs that halving will make: who goes on is not known yet, so the first ones stand for them on the higher rungs."""
+        budgets = rungs(design[0].token_budget, eta, self.config.batch * self.config.context)
+        counts = sizes(len(design), len(budgets), eta)
+        return [replace(spec, token_budget=b) for b, n in zip(budgets, counts) for spec in design[:n]]
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
         """Record scores that the EleutherAI evaluation harness gave models of these runs, as further outcomes.

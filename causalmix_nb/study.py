@@ -40,6 +40,7 @@ from causalmix_nb.runs import Runs
 from causalmix_nb.state import Scorer, flatten_state, measure_state
 from causalmix_nb.status import StudyStatus, next_step, study_status
 from causalmix_nb.training import Training
+from causalmix_nb.transfer import small_proxy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -284,6 +285,8 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
             self._need_model(), state=self._state_of(tilt), policy=policy, n_candidates=n_candidates,
             constraints=self._limits(constraints, tilt), random_state=random_state, **options,
         )  # fmt: skip
+        small = small_proxy(self.config.n_parameters) if self._meta.get("config") else ""
+        best = replace(best, notes=(*best.notes, small)) if small else best
         if options.get("worst"):
             return best  # something to learn from, nothing to train on
         self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)

@@ -16,6 +16,7 @@ from causalmix_nb.chunk import BASE
 from causalmix_nb.cost import remember_speed
 from causalmix_nb.design import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
+from causalmix_nb.halving import halve, rungs
 from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
@@ -50,7 +51,7 @@ class Training:
     comparison: Any
     _meta: dict[str, Any]
     _measured: dict
-    _asked: tuple[Any, ...] = ()
+    _asked: dict[str, Any] = {}
     _checkpoint: Scorer | None = None  # the study's own scorer, where its proxy is a Hugging Face model
     _locked = False  # whether a job holds the study's lock for us
 
@@ -86,6 +87,7 @@ class Training:
         workers: int | None = None,
         states: bool = True,
         progress: OnProgress | None = None,
+        halving: int | None = None,
     ) -> RunReport:
         """Train proxies over mixtures and states of the pool; finished runs are never repeated.
 
@@ -97,12 +99,34 @@ class Training:
         workers: number of worker processes; by default one per core.
         states: vary the pool's state between runs; False trains on the pool as it is.
         progress: called with a :class:`Progress` a few times a second.
+        halving: successive halving by this number (4 is usual): all runs at a small budget, the better part again at larger ones, the best at
+            ``token_budget``. A fit then uses all of them, with the scale as a covariate. See :mod:`causalmix_nb.halving`.
 
         An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
         """
         runs = self._need_runs()
-        specs = self._design(n_runs, token_budget, states)
-        report = self._launch(specs, runs, executor, workers, progress, "proxy runs")
+        specs = self._design(n_runs, token_budget, states, halving)
+        if token_budget != self._meta.get("token_budget"):
+            self._meta["token_budget"] = token_budget
+            self._save()
+
+        def train(some: Sequence[RunSpec], stage: str) -> RunReport:
+            return self._launch(some, runs, executor, workers, progress, stage)
+
+        if halving is None:
+            report = train(specs, "proxy runs")
+        else:
+            step = self.config.batch * self.config.context
+            report = halve(
+                specs,
+                halving,
+                step,
+                runs,
+                lambda spec: spec.key(self._context),
+                train,
+                self._ranked,
+                self.seed,
+            )
         self.model = self.recommendation = self.comparison = None
         return report
 
@@ -113,6 +137,7 @@ class Training:
         executor: Executor = "local",
         workers: int | None = None,
         states: bool = True,
+        halving: int | None = None,
     ) -> Job:
         """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
 
@@ -121,17 +146,22 @@ class Training:
         StudyError: this study is being trained already, here or by another process.
         """
         folder = self._need_folder()
-        self._design(n_runs, token_budget, states)  # what is wrong with it is said now
+        self._design(n_runs, token_budget, states, halving)  # what is wrong with it is said now
+        options = {"states": states, "halving": halving}
+        asked: dict[str, Any] = {
+            "n_runs": n_runs, "token_budget": token_budget, "executor": executor, "workers": workers, **options,
+        }  # fmt: skip
 
         def train(progress: OnProgress) -> RunReport:
             mine = type(self).open(folder)  # with a connection to the store of its own
             mine._measured, mine._locked = self._measured, True
-            return mine.run(n_runs, token_budget, executor, workers, states, progress)
+            return mine.run(**asked, progress=progress)
 
         job = Job(folder, train, n_runs)
-        self._asked = (n_runs, token_budget, executor, workers, states)
-        if token_budget != self._meta.get("token_budget"):
-            self._meta["token_budget"] = token_budget
+        self._asked = asked
+        remembered = {"token_budget": token_budget, "options": options}
+        if any(self._meta.get(name) != value for name, value in remembered.items()):
+            self._meta.update(remembered)
             self._save()
         self.model = self.recommendation = self.comparison = None
         self.job = job.begin()
@@ -140,14 +170,25 @@ class Training:
     def resume(self) -> Job:
         """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
         if self._asked:
-            return self.start(*self._asked)
+            return self.start(**self._asked)
         found = standing(self._need_folder())
-        return self.start(found.asked if found else 128, self._budget())
+        return self.start(found.asked if found else 128, self._budget(), **self._meta.get("options", {}))
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _design(self, n_runs: int, token_budget: int, states: bool) -> list[RunSpec]:
+    def _design(
+        self, n_runs: int, token_budget: int, states: bool, halving: int | None = None
+    ) -> list[RunSpec]:
+        if halving is not None:
+            rungs(
+                token_budget, halving, self.config.batch * self.config.context
+            )  # refuses what cannot be halved
         return design_runs(self.domains, n_runs, token_budget, self.seed, states)
+
+    @property
+    def _ranked(self) -> str:
+        """The outcome that halving ranks: the mean over the target's domains."""
+        return self._need_runs().outcome_names[0]
 
     @cached_property
     def _context(self) -> str:
@@ -213,9 +254,6 @@ class Training:
             n_left = len(jobs) - report.reused
             n_workers = 0 if executor == "inline" else workers_for(n_left, workers, self.config)
             remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
-        if specs[0].token_budget != self._meta.get("token_budget"):
-            self._meta["token_budget"] = specs[0].token_budget
-            self._save()
         return report
 
     @property

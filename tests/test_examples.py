@@ -20,6 +20,7 @@ CHEAP = {  # option -> what the example runs with here, where it asks for much: 
     "--runs": "6",
     "--budget": "1k",
     "--seeds": "2",
+    "--mixtures": "16",
 }
 SHORTER = {
     "refute": " --repeats 5",

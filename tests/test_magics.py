@@ -271,6 +271,16 @@ def test_more_runs_are_trained_with_their_progress_shown(working):
     assert report.reused == 24 and report.done == 2 and "proxy runs" in working.printed
 
 
+def test_halving_is_an_option_of_run_and_of_its_cost(working):
+    line = "%causalmix run --runs 24 --budget 4k --halving 2 --executor inline"
+    assert (
+        run(working, f"{line} --cost").finished == 12
+    )  # of the rung of 2,000 tokens, as many as go on to it
+    report = run(working, line)
+    assert report.reused in (12, 13)  # a repeat goes with its twin
+    assert re.search(r"halving by 2: 24 of 1,000, 1[23] of 2,000, [67] of 4,000 tokens", str(report))
+
+
 def test_run_cost_only_says_what_a_run_would_take(working):
     cost = run(working, "%causalmix run --runs 40 --budget 2k --executor inline --cost")
     assert (cost.n_runs, cost.finished) == (16, 24) and "proxy runs" not in working.printed
