@@ -25,21 +25,19 @@ from causalmix_nb.magic_language import (
     Parser,
     count,
     keep,
-    limits,
     pairs,
     real,
     split,
     variable,
 )
+from causalmix_nb.magic_options import (
+    constraint_options,
+    executor_options,
+    outcome_option,
+    study_option,
+    tilt_options,
+)
 from causalmix_nb.magic_topics import TOPICS, topic
-
-TILTS = {  # option -> field of a Tilt, and what it says about a domain
-    "noise": ("noise", "corrupted"),
-    "duplicates": ("duplicates", "copies of a few"),
-    "boilerplate": ("boilerplate", "page furniture"),
-    "available": ("keep", "there at all"),
-}
-
 
 # -- subcommands ----------------------------------------------------------------------------------------------
 
@@ -67,11 +65,11 @@ def _pool(p: Parser) -> None:
     p.add("--context", type=count, metavar="TOKENS", help="of that model, tokens per training window (512)")
     p.add("--precision", metavar="NAME", help="of that model: no, bf16 or fp16 (no)")
     p.add("--seed", type=int, default=0, help="seed of everything random in the study (0)")
-    _study_option(p)
+    study_option(p)
 
 
 def _state(p: Parser) -> None:
-    _tilt_options(p)
+    tilt_options(p)
 
 
 def _dag(p: Parser) -> None:
@@ -106,7 +104,7 @@ def _run(p: Parser) -> None:
     p.add(
         "--budget", type=count, metavar="TOKENS", help="training tokens of each run, for example 100k (100k)"
     )
-    _executor_options(p)
+    executor_options(p)
     p.add(
         "--fixed-state",
         action="store_true",
@@ -122,11 +120,11 @@ def _run(p: Parser) -> None:
     p.add(
         "--cost", action="store_true", help="only say what it would take: time, memory, disk; train nothing"
     )
-    _study_option(p)
+    study_option(p)
 
 
 def _attach(p: Parser) -> None:
-    _study_option(p)
+    study_option(p)
 
 
 def _runs(p: Parser) -> None:
@@ -159,7 +157,7 @@ def _runs(p: Parser) -> None:
 
 
 def _fit(p: Parser) -> None:
-    _outcome_option(p)
+    outcome_option(p)
     p.add(
         "--method",
         default="auto",
@@ -188,7 +186,7 @@ def _do(p: Parser) -> None:
     )
     p.add("--keep", type=keep, default="proportional", metavar="HOW", completes="keep",
           help="where the difference comes from: proportional, or from=<domain> (proportional)")  # fmt: skip
-    _tilt_options(p, nargs=None)
+    tilt_options(p, nargs=None)
 
 
 def _optimize(p: Parser) -> None:
@@ -199,13 +197,13 @@ def _optimize(p: Parser) -> None:
         metavar="NAME",
         help="analytic, search, surface or auto (auto)",
     )
-    _constraint_options(p)
+    constraint_options(p)
     p.add("--caution", type=real, metavar="N",
           help="standard errors of its gain that a mixture is marked down by; 1.96 maximises the lower end (0.5)")  # fmt: skip
     p.add("--worst", action="store_true", help="the worst mixture instead, to learn what to avoid")
     p.add("--scale", type=pairs, action=Merge, nargs="+", metavar="NAME=VALUE",
           help="model size or tokens to answer for, where the runs differ in them")  # fmt: skip
-    _tilt_options(p)
+    tilt_options(p)
     p.add(
         "--candidates",
         type=count,
@@ -217,16 +215,16 @@ def _optimize(p: Parser) -> None:
 
 
 def _check(p: Parser) -> None:
-    _outcome_option(p)
+    outcome_option(p)
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
 def _overlap(p: Parser) -> None:
-    _tilt_options(p)
+    tilt_options(p)
 
 
 def _select(p: Parser) -> None:
-    _outcome_option(p)
+    outcome_option(p)
     p.add(
         "--method",
         default="gp",
@@ -254,31 +252,31 @@ def _paths(p: Parser) -> None:
         metavar="NODE",
         help="only paths through one of these nodes of the graph (all paths)",
     )
-    _outcome_option(p)
+    outcome_option(p)
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
 def _price(p: Parser) -> None:
     p.add("features", nargs="*", type=pairs, action=Merge, metavar="FEATURE=VALUE",
           help="what describes the domain, as %%causalmix state shows it for the others")  # fmt: skip
-    _outcome_option(p)
-    _tilt_options(p, nargs=None)
+    outcome_option(p)
+    tilt_options(p, nargs=None)
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
 def _explore(p: Parser) -> None:
-    _tilt_options(p, nargs=None)
+    tilt_options(p, nargs=None)
 
 
 def _refute(p: Parser) -> None:
-    _outcome_option(p)
+    outcome_option(p)
     p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
 def _leaderboard(p: Parser) -> None:
     p.add("methods", nargs="*", completes="method", metavar="METHOD", help="what to compare (all of them)")
-    _outcome_option(p)
+    outcome_option(p)
     p.add(
         "--runs", type=count, nargs="+", metavar="N", help="how many runs to learn from (64 128 256 and all)"
     )
@@ -286,14 +284,10 @@ def _leaderboard(p: Parser) -> None:
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
 
 
-def _outcome_option(p: Parser) -> None:
-    p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
-
-
 def _effect(p: Parser) -> None:
     p.add("--pairs", action="store_true", help="one domain against another, for every pair")
     p.add("--together", action="store_true", help="widen the intervals so that all of them hold together")
-    _tilt_options(p)
+    tilt_options(p)
 
 
 def _counterfactual(p: Parser) -> None:
@@ -318,33 +312,9 @@ def _pareto(p: Parser) -> None:
     p.add(
         "--method", default="gp", completes="method", metavar="NAME", help="how each outcome is fitted (gp)"
     )
-    _constraint_options(p)
-    _tilt_options(p)
+    constraint_options(p)
+    tilt_options(p)
     p.add("--seed", type=int, default=0, help="seed of everything random (0)")
-
-
-def _constraint_options(p: Parser) -> None:
-    for name, help in (("cap", "greatest"), ("floor", "least")):
-        p.add(f"--{name}", type=limits, action=Merge, nargs="+", metavar="DOMAIN=SHARE", completes="pair",
-              help=f"{help} share of a domain, or one number for all")  # fmt: skip
-    p.add(
-        "--fix",
-        type=pairs,
-        action=Merge,
-        nargs="+",
-        metavar="DOMAIN=SHARE",
-        completes="pair",
-        help="share that is not up for choice",
-    )
-    p.add("--ratio", type=pairs, action=Merge, nargs="+", metavar="A/B=RATIO", completes="pair",
-          help="code/math=2: twice as much code as math")  # fmt: skip
-    p.add("--max-epochs", type=real, metavar="N", help="how often a token may be seen")
-    p.add(
-        "--tokens",
-        type=count,
-        metavar="N",
-        help="tokens that the mixture is for, with --max-epochs (those of a run)",
-    )
 
 
 def _transfer(p: Parser) -> None:
@@ -373,16 +343,16 @@ def _transfer(p: Parser) -> None:
         metavar="TOKENS",
         help="training tokens of each run (those of the study's runs)",
     )
-    _outcome_option(p)
-    _executor_options(p)
+    outcome_option(p)
+    executor_options(p)
 
 
 def _compare(p: Parser) -> None:
     p.add("baselines", nargs="*", completes="baseline",
           help="equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm (these train); or variables that hold a mixture (equal natural regmix)")  # fmt: skip
     p.add("--seeds", type=count, metavar="N", help="paired seeds of each (5)")
-    _executor_options(p)
-    _tilt_options(p)
+    executor_options(p)
+    tilt_options(p)
 
 
 def _benchmark(p: Parser) -> None:
@@ -417,7 +387,7 @@ def _benchmark(p: Parser) -> None:
         completes="path",
         help="write a page and the tables as CSV into a folder",
     )
-    _executor_options(p)
+    executor_options(p)
 
 
 def _export(p: Parser) -> None:
@@ -441,7 +411,7 @@ def _report(p: Parser) -> None:
         help="page to write (causalmix_report.html)",
     )
     p.add("--overwrite", action="store_true", help="replace a file that is there")
-    _study_option(p)
+    study_option(p)
 
 
 def _study(p: Parser) -> None:
@@ -470,7 +440,7 @@ def _help(p: Parser) -> None:
 
 
 def _doctor(p: Parser) -> None:
-    _study_option(p)
+    study_option(p)
 
 
 def _tutorial(p: Parser) -> None:
@@ -483,43 +453,6 @@ def _tutorial(p: Parser) -> None:
         help="where to put them, made if it is not there (causalmix_tutorial)",
     )
     p.add("--overwrite", action="store_true", help="replace notebooks of the same name")
-
-
-def _tilt_options(p: Parser, nargs: str | None = "+") -> None:
-    for option, (_, what) in TILTS.items():
-        p.add(f"--{option}", type=pairs, action=Merge, nargs=nargs, metavar="DOMAIN=SHARE", completes="pair",
-              help=f"the same pool, with that share of a domain's documents {what}")  # fmt: skip
-
-
-def _executor_options(p: Parser) -> None:
-    p.add(
-        "--executor",
-        default="local",
-        completes="executor",
-        metavar="NAME",
-        help="local (worker processes), inline or ray, a cluster (local)",
-    )
-    p.add("--workers", type=count, metavar="N", help="worker processes (one per core)")
-    p.add(
-        "--address",
-        metavar="ADDRESS",
-        help="of the Ray cluster, with --executor ray (one that is there, else this machine)",
-    )
-    p.add(
-        "--gpus",
-        type=float,
-        metavar="SHARE",
-        help="of a GPU for each chunk of runs, with --executor ray, for example 0.25 (none)",
-    )
-
-
-def _study_option(p: Parser) -> None:
-    p.add(
-        "--study",
-        metavar="FOLDER",
-        completes="path",
-        help="folder of the study, made if it is not there (causalmix_study)",
-    )
 
 
 _COMMANDS: dict[str, tuple[Callable[[Parser], None], str, str]] = {

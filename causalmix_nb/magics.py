@@ -24,7 +24,7 @@ from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
-from causalmix_nb.magic_parser import TILTS
+from causalmix_nb.magic_options import TILTS
 from causalmix_nb.magic_training import TrainingMagics, chosen_executor, proxies
 
 WAITING = (

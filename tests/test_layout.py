@@ -110,6 +110,7 @@ ORDER = [
     "monitor",
     "magic_language",
     "magic_topics",
+    "magic_options",
     "magic_parser",
     "magic_completion",
     "magic_display",
