@@ -11,7 +11,8 @@ GGUF only, and code that comes with a checkpoint is never run.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -212,7 +213,8 @@ def load_model(config: HFConfig, seed: int = 0, cache: Path | None = None) -> Pr
         return _loaded(config, "model", load, dtype=dtype)
     if not (cache / "config.json").exists():
         _convert(_loaded(config, "model", load, dtype=torch.float32), cache)
-    return load(str(cache), dtype=dtype, use_safetensors=True)
+    with _quiet():
+        return load(str(cache), dtype=dtype, use_safetensors=True)
 
 
 def _convert(model: Any, cache: Path) -> None:
@@ -225,7 +227,8 @@ def _convert(model: Any, cache: Path) -> None:
         if hasattr(part, "quantization_config"):
             del part.quantization_config
     model.hf_quantizer = None
-    model.save_pretrained(str(partial))
+    with _quiet():
+        model.save_pretrained(str(partial))
     try:
         partial.rename(cache)
     except OSError:  # another process was faster
@@ -243,18 +246,14 @@ def _transformers() -> Any:
 
 
 def _loaded(config: HFConfig, what: str, load: Any, **options: Any) -> Any:
-    """``from_pretrained`` with errors of one sentence; progress bars of the loader stay off."""
-    from transformers.utils import logging
-
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    """``from_pretrained`` with errors of one sentence."""
     where = f"{config.model}/{config.gguf_file}" if config.gguf_file else config.model
     named: dict[str, Any] = {
         name: value for name in ("gguf_file", "revision") if (value := getattr(config, name))
     }
     try:
-        return load(config.model, **named, **options)
+        with _quiet():
+            return load(config.model, **named, **options)
     except ImportError as error:
         raise TrainingError(
             f"loading {where} needs a package that is not there ({_first_line(error)}); pip install 'causalmix_nb[hf]'."
@@ -264,6 +263,18 @@ def _loaded(config: HFConfig, what: str, load: Any, **options: Any) -> Any:
             f"cannot load the {what} {where!r} ({_first_line(error)}); "
             "check the name and the connection, or give a local folder."
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loader's progress bars and advice to itself."""
+    from transformers.utils import logging
+
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:

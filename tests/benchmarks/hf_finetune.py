@@ -23,10 +23,9 @@ import pandas as pd
 import causalmix_nb as cm
 from causalmix_nb.chunk import BASE
 from causalmix_nb.design import RunSpec
-from causalmix_nb.hf import open_proxy
+from causalmix_nb.hf import open_proxy, train_hf_runs
 from causalmix_nb.magic_language import count
-from causalmix_nb.outcomes import Evaluator, outcome_directions
-from causalmix_nb.runs import Runs
+from causalmix_nb.outcomes import Evaluator
 
 
 def wheel() -> dict[str, str]:
@@ -69,30 +68,28 @@ def main() -> None:
             f"{config.n_parameters:,} parameters; pool read and tokenised in {time.perf_counter() - started:.0f} s"
         )
         started = time.perf_counter()
+        print(
+            "state, measured by the checkpoint itself:", study.measure_state().round(3).to_string(), sep="\n"
+        )
+        print(f"loaded and measured in {time.perf_counter() - started:.0f} s")
+        study.scorer.release()
+        evaluate = Evaluator(study.corpus, config.context)
         proxy = open_proxy(study.folder, config, study.seed, BASE)
-        print(f"loaded in {time.perf_counter() - started:.1f} s")
         started = time.perf_counter()
         with proxy:
-            rows = {"before": Evaluator(study.corpus, config.context)(proxy)[0]}
-        print(f"scored once in {time.perf_counter() - started:.1f} s")
-        del proxy
-        started = time.perf_counter()
-        print(f"state, by the checkpoint itself ({study.measure_state().size} numbers):")
-        print(study.measure_state().round(3).to_string())
-        print(f"measured in {time.perf_counter() - started:.1f} s")
-        study.scorer.release()
+            rows = {"before": evaluate(proxy)[0]}
+        scoring = time.perf_counter() - started
         K = len(pool)
         mixtures = {"equal": [1 / K] * K} | {f"only {n}": [float(n == m) for m in pool] for n in pool}
-        specs = {label: RunSpec(tuple(row), args.budget, label=label) for label, row in mixtures.items()}
-        store = Runs.open(Path(folder) / "few.sqlite", create=True)
-        store.declare_outcomes(outcome_directions(study.corpus))
-        report = study._launch(list(specs.values()), store, "inline", None, None, "runs")
-        print(report)
-        for _, run in store.frame.iterrows():
-            rows[run["label"]] = {
-                name.removeprefix("outcome."): v for name, v in run.items() if name.startswith("outcome.")
-            }
-        store.close()
+        specs = [RunSpec(tuple(row), args.budget, label=label) for label, row in mixtures.items()]
+        started, tokens = time.perf_counter(), []
+        trained = train_hf_runs(study.corpus, specs, proxy, evaluate, tokens.append)
+        seconds = time.perf_counter() - started - scoring * len(specs)
+        print(
+            f"{len(specs)} runs: {sum(tokens):,} tokens, {sum(tokens) / seconds:,.0f} tokens/s; scoring takes {scoring:.1f} s a run"
+        )
+        rows |= {spec.label: run.outcomes for spec, run in zip(specs, trained)}
+        print(*{run.reason for run in trained if run.reason}, sep="\n")
     print(pd.DataFrame(rows).T.round(4).to_string())
     print(f"peak memory of this process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
