@@ -81,7 +81,7 @@ def test_a_node_that_is_lost_costs_only_its_runs_in_flight_and_they_are_tried_ag
             lost.set()
             two_nodes.remove_node(node, allow_graceful=False)
 
-    report = study.run(48, 20_000, executor=RayExecutor(two_nodes.address), progress=lose)
+    report = study.run(48, 40_000, executor=RayExecutor(two_nodes.address), progress=lose)
     assert lost.is_set() and (report.done, report.failed) == (48, 0)
     assert 0 < report.retried <= 24
     assert len(study.runs) == 48 == len(study.runs.keys("done"))
@@ -92,11 +92,11 @@ def test_a_killed_process_of_ray_costs_nothing_but_time(study, two_nodes):
 
     def kill(progress):
         if progress.stage == "proxy runs" and progress.tokens_per_second > 0 and not killed:
-            for pid in ray_workers()[:1]:
+            for pid in ray_workers():
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-    report = study.run(16, 20_000, executor=RayExecutor(two_nodes.address), progress=kill)
+    report = study.run(16, 40_000, executor=RayExecutor(two_nodes.address), progress=kill)
     assert killed and report.retried and (report.done, report.failed) == (16, 0)
     assert len(study.runs) == 16
 
@@ -106,12 +106,13 @@ def test_a_stop_cancels_the_tasks_and_the_same_call_goes_on(study, two_nodes):
         if progress.stage == "proxy runs" and progress.done:
             raise KeyboardInterrupt
 
+    before = left_behind()  # of processes that were killed
     report = study.run(48, 20_000, executor=RayExecutor(two_nodes.address), progress=stop)
     assert report.interrupted and 0 < report.done < 48
     deadline = time.monotonic() + 30
     while ray_workers() and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not ray_workers() and not left_behind()
+    assert not ray_workers() and set(left_behind()) <= set(before)
     assert study.run(48, 1_000, executor="inline").failed == 0
 
 
