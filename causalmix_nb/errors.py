@@ -61,3 +61,14 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def listed(names: Iterable[object], most: int = 8, longest: int = 40) -> str:
+    """Names for a sentence: the first few, none of them endless.
+
+    >>> listed(["math", "code", "web"], most=2)
+    'math, code and 1 more'
+    """
+    known = [str(name) for name in names]
+    some = ", ".join(name if len(name) <= longest else f"{name[: longest - 1]}…" for name in known[:most])
+    return some + (f" and {len(known) - most} more" if len(known) > most else "")

@@ -127,6 +127,8 @@ def leaderboard(
             raise FitError(
                 f"unknown method {name!r}.{did_you_mean(name, known)} Methods are {', '.join(known)}."
             )
+    if n_splits > 1000:
+        raise FitError(f"{n_splits} splits would never end; take at most 1,000, 3 is usual.")
     if not names or n_splits < 1 or not budgets:
         raise FitError("a leaderboard needs a method, a number of runs and a split at least.")
     outcomes = [outcome] if outcome is None or isinstance(outcome, str) else list(outcome)

@@ -18,6 +18,7 @@ from causalmix_nb.magic_parser import COMMANDS, parser
 from causalmix_nb.magic_topics import TOPICS
 
 Names = Callable[[str], Iterable[str]]  # kind of thing ("domain", "outcome", …) -> names that exist
+MENU = 66  # characters of a description
 _LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%causalmix(\s+|$)")
 _CELL = re.compile(r"^\s*%%causalmix(?:\s+|$)")
 
@@ -53,6 +54,23 @@ def suggest(cell: str, line_number: int, column: int, names: Names) -> Suggestio
     if not found or not found[1]:
         return None
     return _words(before[found.end() :], names)
+
+
+def describe(text: str, kind: str, cell: str) -> str:
+    """What a completion is, in a few words, for the menu beside it: of a subcommand and of an option their help.
+
+    >>> describe("optimize", "subcommand", "%causalmix opt")
+    'subcommand: The mixture to train on, its gain over the baseline, and…'
+    """
+    said = ""
+    if kind == "subcommand" and text in COMMANDS:
+        said = parser(text).summary
+    elif kind == "option":
+        command = next((word for word in re.findall(r"\w+", cell) if word in COMMANDS), None)
+        action = parser(command).action_of(text) if command else None
+        said = (action.help or "").replace("%%", "%") if action else ""
+    whole = f"{kind}: {said.rstrip('.')}" if said else kind
+    return whole if len(whole) <= MENU else whole[: MENU - 1].rstrip() + "…"
 
 
 def _words(text: str, names: Names) -> Suggestions:

@@ -19,7 +19,10 @@ PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
 class MagicError(CausalMixError):
-    """A ``%causalmix`` line that cannot be understood."""
+    """A ``%causalmix`` line that cannot be understood; what was typed is repeated, but not at any length."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.sub(r"\S{100,}", lambda found: found[0][:60] + "…'", message))
 
 
 class HelpAsked(Exception):
@@ -107,6 +110,14 @@ def count(text: str) -> int:
     return round(value)
 
 
+def seed(text: str) -> int:
+    """A seed: a whole number from 0 to 2³² - 1."""
+    value = int(text) if re.fullmatch(r"[0-9]{1,10}", text) else -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; write a whole number from 0 to {2**32 - 1}")
+    return value
+
+
 def real(text: str) -> float:
     """A number; a trailing ``%`` divides by 100."""
     try:
@@ -191,6 +202,9 @@ def split(line: str) -> tuple[list[str], bool]:
 
     Backslashes are themselves (paths), ``{{ name }}`` is one word.
     """
+    odd = next((c for c in line if c < " " and c not in "\t\n\r\v\f" or c == "\x7f"), None)
+    if odd is not None:
+        raise MagicError(f"the line holds the control character {odd!r}; remove it, it belongs to no name.")
     line = PLACEHOLDER.sub(lambda found: "{{" + found[1] + "}}", line)
     words: list[str] = []
     word, quote, started, bare = "", "", False, False  # bare: the last character was not quoted

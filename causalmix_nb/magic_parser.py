@@ -27,6 +27,7 @@ from causalmix_nb.magic_language import (
     keep,
     pairs,
     real,
+    seed,
     split,
     variable,
 )
@@ -64,7 +65,7 @@ def _pool(p: Parser) -> None:
     p.add("--lora", type=count, metavar="RANK", help="of that model, train adapters instead of the weights")
     p.add("--context", type=count, metavar="TOKENS", help="of that model, tokens per training window (512)")
     p.add("--precision", metavar="NAME", help="of that model: no, bf16 or fp16 (no)")
-    p.add("--seed", type=int, default=0, help="seed of everything random in the study (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random in the study (0)")
     study_option(p)
 
 
@@ -171,7 +172,7 @@ def _fit(p: Parser) -> None:
         action="store_true",
         help="linear and forest: regress on the mixture as it is, as in the paper's ablation",
     )
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _do(p: Parser) -> None:
@@ -211,12 +212,12 @@ def _optimize(p: Parser) -> None:
         metavar="N",
         help="random mixtures that are scored (100k)",
     )
-    p.add("--seed", type=int, default=0, help="the same seed gives the same mixture (0)")
+    p.add("--seed", type=seed, default=0, help="the same seed gives the same mixture (0)")
 
 
 def _check(p: Parser) -> None:
     outcome_option(p)
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _overlap(p: Parser) -> None:
@@ -232,7 +233,7 @@ def _select(p: Parser) -> None:
         metavar="NAME",
         help="what is fitted on each subset (gp)",
     )
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _interpret(p: Parser) -> None:
@@ -253,7 +254,7 @@ def _paths(p: Parser) -> None:
         help="only paths through one of these nodes of the graph (all paths)",
     )
     outcome_option(p)
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _price(p: Parser) -> None:
@@ -261,7 +262,7 @@ def _price(p: Parser) -> None:
           help="what describes the domain, as %%causalmix state shows it for the others")  # fmt: skip
     outcome_option(p)
     tilt_options(p, nargs=None)
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _explore(p: Parser) -> None:
@@ -271,7 +272,7 @@ def _explore(p: Parser) -> None:
 def _refute(p: Parser) -> None:
     outcome_option(p)
     p.add("--repeats", type=count, default=20, metavar="N", help="placebo mixtures and subsets to try (20)")
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _leaderboard(p: Parser) -> None:
@@ -281,7 +282,7 @@ def _leaderboard(p: Parser) -> None:
         "--runs", type=count, nargs="+", metavar="N", help="how many runs to learn from (64 128 256 and all)"
     )
     p.add("--splits", type=count, default=3, metavar="N", help="how often runs are left out (3)")
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _effect(p: Parser) -> None:
@@ -314,7 +315,7 @@ def _pareto(p: Parser) -> None:
     )
     constraint_options(p)
     tilt_options(p)
-    p.add("--seed", type=int, default=0, help="seed of everything random (0)")
+    p.add("--seed", type=seed, default=0, help="seed of everything random (0)")
 
 
 def _transfer(p: Parser) -> None:

@@ -448,7 +448,11 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
             found = None
         if found is None:
             return {"completions": [], "suppress": False}
-        items = [SimpleCompletion(text, type=kind) for text, kind in found.items]
+        line = context.line_with_cursor
+        items = [
+            SimpleCompletion(text, type=magic_completion.describe(text, kind, line))
+            for text, kind in found.items
+        ]
         return {"completions": items, "matched_fragment": found.fragment, "suppress": True, "ordered": True}
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import MixtureError, did_you_mean
+from causalmix_nb.errors import MixtureError, did_you_mean, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ def unknown_domain(name: object, domains: Any) -> MixtureError:
     """The error for a domain that the pool or the runs do not have."""
     known = [str(domain) for domain in domains]
     return MixtureError(
-        f"unknown domain {str(name)!r}.{did_you_mean(str(name), known)} Domains are {', '.join(known)}."
+        f"unknown domain {str(name)!r}.{did_you_mean(str(name), known)} Domains are {listed(known)}."
     )
 
 

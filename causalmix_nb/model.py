@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.errors import FitError, did_you_mean, listed
 from causalmix_nb.mixture import Mixture, as_shares, intervene, replace_zeros
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
         return names[0]
     if outcome not in names:
         raise FitError(
-            f"unknown outcome {outcome!r}.{did_you_mean(outcome, names)} Outcomes are {', '.join(names[:12])}."
+            f"unknown outcome {outcome!r}.{did_you_mean(outcome, names)} Outcomes are {listed(names)}."
         )
     return outcome
 

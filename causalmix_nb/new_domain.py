@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from causalmix_nb.effects import _refuse_decided
-from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.errors import FitError, did_you_mean, listed
 from causalmix_nb.mixed_model import MixedModel
 from causalmix_nb.mixture import log_mixture
 from causalmix_nb.model import LEVEL, Problem
@@ -213,8 +213,8 @@ def _common(
             kept.append(name)
     if not kept:
         raise FitError(
-            f"no feature describes the new domain and all of {', '.join(domains[:8])}; record the same state column "
-            f"for each, such as {domains[0]}.loss, and give its value ({'; '.join(notes) or 'no feature was given'})."
+            f"no feature describes the new domain and all of {listed(domains)}; record the same state column "
+            f"for each, such as {listed(domains[:1])}.loss, and give its value ({'; '.join(notes) or 'no feature was given'})."
         )
     return kept, notes
 

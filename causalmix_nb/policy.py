@@ -26,6 +26,7 @@ from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
 from causalmix_nb.model import LEVEL, Model
 from causalmix_nb.support import Support, TrustRegion
 
+MOST_CANDIDATES = 10_000_000  # beyond it memory ends before anything is gained
 POLICIES = ("analytic", "search", "surface", "auto")
 SMOOTH = ("gp", "law")  # methods whose surface can be climbed, and whose joint covariance is cheap
 CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
@@ -103,9 +104,9 @@ def optimize(
         raise FitError(
             f"unknown policy {policy!r}.{did_you_mean(policy, POLICIES)} Policies are {', '.join(POLICIES)}."
         )
-    if n_candidates < 1:
-        raise FitError(f"n_candidates is {n_candidates}; at least 1 is needed, 100000 is usual.")
-    if not caution >= 0:
+    if not 1 <= n_candidates <= MOST_CANDIDATES:
+        raise FitError(f"n_candidates is {n_candidates}; give 1 to {MOST_CANDIDATES:,}, 100000 is usual.")
+    if not 0 <= caution < np.inf:
         raise FitError(
             f"caution is {caution:g}; it counts standard errors, from 0 (none) to 1.96 (very careful)."
         )

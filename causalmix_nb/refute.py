@@ -105,6 +105,8 @@ def refute(
 
     if n_repeats < 5:
         raise FitError(f"{n_repeats} repeats tell chance from nothing; take at least 5, better 20.")
+    if n_repeats > 10_000:
+        raise FitError(f"{n_repeats} repeats would never end; take at most 10,000, 20 is usual.")
     problem = Problem.from_runs(runs, outcome, graph, use_state)
     rng = np.random.default_rng(random_state)
     model = _fit(problem)

@@ -322,6 +322,8 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
             raise StudyError("there is no recommendation to compare; %causalmix optimize makes one.")
         if n_seeds < 2:
             raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
+        if n_seeds > 1000:
+            raise StudyError(f"{n_seeds} seeds would never end; compare with at most 1,000, 5 is usual.")
         tilt = self._check_tilt(tilt if tilt is not None else self._tilt)
         mixtures = {RECOMMENDED: self.recommendation.mixture}
         asked = baselines

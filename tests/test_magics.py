@@ -447,6 +447,14 @@ def test_a_kernel_completes_and_reports_errors_through_its_messages(tmp_path):
         text = "best = %causalmix optimize --pol"
         found = client.complete(text, len(text), reply=True, timeout=60)["content"]
         assert found["matches"] == ["--policy"] and text[found["cursor_start"] :] == "--pol"
+        (told,) = found["metadata"]["_jupyter_types_experimental"]
+        assert told["type"].startswith("option: analytic, search")
+        text = "%%causalmix\noptim"
+        found = client.complete(text, len(text), reply=True, timeout=60)["content"]
+        assert found["matches"] == ["optimize"]
+        assert found["metadata"]["_jupyter_types_experimental"][0]["type"].startswith(
+            "subcommand: The mixture"
+        )
         reply = client.execute_interactive(
             "%causalmix run --rums 3", timeout=60, output_hook=lambda message: None
         )
