@@ -42,6 +42,10 @@ class Constraints:
             _per_domain(self.floor, domains, 0.0, "floor"),
             _per_domain(self.cap, domains, 1.0, "cap"),
         )
+        if self.max_epochs is not None and not self.max_epochs > 0:
+            raise MixtureError(
+                f"max_epochs is {self.max_epochs:g}; it counts how often a token may be seen, so give a number above 0."
+            )
         if self.max_epochs is not None and self.available and self.token_budget:
             available = _named(self.available, domains, "available", None)
             for name, tokens in available.items():

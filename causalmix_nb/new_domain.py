@@ -214,7 +214,7 @@ def _common(
     if not kept:
         raise FitError(
             f"no feature describes the new domain and all of {listed(domains)}; record the same state column "
-            f"for each, such as {listed(domains[:1])}.loss, and give its value ({'; '.join(notes) or 'no feature was given'})."
+            f"for each, such as {listed(domains[:1])}.loss, and give its value ({'; '.join(notes[:1]) or 'no feature was given'})."
         )
     return kept, notes
 
