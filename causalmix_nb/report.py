@@ -32,7 +32,7 @@ nav { margin: 12px 0 20px; } nav a { margin-right: 12px; white-space: nowrap; } 
 section > div { margin-bottom: 12px; } .causalmix { background: none; }
 pre { background: var(--code); padding: 12px; border-radius: 6px; overflow-x: auto; font-size: 0.92em; }
 @media print { :root { --jp-ui-font-color1: #000; --ground: #fff; --jp-border-color2: #bbb; --code: #f4f5f7; }
-  nav { display: none; } .causalmix, pre { break-inside: avoid; } h2 { break-after: avoid; } main { padding: 0; max-width: none; } }
+  nav { display: none; } pre { white-space: pre-wrap; } .causalmix, pre { break-inside: avoid; } h2 { break-after: avoid; } main { padding: 0; max-width: none; } }
 """
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
