@@ -146,7 +146,7 @@ def _trained(
     if "evaluate" not in cache:
         corpus = cache["files"][0]
         cache["base"] = load_weights(folder / BASE) if config.base_tokens else None
-        cache["evaluate"] = Evaluator(corpus, config.context, setup["target"])
+        cache["evaluate"] = Evaluator(corpus, config.context, setup["target"], setup.get("score"))
     return train_runs(cache["files"][0], specs, config, cache["base"], cache["evaluate"], emit, setup["seed"])
 
 

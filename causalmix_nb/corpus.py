@@ -40,6 +40,7 @@ from causalmix_nb.sampling import RunWindows, Stream
 
 PARTS = (("train", False), ("heldout", True))
 HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
+FEWEST_DOCUMENTS = 8  # of a domain that a run sees, however few its tokens should be
 MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
 CHECKABLE = (
     16  # a domain whose held-out responses are at most so many bytes long is scored by exact match too
@@ -74,6 +75,7 @@ class Corpus:
         self.fingerprint: str = meta["fingerprint"]
         self.tokens: dict | None = meta.get("tokens")  # what is known of a model's tokens; None: bytes
         self._views: dict[tuple[str, Tilt, int], View] = {}
+        self._growth: dict[str, float] = {}
         self._files = Checked(
             folder, meta.get("files", {}), "restore it, or create the study again from its pool"
         )
@@ -103,6 +105,7 @@ class Corpus:
                 "domains": list(pool.domains),
                 "fingerprint": pool.fingerprint,
                 "natural": pool.natural.shares,
+                "bytes": {name: pool[name].n_bytes for name in pool.domains},
             }
             stems = {f"{k:02d}" for k in range(len(pool.domains))}
             files = checksums(p for p in sorted(folder.glob("*.npy")) if p.name.split(".")[0] in stems)
@@ -131,6 +134,14 @@ class Corpus:
     def natural(self) -> Mixture:
         """Shares proportional to the size of the domains in the whole pool."""
         return Mixture(self._meta["natural"], normalise=True)
+
+    def growth(self, domain: str) -> float:
+        """How many times more text the pool has of a domain than is trained on here: some is held out, some was too much to keep."""
+        if domain not in self._growth:
+            kept = self.texts(domain)
+            here = int(np.count_nonzero(kept.mask)) - len(kept)  # without the end marks
+            self._growth[domain] = max(1.0, self._meta.get("bytes", {}).get(domain, 0) / max(1, here))
+        return self._growth[domain]
 
     def documents(self, domain: str, part: str = "train") -> Documents:
         """Token arrays of one domain; part is "train", "heldout" or "noisy" (the shuffled twins of train)."""
@@ -241,17 +252,40 @@ class View:
     @cached_property
     def available_tokens(self) -> int:
         """Distinct training tokens: a copy of a document adds nothing."""
-        plan = self.plan
-        real = np.unique(plan.index[~plan.boilerplate])
-        boilerplate = sum(len(piece) for piece in self._furniture) if plan.boilerplate.any() else 0
-        return int(self._clean.lengths[real].sum()) + boilerplate
+        return self.tokens_in(np.arange(self.n_documents))
 
     @property
     def n_documents(self) -> int:
         return len(self.plan.index)
 
-    def stream(self, seed: int) -> Stream:
-        """The documents' tokens without end, in an order that depends on the seed and the domain."""
+    def rows(self, n_tokens: float | None, seed: int) -> np.ndarray:
+        """Documents that hold about ``n_tokens`` distinct tokens: a seeded choice with all of its copies, never fewer than 8; None is all."""
+        plan = self.plan
+        if n_tokens is None or n_tokens >= self.available_tokens:
+            return np.arange(self.n_documents)
+        rng = np.random.default_rng([seed, 4, zlib.crc32(self.domain.encode())])
+        real = rng.permutation(np.unique(plan.index[~plan.boilerplate]))
+        ends = np.cumsum(self._clean.lengths[real])
+        share = n_tokens / self.available_tokens
+        many = int(np.abs(ends - share * ends[-1]).argmin()) + 1 if len(real) else 0
+        chosen = np.isin(plan.index, real[: max(FEWEST_DOCUMENTS, many)]) & ~plan.boilerplate
+        furniture = rng.permutation(np.flatnonzero(plan.boilerplate))
+        chosen[furniture[: round(share * len(furniture))]] = True
+        return np.flatnonzero(chosen)
+
+    def tokens_in(self, rows: np.ndarray) -> int:
+        """Distinct training tokens of some documents: a copy adds nothing."""
+        plan = self.plan
+        real = np.unique(plan.index[rows][~plan.boilerplate[rows]])
+        boilerplate = sum(len(piece) for piece in self._furniture) if plan.boilerplate[rows].any() else 0
+        return int(self._clean.lengths[real].sum()) + boilerplate
+
+    def stream(self, seed: int, n_tokens: float | None = None) -> Stream:
+        """The documents' tokens without end, in an order that depends on the seed and the domain.
+
+        n_tokens: see only documents of so many distinct tokens, again and again.
+        """
+        rows = self.rows(n_tokens, seed)
         page = np.concatenate(self._furniture), np.ones(sum(map(len, self._furniture)), bool)
         plan, clean, noisy = self.plan, self._clean, self._noisy
         which = plan.index % len(self._furniture)
@@ -264,7 +298,7 @@ class View:
         source = np.where(plan.boilerplate, 2, plan.noisy.astype(int))
         sources = [(clean.tokens, clean.mask), (noisy.tokens, noisy.mask), page]
         rng = np.random.default_rng([seed, zlib.crc32(self.domain.encode())])
-        return Stream(sources, source, start, length, rng)
+        return Stream(sources, source[rows], start[rows], length[rows], rng)
 
     def windows(self, n_windows: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Training windows (n, length + 1) and masks of their targets (n, length)."""
@@ -298,6 +332,17 @@ class View:
         return bytes(documents.tokens[documents.offsets[source] : documents.offsets[source + 1]])
 
 
+def seen_tokens(corpus: Corpus, view: View, token_budget: int, target_tokens: int | None) -> float | None:
+    """Distinct tokens of a domain that repeat in a run as the whole domain repeats in a training on ``target_tokens``; None: no limit.
+
+    The target sees the domain ``share · target_tokens / all of it`` times; a run of ``token_budget`` sees ``n`` tokens
+    ``share · token_budget / n`` times. The share cancels out.
+    """
+    if target_tokens is None:
+        return None
+    return view.available_tokens * corpus.growth(view.domain) * token_budget / target_tokens
+
+
 def run_windows(
     corpus: Corpus,
     mixture: Sequence[float],
@@ -306,10 +351,18 @@ def run_windows(
     seed: int,
     n_windows: int,
     length: int,
+    target_tokens: int | None = None,
 ) -> RunWindows:
-    """The training data of one run of a sub-pool, to be taken in blocks."""
+    """The training data of one run of a sub-pool, to be taken in blocks.
+
+    target_tokens: see each domain as often as a training on so many tokens of the whole pool would.
+    """
     kept = [(name, share) for name, share in zip(corpus.domains, mixture) if share]
-    streams = [corpus.view(name, tilts.get(name), tilt_seed).stream(seed) for name, _ in kept]
+    streams = []
+    for name, _ in kept:
+        view = corpus.view(name, tilts.get(name), tilt_seed)
+        few = seen_tokens(corpus, view, n_windows * length, target_tokens)
+        streams.append(view.stream(seed, few))
     return RunWindows(
         streams, [share for _, share in kept], n_windows, length, np.random.default_rng([seed, 1])
     )

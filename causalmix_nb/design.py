@@ -30,6 +30,7 @@ class RunSpec:
     token_budget: training tokens.
     label: free text, for people.
     learning_rate: peak of this run, where it is not the proxy's own.
+    target_tokens: repeat every domain as a training on so many tokens would; None sees as many documents as there are.
     """
 
     mixture: tuple[float, ...]
@@ -39,6 +40,7 @@ class RunSpec:
     seed: int = 0
     label: str = ""
     learning_rate: float | None = None
+    target_tokens: int | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)

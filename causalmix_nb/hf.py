@@ -314,7 +314,14 @@ def _windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:
     per_step = config.batch * config.accumulation
     n_steps = max(1, round(spec.token_budget / (per_step * config.context)))
     return run_windows(
-        corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_steps * per_step, config.context
+        corpus,
+        spec.mixture,
+        spec.tilts,
+        spec.tilt_seed,
+        spec.seed,
+        n_steps * per_step,
+        config.context,
+        spec.target_tokens,
     )
 
 

@@ -72,7 +72,7 @@ def _prepare(setup: Mapping[str, Any], config: HFConfig, cache: dict[str, Any]) 
     Checked(folder, setup.get("base", {}), again).check()
     cache.update(
         corpus=corpus,
-        evaluate=Evaluator(corpus, config.context, setup["target"]),
+        evaluate=Evaluator(corpus, config.context, setup["target"], setup.get("score")),
         proxy=open_proxy(folder, config, setup["seed"], setup["base_in"]),
     )
 

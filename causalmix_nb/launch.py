@@ -22,6 +22,7 @@ from causalmix_nb.pace import WIDTH, Pace, cores, pace_for
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.ray_cluster import RayExecutor, run_on_ray
 from causalmix_nb.runs import Runs
+from causalmix_nb.scores import Score, as_score
 from causalmix_nb.workers import run_in_workers
 
 EXECUTORS = ("local", "inline", "ray")
@@ -91,6 +92,7 @@ def launch(
     seed: int = 0,
     progress: OnProgress | None = None,
     stage: str = "proxy runs",
+    score: str | Score | None = None,
 ) -> RunReport:
     """Train the runs that are not recorded as done yet, and record each as it finishes.
 
@@ -103,6 +105,7 @@ def launch(
     executor: "local" – worker processes, one per core; "inline" – this process; "ray" or a :class:`RayExecutor` – a cluster.
     workers: number of worker processes; without it, and for the width of a swarm, what :func:`causalmix_nb.pace.pace_for` finds.
     progress: called after every message of a worker, in this thread.
+    score: a function of a trained proxy whose results become outcomes, or its name as "module:function" (:mod:`causalmix_nb.scores`).
 
     Raises
     ------
@@ -119,6 +122,7 @@ def launch(
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
         "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
+        "score": as_score(score, executor == "inline"),
     }  # fmt: skip
     try:
         if not pending:

@@ -118,6 +118,13 @@ def _run(p: Parser) -> None:
     )
     p.add("--halving", type=count, metavar="N",
           help="all runs at a small budget, one in N of them again at N times as many tokens, up to --budget (4 is usual)")  # fmt: skip
+    p.add("--target-tokens", type=count, metavar="N",
+          help="tokens of the training that the mixture is for, counted as the proxies do (in bytes): runs repeat each domain as it would")  # fmt: skip
+    p.add(
+        "--score",
+        metavar="MODULE:FUNCTION",
+        help="a function of your own that scores every trained proxy; its results become outcomes",
+    )
     p.add(
         "--cost", action="store_true", help="only say what it would take: time, memory, disk; train nothing"
     )

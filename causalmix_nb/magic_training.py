@@ -71,6 +71,7 @@ class TrainingMagics:
         wanted: dict[str, Any] = {
             "n_runs": args.runs or self.defaults.runs, "token_budget": args.budget or self.defaults.budget,
             "executor": chosen_executor(args), "workers": args.workers, "states": not args.fixed_state, "halving": args.halving,
+            "target_tokens": args.target_tokens, "score": args.score,
         }  # fmt: skip
         cost = study.cost(**wanted)
         if args.cost:

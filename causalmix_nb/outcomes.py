@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from causalmix_nb.corpus import Corpus
 from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.proxy import ProxySwarm
+from causalmix_nb.scores import Score, load_score, score_runs
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +69,14 @@ class Trained(Protocol):
 class Evaluator:
     """Scores all runs of a swarm on the same held-out data; prepared once, used for every chunk."""
 
-    def __init__(self, corpus: Corpus, context: int, target: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        context: int,
+        target: Mapping[str, float] | None = None,
+        score: str | Score | None = None,
+    ) -> None:
+        self._score = load_score(score) if score is not None else None
         self.target = target_weights(corpus, target)
         self._heldout = {name: corpus.heldout_windows(name, EVAL_WINDOWS, context) for name in corpus.domains}
         self._bytes = {name: corpus.heldout_bytes(name, EVAL_WINDOWS, context) for name in corpus.domains}
@@ -76,7 +85,7 @@ class Evaluator:
         }
 
     def __call__(self, swarm: Trained) -> list[dict[str, float]]:
-        """Outcomes of every run, in order: ``bpb``, ``bpb.<domain>``, ``exact_match.<domain>``."""
+        """Outcomes of every run, in order: ``bpb``, ``bpb.<domain>``, ``exact_match.<domain>``, and what the score says."""
         import torch
 
         results: list[dict[str, float]] = [{} for _ in range(swarm.n_runs)]
@@ -91,7 +100,24 @@ class Evaluator:
         for result in results:
             mean = sum(weight * result[f"{BPB}.{name}"] for name, weight in self.target.items())
             result[BPB] = mean
-        return [{BPB: result[BPB], **result} for result in results]
+        results = [{BPB: result[BPB], **result} for result in results]
+        if self._score is None:
+            return results
+        with torch.no_grad():
+            more = score_runs(self._score, alone(swarm), frozenset().union(*results))
+        return [{**result, **found} for result, found in zip(results, more)]
+
+
+def alone(swarm: Trained) -> list[Any]:
+    """Every run of a swarm as a proxy of its own."""
+    if swarm.n_runs == 1 or not isinstance(swarm, ProxySwarm):
+        return [swarm]
+    proxies = []
+    for run in range(swarm.n_runs):
+        proxy = ProxySwarm(swarm.config, 1, device=str(swarm.device))
+        proxy.load(swarm.weights(run))
+        proxies.append(proxy)
+    return proxies
 
 
 def _masked_sum(swarm: Trained, windows: np.ndarray, mask: np.ndarray) -> np.ndarray:

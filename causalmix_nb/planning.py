@@ -25,6 +25,7 @@ from causalmix_nb.pool import Tilt
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.ray_cluster import RayExecutor
 from causalmix_nb.runs import Runs
+from causalmix_nb.scores import as_score
 from causalmix_nb.transfer import FEWEST, Transfer, rank_agreement, resized, setting_name
 
 if TYPE_CHECKING:
@@ -68,7 +69,12 @@ class Planning:
         def _launch(self, *args: Any, **named: Any) -> RunReport: ...
 
         def _design(
-            self, n_runs: int, token_budget: int, states: bool, halving: int | None = None
+            self,
+            n_runs: int,
+            token_budget: int,
+            states: bool,
+            halving: int | None = None,
+            target_tokens: float | None = None,
         ) -> list[RunSpec]: ...
 
     def cost(
@@ -79,6 +85,8 @@ class Planning:
         workers: int | None = None,
         states: bool = True,
         halving: int | None = None,
+        target_tokens: float | None = None,
+        score: Any = None,
     ) -> Cost:
         """What :meth:`run` with the same arguments would take: time, memory, disk and arithmetic. It trains nothing.
 
@@ -90,7 +98,8 @@ class Planning:
         """
         executor = known_executor(executor)
         corpus, done = self._need_corpus(), self._need_runs().keys("done")
-        asked = self._design(n_runs, token_budget, states, halving)
+        as_score(score, executor == "inline")
+        asked = self._design(n_runs, token_budget, states, halving, target_tokens)
         if halving is not None:
             asked = self._rungs(asked, halving)
         pending = [spec for spec in asked if spec.key(self._context) not in done]

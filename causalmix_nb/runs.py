@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.backup import rescue, write_backup
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.mixture import as_shares
+from causalmix_nb.scores import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ LOSSES = ("loss", "perplexity", "ppl", "bpb", "nll", "bits")  # in the name of a
 ROUNDED = 5e-3  # tables with rounded shares sum to 1 only about so well
 _LOCKED = "{path} is locked by another program; close what works on it (a notebook, a database browser), then repeat the step."
 _PARTS = ("mixture", "state", "scale", "outcome")
+_DATA = "CREATE TABLE IF NOT EXISTS data (key TEXT PRIMARY KEY, data TEXT NOT NULL)"  # made when first needed
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     key TEXT PRIMARY KEY, status TEXT NOT NULL, seed INTEGER, label TEXT,
@@ -338,6 +340,29 @@ class Runs:
                 merged = json.loads(text) | {name: float(value) for name, value in scores.items()}
                 self._db.execute("UPDATE runs SET outcome = ? WHERE key = ?", (json.dumps(merged), key))
 
+    def describe(self, data: Mapping[str, Mapping[str, float]]) -> None:
+        """Note of runs what followed from how they were made, key -> name -> value: columns ``data.<name>``, which no fit conditions on."""
+        with self._transaction():
+            self._db.execute(_DATA)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO data VALUES (?, ?)",
+                [(key, json.dumps(values)) for key, values in data.items()],
+            )
+
+    def described(self) -> dict[str, dict[str, float]]:
+        """What :meth:`describe` noted, key -> name -> value."""
+        there = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'data'").fetchone()[0]
+        rows = self._db.execute("SELECT key, data FROM data") if there else []
+        return {key: json.loads(text) for key, text in rows}
+
+    def declare_scores(self) -> None:
+        """Declare outcomes that are recorded and not declared yet; the name says whether lower is better."""
+        known, found = self.minimize, {}
+        for (text,) in self._db.execute("SELECT outcome FROM runs WHERE status = 'done'"):
+            found.update({name: lower_is_better(name) for name in json.loads(text) if name not in known})
+        if found:
+            self.declare_outcomes(found)
+
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
         """Record scores that the EleutherAI evaluation harness wrote; see :func:`causalmix_nb.lm_eval.attach_lm_eval`."""
         from causalmix_nb.lm_eval import attach_lm_eval
@@ -420,15 +445,15 @@ class Runs:
     def frame(self) -> pd.DataFrame:
         """All runs as a tidy DataFrame, one row per run.
 
-        Columns ``mixture.<domain>``, ``state.<name>``, ``scale.<name>``, ``outcome.<name>`` and the meta columns
-        ``key``, ``status``, ``seed``, ``label``, ``reason``. Failed runs have NaN outcomes.
+        Columns ``mixture.<domain>``, ``state.<name>``, ``scale.<name>``, ``outcome.<name>``, where noted ``data.<name>`` (tokens
+        available, epochs), and the meta columns ``key``, ``status``, ``seed``, ``label``, ``reason``. Failed runs have NaN outcomes.
         """
         import pandas as pd
 
         query = (
             "SELECT key, status, seed, label, reason, mixture, state, scale, outcome FROM runs ORDER BY rowid"
         )
-        rows = []
+        rows, described = [], self.described()
         for key, status, seed, label, reason, *parts in self._db.execute(query):
             row = {"key": key, "status": status, "seed": seed, "label": label, "reason": reason}
             for part, text in zip(_PARTS, parts):
@@ -436,6 +461,7 @@ class Runs:
                 if part == "outcome" and status != "done":
                     values = dict.fromkeys(values, math.nan)
                 row.update({f"{part}.{name}": value for name, value in values.items()})
+            row.update({f"data.{name}": value for name, value in described.get(key, {}).items()})
             rows.append(row)
         frame = pd.DataFrame(rows, columns=None if rows else ["key", "status", "seed", "label", "reason"])
         shares = [column for column in frame if str(column).startswith("mixture.")]

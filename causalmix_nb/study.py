@@ -215,10 +215,11 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
         return self.measure_state()
 
     def available(self, tilt: Tilts | None = None) -> dict[str, int]:
-        """Distinct training tokens of every domain."""
+        """Distinct tokens that the pool has of every domain, also of what was held out or too much to keep here."""
         corpus, tilt = self._need_corpus(), self._check_tilt(tilt)
         return {
-            name: corpus.view(name, tilt.get(name), self.seed).available_tokens for name in corpus.domains
+            name: round(corpus.view(name, tilt.get(name), self.seed).available_tokens * corpus.growth(name))
+            for name in corpus.domains
         }
 
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:

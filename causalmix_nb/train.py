@@ -60,7 +60,16 @@ def train_runs(
     swarm = new_swarm(config, len(specs), base, seed)
     n_windows = max(config.batch, specs[0].token_budget // config.context)
     data = [
-        run_windows(corpus, spec.mixture, spec.tilts, spec.tilt_seed, spec.seed, n_windows, config.context)
+        run_windows(
+            corpus,
+            spec.mixture,
+            spec.tilts,
+            spec.tilt_seed,
+            spec.seed,
+            n_windows,
+            config.context,
+            spec.target_tokens,
+        )
         for spec in specs
     ]
     rates = [spec.learning_rate or config.learning_rate for spec in specs]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from causalmix_nb.launch import Executor, OnProgress, Progress, RunReport, launc
 from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.pool import Tilt
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
+from causalmix_nb.repetition import as_target, mismatch, repetition
 from causalmix_nb.runs import Runs
+from causalmix_nb.scores import Score, as_score
 from causalmix_nb.state import (
     HuggingFaceScorer,
     ProxyScorer,
@@ -88,6 +91,8 @@ class Training:
         states: bool = True,
         progress: OnProgress | None = None,
         halving: int | None = None,
+        target_tokens: float | None = None,
+        score: str | Score | None = None,
     ) -> RunReport:
         """Train proxies over mixtures and states of the pool; finished runs are never repeated.
 
@@ -102,16 +107,22 @@ class Training:
         halving: successive halving by this number (4 is usual): all runs at a small budget, the better part again at larger ones, the best at
             ``token_budget``. A fit then uses all of them, with the scale as a covariate. See :mod:`causalmix_nb.halving`.
 
+        target_tokens: of the training that the mixture is for, counted as the runs' are: every run sees so few documents of a domain that it
+            repeats them as often as that training would. See :mod:`causalmix_nb.repetition`.
+        score: a function of a trained proxy that returns a number, or several by name, recorded as further outcomes; for workers as
+            ``"module:function"``. Runs that are there already are not scored again. See :mod:`causalmix_nb.scores`.
+
         An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
         """
         runs = self._need_runs()
-        specs = self._design(n_runs, token_budget, states, halving)
+        specs = self._design(n_runs, token_budget, states, halving, target_tokens)
+        as_score(score, executor == "inline")
         if token_budget != self._meta.get("token_budget"):
             self._meta["token_budget"] = token_budget
             self._save()
 
         def train(some: Sequence[RunSpec], stage: str) -> RunReport:
-            return self._launch(some, runs, executor, workers, progress, stage)
+            return self._launch(some, runs, executor, workers, progress, stage, score)
 
         if halving is None:
             report = train(specs, "proxy runs")
@@ -127,6 +138,10 @@ class Training:
                 self._ranked,
                 self.seed,
             )
+        if score is not None:
+            runs.declare_scores()
+        if said := mismatch(self._need_corpus(), specs):
+            report = replace(report, said="; ".join(filter(None, (report.said, said))))
         self.model = self.recommendation = self.comparison = None
         return report
 
@@ -138,6 +153,8 @@ class Training:
         workers: int | None = None,
         states: bool = True,
         halving: int | None = None,
+        target_tokens: float | None = None,
+        score: str | Score | None = None,
     ) -> Job:
         """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
 
@@ -146,10 +163,14 @@ class Training:
         StudyError: this study is being trained already, here or by another process.
         """
         folder = self._need_folder()
-        self._design(n_runs, token_budget, states, halving)  # what is wrong with it is said now
-        options = {"states": states, "halving": halving}
+        self._design(
+            n_runs, token_budget, states, halving, target_tokens
+        )  # what is wrong with it is said now
+        score = as_score(score, executor == "inline")
+        options: dict[str, Any] = {"states": states, "halving": halving, "target_tokens": target_tokens}
+        options |= {"score": score if isinstance(score, str) else None}
         asked: dict[str, Any] = {
-            "n_runs": n_runs, "token_budget": token_budget, "executor": executor, "workers": workers, **options,
+            "n_runs": n_runs, "token_budget": token_budget, "executor": executor, "workers": workers, **options, "score": score,
         }  # fmt: skip
 
         def train(progress: OnProgress) -> RunReport:
@@ -177,13 +198,20 @@ class Training:
     # -- inside ------------------------------------------------------------------------------------------
 
     def _design(
-        self, n_runs: int, token_budget: int, states: bool, halving: int | None = None
+        self,
+        n_runs: int,
+        token_budget: int,
+        states: bool,
+        halving: int | None = None,
+        target_tokens: float | None = None,
     ) -> list[RunSpec]:
         if halving is not None:
             rungs(
                 token_budget, halving, self.config.batch * self.config.context
             )  # refuses what cannot be halved
-        return design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        design = design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        target = as_target(target_tokens, token_budget)
+        return [replace(spec, target_tokens=target) for spec in design] if target else design
 
     @property
     def _ranked(self) -> str:
@@ -210,10 +238,11 @@ class Training:
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
+        score: str | Score | None = None,
     ) -> RunReport:
         lock = None if self._locked else lock_study(self._need_folder())
         try:
-            return self._launch_alone(specs, store, executor, workers, progress, stage)
+            return self._launch_alone(specs, store, executor, workers, progress, stage, score)
         finally:
             unlock_study(lock)
 
@@ -225,6 +254,7 @@ class Training:
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
+        score: str | Score | None = None,
     ) -> RunReport:
         corpus = self._need_corpus()
         corpus.check()
@@ -248,8 +278,10 @@ class Training:
             write_measured(self._need_folder() / MEASURED, self._measured)
         report = launch(
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
-            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage,
+            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage, score=score,
         )  # fmt: skip
+        new = store.keys("done") - store.described().keys()
+        store.describe({key: repetition(corpus, spec) for key, spec in jobs.items() if key in new})
         if executor in ("inline", "local"):  # the speed of a cluster says nothing about this machine
             n_left = len(jobs) - report.reused
             n_workers = 0 if executor == "inline" else workers_for(n_left, workers, self.config)

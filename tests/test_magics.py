@@ -281,6 +281,17 @@ def test_halving_is_an_option_of_run_and_of_its_cost(working):
     assert re.search(r"halving by 2: 24 of 1,000, 1[23] of 2,000, [67] of 4,000 tokens", str(report))
 
 
+def test_a_target_and_a_score_are_options_of_run(working, tmp_path, monkeypatch):
+    (tmp_path / "line_scores.py").write_text("def ten(proxy):\n    return 10.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run(
+        working,
+        "%causalmix run --runs 6 --budget 2k --target-tokens 50k --score line_scores:ten --executor inline;",
+    )
+    frame = run(working, "%causalmix runs").frame
+    assert (frame["outcome.ten"] == 10).sum() == 6 and frame["data.target_epochs.apples"].notna().sum() == 6
+
+
 def test_run_cost_only_says_what_a_run_would_take(working):
     cost = run(working, "%causalmix run --runs 40 --budget 2k --executor inline --cost")
     assert (cost.n_runs, cost.finished) == (16, 24) and "proxy runs" not in working.printed
