@@ -1,7 +1,7 @@
 """What successive halving saves and what it costs: recommendations from halved runs, from all runs at full length, and from as few full runs
 as the halved ones cost, each checked by training with paired seeds on the demo pool.
 
-    python tests/benchmarks/halving.py --runs 64 --tokens 100000 --eta 4
+    python tests/benchmarks/halving.py --runs 64 --tokens 100000 --eta 4 --target code=2 mathematics=1
 """
 
 from __future__ import annotations
@@ -71,9 +71,17 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--eta", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--target",
+        nargs="*",
+        default=[],
+        metavar="DOMAIN=WEIGHT",
+        help="an even mean is flat on the demo pool",
+    )
     options = parser.parse_args()
+    target = {name: float(weight) for name, _, weight in (pair.partition("=") for pair in options.target)}
     with tempfile.TemporaryDirectory() as temporary:
-        study = Study.create(Path(temporary) / "study", demo_pool())
+        study = Study.create(Path(temporary) / "study", demo_pool(), target=target or None)
         started = time.perf_counter()
         report = study.run(options.runs, options.tokens, halving=options.eta)
         print(
