@@ -400,7 +400,8 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
         """Constraints, with what the pool has of each domain."""
         given = as_constraints(constraints)
         if self.corpus and not given.available:
-            budget = given.token_budget or self._meta.get("token_budget") or 100_000
+            known = self._meta.get("target_tokens") or self._meta.get("token_budget")
+            budget = given.token_budget or known or 100_000
             given = replace(given, available=self.available(tilt), token_budget=budget)
         return given
 

@@ -117,8 +117,9 @@ class Training:
         runs = self._need_runs()
         specs = self._design(n_runs, token_budget, states, halving, target_tokens)
         as_score(score, executor == "inline")
-        if token_budget != self._meta.get("token_budget"):
-            self._meta["token_budget"] = token_budget
+        remembered = {"token_budget": token_budget, "target_tokens": specs[0].target_tokens}
+        if any(self._meta.get(name) != value for name, value in remembered.items()):
+            self._meta.update(remembered)
             self._save()
 
         def train(some: Sequence[RunSpec], stage: str) -> RunReport:

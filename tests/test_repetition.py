@@ -111,6 +111,14 @@ def test_a_target_smaller_than_a_run_is_refused(study):
             step(8, 1_000, target_tokens=500)
 
 
+def test_epochs_of_a_recommendation_are_those_of_the_target(study):
+    study.run(24, 1_000, executor="inline", target_tokens=20_000)
+    study.fit(method="gp")
+    best = study.optimize(n_candidates=500)
+    for name, epochs in best.epochs.items():
+        assert epochs == pytest.approx(best.mixture[name] * 20_000 / study.available()[name])
+
+
 def test_epochs_of_a_recommendation_count_the_whole_pool(pool, tmp_path):
     study = Study.create(tmp_path / "study", pool, config=TINY)
     bytes_of = {name: pool[name].n_bytes for name in pool.domains}
