@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -166,6 +167,13 @@ def load_shape(config: HFConfig) -> PretrainedConfig:
     ------
     TrainingError: it cannot be loaded, is no causal language model, or its context is shorter than the one asked for.
     """
+    return deepcopy(_shape(json.dumps(config.to_dict(), sort_keys=True)))
+
+
+@lru_cache(maxsize=32)  # that of a GGUF file takes ten seconds to read
+def _shape(values: str) -> PretrainedConfig:
+    config = as_config(json.loads(values))
+    assert isinstance(config, HFConfig)
     transformers = _transformers()
     if config.from_scratch is None:
         shape = _loaded(config, "model", transformers.AutoConfig.from_pretrained)

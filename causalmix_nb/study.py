@@ -133,15 +133,16 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
                 )
             study.pool = pool
             return study
+        tokenizer = None
         if isinstance(config, HFConfig):  # what is wrong with the model is said before the pool is read
             load_shape(config)
-            load_tokenizer(config)
+            tokenizer = load_tokenizer(config)
         corpus = Corpus.build(pool, folder / DATA, max_bytes=max_bytes, seed=seed)
         target_weights(corpus, target)
-        if isinstance(config, HFConfig):
+        if isinstance(config, HFConfig) and tokenizer is not None:
             from causalmix_nb.tokenise import tokenise
 
-            corpus = tokenise(corpus, load_tokenizer(config), config.chat_template)
+            corpus = tokenise(corpus, tokenizer, config.chat_template)
         study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
         study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
         study._save()
