@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.cards_runs import effects_card
 from causalmix_nb.magic_language import MagicError
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ def leaderboard(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
 def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     table = study.effects(tilt, pairs=args.pairs, simultaneous=args.together)
     if not args.quiet:
+        from causalmix_nb.cards_runs import effects_card
+
         assert study.model is not None
         show(effects_card(table, study.model.outcome, study.model.minimize, args.pairs, args.together))
     return table

@@ -14,11 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.cards import render, view
-from causalmix_nb.typesetting import Bundle, escape
-
 if TYPE_CHECKING:
     from causalmix_nb.launch import Progress
+    from causalmix_nb.typesetting import Bundle
 
 TYPES = (  # module and name, sorted
     ("audit", "Audit"),
@@ -94,6 +92,9 @@ class ResultDisplay:
 
     def bundle(self, result: Any) -> Bundle | None:
         """The card of a result with everything that is attached to it."""
+        from causalmix_nb.cards import view
+        from causalmix_nb.typesetting import Bundle, escape
+
         found = view(result)
         if found is None:
             return None
@@ -145,6 +146,8 @@ class LiveProgress:
         assert self._last is not None
         self._pending, self._shown_at = False, self._clock()
         done = self._last.done >= self._last.total
+        from causalmix_nb.cards import render
+
         bundle = render(
             replace(self._last, eta_seconds=math.nan) if done else self._last
         )  # nothing is left to wait for

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.errors import StudyError, TrainingError
 from causalmix_nb.magic_display import LiveProgress
 from causalmix_nb.magic_language import MagicError
-from causalmix_nb.ray_cluster import RayExecutor
 
 if TYPE_CHECKING:
     from causalmix_nb.checkpoint import HFConfig
@@ -24,6 +23,8 @@ Namespace = Mapping[str, Any]
 def chosen_executor(args: Arguments) -> Executor:
     """Where ``--executor``, ``--address`` and ``--gpus`` say that proxies train."""
     if args.executor == "ray":
+        from causalmix_nb.ray_cluster import RayExecutor
+
         return RayExecutor(address=args.address, gpus_per_chunk=args.gpus or 0.0)
     if args.address is not None or args.gpus is not None:
         raise TrainingError(

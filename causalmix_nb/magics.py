@@ -18,8 +18,6 @@ from traitlets import Int, Unicode
 from traitlets.config import Configurable
 
 from causalmix_nb import magic_answers, magic_completion, magic_language, magic_parser
-from causalmix_nb.cards_runs import dose_card, state_card
-from causalmix_nb.cards_study import state_sparklines
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay
@@ -205,6 +203,8 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         """Show the state under a pool, once it can be measured without training."""
         if study.state is None:
             return
+        from causalmix_nb.cards_study import state_sparklines
+
         state, runs = study.state, study.runs
         trained = runs.frame.filter(regex="^state[.]").rename(columns=lambda name: name[6:]) if runs else None
         self.display.attach(result, "", lambda: state_sparklines(state, trained))
@@ -223,6 +223,8 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         tilt = tilts(args)
         state = self._current(args).measure_state(tilt)
         if not args.quiet:
+            from causalmix_nb.cards_runs import state_card
+
             self.display.show(
                 state_card(state, f"The state of the {'tilted ' if tilt else ''}pool, before mixing")
             )
@@ -346,6 +348,8 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
         more = []
         if len(args.shares) == 1:
             (domain,) = args.shares
+            from causalmix_nb.cards_runs import dose_card
+
             frame = study.dose_response(domain, keep=args.keep, tilt=tilt)
             before = model.baseline[domain] if model.baseline is not None else None
             more = [lambda: dose_card(frame, domain, effect.outcome, effect.minimize, before)]

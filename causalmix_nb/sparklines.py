@@ -78,10 +78,12 @@ def histogram(values: Iterable[float], mark: float | None, said: str) -> str:
         counts[min(BINS - 1, int(BINS * at(value) / WIDE))] += 1
     top, step = max([*counts, 1]), WIDE / BINS
     body = _rect(0, HIGH - 1, WIDE, 1, "currentColor", 0.5)
-    for i, count in enumerate(counts):
-        if count:
-            height = 2 + (HIGH - 7) * count / top
-            body += _rect(i * step + 0.5, HIGH - 1 - height, step - 1, height, BLUE, 0.6)
+    bars = "".join(  # one shape for all of them: a card may hold dozens of histograms
+        f"M{i * step + 0.5:g} {HIGH - 1}v-{2 + (HIGH - 7) * count / top:.1f}h{step - 1:g}V{HIGH - 1}z"
+        for i, count in enumerate(counts)
+        if count
+    )
+    body += f'<path d="{bars}" fill="{BLUE}" opacity="0.6"/>' if bars else ""
     if marked and mark is not None:
         body += _rect(at(mark) - 1, 4, 2, HIGH - 4, ORANGE)
         body += f'<circle cx="{at(mark):.1f}" cy="4" r="3.5" fill="{ORANGE}"/>'

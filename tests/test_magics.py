@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -377,7 +376,7 @@ def test_claims_of_the_graph_are_held_against_the_runs(working):
 def test_results_are_cards_here_and_plain_objects_everywhere(fitted):
     best = run(fitted, "%causalmix optimize --candidates 2k")
     data, _ = fitted.display_formatter.format(best)
-    assert pictures(data["text/html"]) == 1 and "█" in data["text/plain"] and "<" not in data["text/plain"]
+    assert pictures(data["text/html"]) == 2 and "█" in data["text/plain"] and "<" not in data["text/plain"]
     assert repr(best).startswith("Recommendation(")
 
 
@@ -506,16 +505,15 @@ def test_unload_takes_everything_back_and_load_again_is_clean(shell):
 
 def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
     code = (
-        "import sys, time; from IPython.core.interactiveshell import InteractiveShell as S; s = S(); t = time.perf_counter();"
-        "s.run_line_magic('load_ext', 'causalmix_nb'); print(time.perf_counter() - t);"
-        "print(sorted(set(sys.modules) & {'torch', 'datasets', 'pandas', 'matplotlib', 'sklearn', 'networkx', 'statsmodels'}))"
+        "import sys, time; from IPython.core.interactiveshell import InteractiveShell as S; s = S(); t = time.process_time();"
+        "s.run_line_magic('load_ext', 'causalmix_nb'); print(time.process_time() - t);"
+        "print(sorted(set(sys.modules) & {'torch', 'datasets', 'pandas', 'numpy', 'matplotlib', 'sklearn', 'networkx', 'statsmodels'}))"
     )
-    start = time.monotonic()
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split("\n")
     assert out[1] == "[]", out
-    assert float(out[0]) < 0.5 or time.monotonic() - start > 5  # a machine this busy says nothing about us
+    assert float(out[0]) < 0.25  # seconds of the processor: a busy machine says nothing about us
 
 
 # -- questions of a fitted study ------------------------------------------------------------------------------
@@ -579,7 +577,7 @@ def test_a_widget_is_text_in_a_terminal(fitted, capsys):
     explorer = run(fitted, "%causalmix explore")
     explorer._ipython_display_()
     assert "A mixture by hand" in capsys.readouterr().out
-    assert explorer.code.startswith("%causalmix do ")
+    assert "%causalmix do " in explorer.code
 
 
 def test_results_of_the_evaluation_harness_are_attached_to_the_runs_in_their_names(working, tmp_path):
