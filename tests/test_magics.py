@@ -16,10 +16,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from jupyter_client.manager import start_new_kernel
 
 from causalmix_nb import magic_parser
+from causalmix_nb.cards import view
 from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyError
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.launch import Progress
-from causalmix_nb.magic_display import LiveProgress, view
+from causalmix_nb.magic_display import LiveProgress
 from causalmix_nb.magic_language import HelpAsked, MagicError
 from causalmix_nb.magic_parser import COMMANDS, parse
 from causalmix_nb.mixture import Mixture
