@@ -17,6 +17,10 @@ quickstart: .venv/.ready  ## runs the main job: notebooks/01_quickstart.ipynb, e
 test: .venv/.ready  ## runs the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+TIMES ?= 1
+browser: .venv/.ready  ## the tests in a real browser, TIMES times in a row (make browser TIMES=20)
+	for i in $$(seq $(TIMES)); do echo "browser tests, $$i of $(TIMES)"; CI=true OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser || exit 1; done
+
 lint: .venv/.ready  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,4 +32,4 @@ lab: .venv/.ready  ## opens JupyterLab on the notebooks
 clean:  ## removes what was built
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 
-.PHONY: help quickstart test lint lab clean
+.PHONY: help quickstart test browser lint lab clean

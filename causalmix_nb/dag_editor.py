@@ -74,8 +74,11 @@ class DagEditor(LiveWidget):
     def _asked(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         what = content.get("do")
         if what == "move":
-            self._places[content["a"]] = (float(content["x"]), float(content["y"]))
-            self._show()
+            x, y = float(content["x"]), float(content["y"])
+            if content["a"] in self._graph.nodes and math.isfinite(x) and math.isfinite(y):
+                self._places[content["a"]] = (x, y)
+                nodes = [n | {"x": x, "y": y} if n["name"] == content["a"] else n for n in self.view["nodes"]]
+                self.view = {**self.view, "nodes": nodes}  # the graph is the same, and so is what it says
         elif what == "undo" and self._undo:
             self._redo.append(self._graph)
             self._become(self._undo.pop(), remember=False)
@@ -182,4 +185,7 @@ class DagEditor(LiveWidget):
         return Bundle(card("What causes what", picture(self._graph.to_svg())), self._graph.to_text())
 
     def show_code(self) -> str:
-        return f'{self.to_cell()}\n\ncausalmix_nb.CausalGraph.parse("""\n{self._graph.to_text()}\n""")'
+        text = self._graph.to_text()
+        plain = "\\" not in text and "'''" not in text
+        written = f"'''\n{text}\n'''" if plain else repr(text)
+        return f"{self.to_cell()}\n\nimport causalmix_nb as cm\ngraph = cm.CausalGraph.parse({written})"

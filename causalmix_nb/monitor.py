@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from causalmix_nb.cards import render
-from causalmix_nb.jobs import GONE, RUNNING, STOPPED, Standing, ask_to_stop, standing
+from causalmix_nb.jobs import GONE, RUNNING, Standing, ask_to_stop, standing
 from causalmix_nb.plots import clean, short
 from causalmix_nb.typesetting import Bundle, card, escape, note_list, paragraph, text_lines
 from causalmix_nb.widget import STATIC, LiveWidget, answers
@@ -36,7 +37,8 @@ class SwarmMonitor(LiveWidget):
     """
 
     _esm = STATIC / "monitor.js"
-    view = traitlets.Dict().tag(sync=True)
+    view: Any = traitlets.Dict().tag(sync=True)
+    runs: Any = traitlets.List().tag(sync=True)  # of its own: it is sent only when a run has finished
 
     def __init__(self, study: Study) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class SwarmMonitor(LiveWidget):
         assert self._study.folder is not None
         job = self.job
         self.standing = job.standing() if job is not None else standing(self._study.folder)
-        self.view = self._view()
+        self._tell()
         self.changed()
 
     def _watch(self) -> None:
@@ -106,7 +108,7 @@ class SwarmMonitor(LiveWidget):
                 with contextlib.suppress(Exception):  # the store may be busy: look again
                     now = self.job.standing() if self.job is not None else standing(self._study.folder)  # type: ignore[arg-type]
                     self.standing = now
-                    self.view = self._view()
+                    self._tell()
                     if now is None or now.status != RUNNING:
                         break
             if self._loop is not None and self._loop.is_running():
@@ -114,7 +116,12 @@ class SwarmMonitor(LiveWidget):
 
         threading.Thread(target=watch, name="causalmix-monitor", daemon=True).start()
 
-    def _view(self) -> dict[str, Any]:
+    def _tell(self) -> None:
+        view, rows = self._now()
+        self.runs, self.view = rows, view
+
+    def _now(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What the page shows, and one row per recorded run."""
         runs, stands = self._study.runs, self.standing
         rows: list[dict[str, Any]] = []
         failures: dict[str, int] = {}
@@ -146,15 +153,16 @@ class SwarmMonitor(LiveWidget):
                 failures[clean(reason)] = failures.get(clean(reason), 0) + 1
         p = stands.progress if stands else None
         number = lambda x: None if x is None or not math.isfinite(x) else float(x)  # noqa: E731
-        return {
+        view = {
             "status": stands.status if stands else "never",
             "said": clean(str(stands)) if stands else "no proxy has been trained in the background yet",
             "stage": p.stage if p else "", "done": p.done if p else 0, "total": p.total if p else 0,
             "failed": p.failed if p else 0, "speed": number(p.tokens_per_second) if p else None,
             "eta": number(p.eta_seconds) if p else None, "best": best, "outcome": clean(self._study.outcome or ""),
-            "runs": rows, "recorded": len(runs) if runs is not None else 0,
+            "recorded": len(runs) if runs is not None else 0,
             "failures": [f"{reason} ({n}x)" for reason, n in list(failures.items())[:5]],
         }  # fmt: skip
+        return view, rows
 
     def snapshot(self) -> Bundle:
         now, view = self.standing, self.view
@@ -169,10 +177,17 @@ class SwarmMonitor(LiveWidget):
         return Bundle(card("Proxy runs", body), text_lines(view["said"], *view["failures"]))
 
     def show_code(self) -> str:
-        again = (
-            "go on" if self.standing is not None and self.standing.status in (STOPPED, GONE) else "the same"
-        )
-        return f"%causalmix run --wait   # {again}, in the cell\nstudy.start()            # in the background, from Python"
+        folder, asked = self._study.folder, self.standing.asked if self.standing is not None else 0
+        budget = self._study._budget()
+        magic = ["%load_ext causalmix_nb", f"%causalmix study open {shlex.quote(str(folder))}",
+                 f"%causalmix run{f' --runs {asked}' if asked else ''} --budget {budget} --wait"]  # fmt: skip
+        runs = f"n_runs={asked}, " if asked else ""
+        python = [
+            "import causalmix_nb as cm",
+            f"study = cm.Study.open({str(folder)!r})",
+            f"study.run({runs}token_budget={budget})",
+        ]
+        return "\n".join(magic) + "\n\n" + "\n".join(python)
 
 
 def _best(view: dict[str, Any]) -> str:

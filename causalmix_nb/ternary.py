@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from causalmix_nb.plots import short
 from causalmix_nb.typesetting import escape, number_text
 
 SIDE = 16  # small triangles along an edge; SIDE² of them in all
@@ -46,9 +47,10 @@ class Ternary:
         """What the triangle shows, for people who cannot see it."""
         worst, best = float(self.value[self.strength.argmin()]), float(self.value[self.strength.argmax()])
         centre = cells().mean(1)[int(self.strength.argmax())]
-        top = ", ".join(f"{name} {share:.0%}" for name, share in zip(self.domains, centre))
+        names = [short(name) for name in self.domains]
+        top = ", ".join(f"{name} {share:.0%}" for name, share in zip(names, centre))
         return (
-            f"Of the part that {', '.join(self.domains)} have together, the best division is near {top}: "
+            f"Of the part that {', '.join(names)} have together, the best division is near {top}: "
             f"{number_text(best)}, the worst gives {number_text(worst)}."
         )
 
@@ -89,6 +91,8 @@ def ternary_svg(ternary: Ternary) -> str:
         at = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         fill = BLUE if covered else GREY
         body.append(f'<polygon points="{at}" fill="{fill}" fill-opacity="{0.06 + 0.8 * strength:.2f}"/>')
+    outline = " ".join(f"{x:.1f},{y:.1f}" for x, y in place(np.eye(3)))
+    body.append(f'<polygon points="{outline}" fill="none" stroke="currentColor" stroke-opacity="0.5"/>')
     for (x, y), weight in zip(place(ternary.runs), ternary.weight):
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="currentColor" fill-opacity="{0.15 + 0.6 * weight:.2f}"/>'
@@ -98,9 +102,8 @@ def ternary_svg(ternary: Ternary) -> str:
     for name, (x, y), anchor in zip(
         ternary.domains, ((0.5, -8), (0.0, TALL * SIZE + 18), (1.0, TALL * SIZE + 18)), ("middle",) * 3
     ):
-        short = name if len(name) <= 18 else name[:17] + "…"
         body.append(
-            f'<text x="{x * SIZE:.1f}" y="{y:.1f}" font-size="12.5" text-anchor="{anchor}">{escape(short)}</text>'
+            f'<text x="{x * SIZE:.1f}" y="{y:.1f}" font-size="12.5" text-anchor="{anchor}">{escape(short(name, 18))}</text>'
         )
     alt = escape(f"Triangle of three domains. {ternary.words()}")
     return (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +25,13 @@ def editor():
 
 def send(editor, what, **content):
     editor._asked(editor, {"do": what, **content}, [])
+
+
+def written(editor):
+    """The graph in the Python that the editor shows."""
+    tree = ast.parse(editor.code.partition("\n\n")[2])
+    (call,) = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return CausalGraph.parse(call.args[0].value)
 
 
 def test_every_command_changes_the_graph_and_undo_and_redo_go_back_and_forth(editor):
@@ -111,7 +120,7 @@ def test_python_and_page_hold_the_same_graph(editor):
     editor.graph = "mixture -> score"
     assert [node["name"] for node in editor.view["nodes"]] == ["mixture", "score"]
     assert CausalGraph.parse(editor.to_cell().partition("\n")[2]) == editor.graph
-    assert CausalGraph.parse(editor.code.split('"""')[1]) == editor.graph
+    assert written(editor) == editor.graph
 
 
 @pytest.mark.parametrize(
@@ -122,4 +131,5 @@ def test_names_are_text(editor, name):
     assert editor.error == ""
     assert name in editor.graph.nodes
     assert "<img src=x" not in editor.snapshot().html
+    assert written(editor) == editor.graph
     assert CausalGraph.parse(editor.to_cell().partition("\n")[2]) == editor.graph

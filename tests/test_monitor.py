@@ -27,8 +27,8 @@ def test_the_page_is_told_of_every_run_and_of_the_end(study):
     monitor = SwarmMonitor(study)
     assert monitor.wait(120)
     until(lambda: monitor.view["status"] == jobs.FINISHED)
-    assert monitor.view["recorded"] == len(monitor.view["runs"]) == 8
-    ranks = [run["rank"] for run in monitor.view["runs"]]
+    assert monitor.view["recorded"] == len(monitor.runs) == 8
+    ranks = [run["rank"] for run in monitor.runs]
     assert max(ranks) == 0.88 and min(ranks) == 0  # the best run beats seven of eight
     assert "8 of 8 runs are there" in monitor.snapshot().html
     assert monitor.report.done == 8

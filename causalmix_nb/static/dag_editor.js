@@ -2,15 +2,16 @@
 
 const STYLE = `
 .cm-dag { font-family: var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, currentColor);
-  border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); border-radius: 6px; padding: 10px 14px; max-width: 900px; line-height: 1.45; }
+  border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); border-radius: 6px; padding: 10px 14px; max-width: 900px; line-height: 1.45; overflow-wrap: anywhere; }
 .cm-dag .bar { display: flex; flex-wrap: wrap; gap: 4px; margin-bottom: 6px; }
 .cm-dag button, .cm-dag input { font: inherit; font-size: .92em; padding: 2px 8px; border-radius: 4px; color: inherit;
   background: var(--jp-layout-color2, rgba(128,128,128,.15)); border: 1px solid var(--jp-border-color1, rgba(128,128,128,.6)); }
 .cm-dag button { cursor: pointer; }
 .cm-dag input { background: var(--jp-layout-color1, transparent); width: 150px; }
-.cm-dag button[aria-pressed=true] { background: #0072b2; color: #fff; }
+.cm-dag button:is([aria-pressed=true], [aria-expanded=true]) { background: #0072b2; color: #fff; }
 .cm-dag button:disabled { opacity: .45; cursor: default; }
-.cm-dag :is(button, input):focus-visible { outline: 3px solid #0072b2; outline-offset: 1px; }
+.cm-dag :is(button, input, .stage, pre):focus-visible { outline: 3px solid #2b8fd0; outline-offset: 1px; }
+.cm-dag .node:focus .shape { filter: drop-shadow(0 0 3px #2b8fd0); }
 .cm-dag .stage { overflow: auto; max-height: 640px; }
 .cm-dag svg { display: block; touch-action: none; user-select: none; }
 .cm-dag svg text { fill: currentColor; text-anchor: middle; pointer-events: none; }
@@ -26,11 +27,13 @@ const STYLE = `
 .cm-dag .edge polygon { fill: currentColor; }
 .cm-dag .edge.hidden .line { stroke-dasharray: 6 4; }
 .cm-dag .error { color: var(--jp-error-color0, #b71c1c); min-height: 1.45em; }
+.jp-mod-dark .cm-dag .error, [data-jp-theme-light=false] .cm-dag .error { color: #ff9a8f; }
+.cm-dag .legend { font-size: .92em; margin: 2px 0; }
 .cm-dag ul { margin: 4px 0; padding-left: 18px; }
-.cm-dag pre { padding: 8px; overflow-x: auto; border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); }
+.cm-dag pre { padding: 8px; overflow-x: auto; color: inherit; background: transparent; border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); }
 `;
 const SVG = "http://www.w3.org/2000/svg";
-const COLOR = { treatment: "#0072b2", outcome: "#009e73", mediator: "#d55e00", covariate: "#8e5ea2", other: "#808080" };
+const COLOR = { treatment: "#0072B2", outcome: "#D55E00", mediator: "#CC79A7", covariate: "#009E73", other: "#808080" }; // as in graph_svg.py
 const H = 22; // half the height of a node
 
 function make(parent, tag, props = {}, text = "") {
@@ -47,8 +50,9 @@ function draw(parent, tag, props = {}, text) {
   parent.appendChild(node);
   return node;
 }
-const short = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
-const half = (name, role) => Math.max(short(name).length * 4.4, role.length * 3.2, 20) + 16;
+const short = (name) => ([...name].length > 20 ? `${[...name].slice(0, 19).join("")}…` : name);
+const wide = (text) => [...text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e7f ? 8.6 : 4.4), 0); // half of what it takes, in pixels
+const half = (name, role) => Math.max(wide(short(name)), role.length * 3.2, 20) + 16;
 
 function render({ model, el }) {
   const sheet = document.createElement("style");
@@ -67,6 +71,7 @@ function render({ model, el }) {
   const isNode = (key) => typeof key === "string";
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
+  const copy = (text) => navigator.clipboard?.writeText(text).then(() => say("Copied."), () => say("The browser does not let it be copied; select it."));
   button("Add node", "add", addNode);
   const arrow = button("Arrow", "arrow", () => setMode(mode === "edge" ? null : "edge"), { "aria-pressed": "false" });
   const hidden = button("Hidden cause", "hidden", () => setMode(mode === "hidden" ? null : "hidden"), { "aria-pressed": "false" });
@@ -75,15 +80,17 @@ function render({ model, el }) {
   button("Delete", "delete", remove);
   const undo = button("Undo", "undo", () => send({ do: "undo" }));
   const redo = button("Redo", "redo", () => send({ do: "redo" }));
-  const code = button("Show code", "code", () => { shown.hidden = !shown.hidden; code.setAttribute("aria-expanded", String(!shown.hidden)); }, { "aria-expanded": "false" });
-  const stage = make(root, "div", { class: "stage" });
+  const code = button("Show code", "code", () => { shown.hidden = copied.hidden = !shown.hidden; code.setAttribute("aria-expanded", String(!shown.hidden)); }, { "aria-expanded": "false" });
+  const copied = button("Copy", "copy", () => copy(shown.textContent), { hidden: "" });
+  const stage = make(root, "div", { class: "stage", tabindex: "0", role: "region", "aria-label": "the graph" });
   const svg = draw(stage, "svg", { role: "application", "aria-label": "causal graph; Tab reaches nodes and arrows", "data-testid": "dag-svg" });
+  make(root, "div", { class: "legend" }, "box: treatment · pill: outcome · hexagon: mediator · rounded: covariate · dashed: other; a dashed arrow with two heads: a hidden common cause");
   const status = make(root, "div", { "aria-live": "polite", "data-testid": "dag-status" });
   const error = make(root, "div", { class: "error", role: "alert", "data-testid": "dag-error" });
   const advice = make(root, "ul", { "data-testid": "dag-advice", "aria-label": "what the graph says" });
-  make(root, "div", { style: "font-size:.85em;opacity:.85" }, "Mouse: drag a node to move it; Arrow, then drag from cause to effect; double-click the ground to name a new node. " +
+  make(root, "div", { class: "legend" }, "Mouse: drag a node to move it; Arrow, then drag from cause to effect; double-click the ground to name a new node. " +
     "Keys on a node: E arrow, H hidden cause (then go to the other node, Enter), F2 rename, Delete, arrow keys to the next node, Alt+arrows move it; on an arrow: R reverse, Delete; Ctrl+Z undo.");
-  const shown = make(root, "pre", { hidden: "", "data-testid": "dag-pre" });
+  const shown = make(root, "pre", { hidden: "", tabindex: "0", role: "region", "aria-label": "code", "data-testid": "dag-pre" });
 
   function say(text) { status.textContent = text; }
   function setMode(next) {
@@ -177,7 +184,8 @@ function render({ model, el }) {
     view.nodes.forEach((n) => { n.x = Math.max(n.x, half(n.name, n.role) + 8); }); // nothing is cut off on the left
     const width = Math.max(560, ...view.nodes.map((n) => n.x + half(n.name, n.role) + 20)), height = Math.max(160, ...view.nodes.map((n) => n.y + 50));
     svg.setAttribute("width", width);
-    svg.setAttribute("height", height);
+    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    svg.style.cssText = `width: 100%; max-width: ${width}px; min-width: ${Math.round(width * 0.6)}px; height: auto`; // shrinks a little, then scrolls
     svg.replaceChildren();
     draw(svg, "rect", { width, height, fill: "transparent", "data-testid": "dag-ground" });
     for (const [kind, pairs] of [["edge", view.edges], ["hidden", view.hidden]]) {
@@ -223,7 +231,10 @@ function render({ model, el }) {
     group.addEventListener("focus", () => { if (from === null) choose(n.name); else mark(n.name); });
     return group;
   }
-  const point = (event) => { const box = svg.getBoundingClientRect(); return { x: event.clientX - box.left, y: event.clientY - box.top }; };
+  const point = (event) => {
+    const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
+    return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
+  };
   const under = (p) => view.nodes.find((n) => Math.abs(n.x - p.x) <= half(n.name, n.role) && Math.abs(n.y - p.y) <= H)?.name ?? null;
   function grab(event, n, group) {
     event.preventDefault();

@@ -2,7 +2,7 @@
 
 const STYLE = `
 .cm-explorer { font-family: var(--jp-ui-font-family, system-ui, sans-serif); color: var(--jp-ui-font-color1, currentColor);
-  border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); border-radius: 6px; padding: 10px 14px; max-width: 760px; line-height: 1.45; }
+  border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); border-radius: 6px; padding: 10px 14px; max-width: 760px; line-height: 1.45; overflow-wrap: anywhere; }
 .cm-explorer .title { margin: 0 0 6px; font-size: 1.05em; font-weight: 600; }
 .cm-explorer .line { display: flex; flex-wrap: wrap; gap: 6px 14px; align-items: center; margin: 4px 0; }
 .cm-explorer .rows { max-height: 660px; overflow-y: auto; padding: 2px 3px; }
@@ -156,7 +156,7 @@ function render({ model, el }) {
   });
   const svg = draw(ternary, "svg", { width: SIZE + 120, height: TALL * SIZE + 54, viewBox: `-60 -26 ${SIZE + 120} ${TALL * SIZE + 54}`, tabindex: 0, role: "slider",
     "aria-valuemin": 0, "aria-valuemax": 100, "data-testid": "explorer-ternary" });
-  svg.style.maxWidth = "100%";
+  svg.style.cssText = "max-width: 100%; height: auto; touch-action: none";
   const seen = make(ternary, "div", { class: "why", "data-testid": "explorer-ternary-words" });
   const at = ([a, , c]) => [SIZE * (c + a / 2), SIZE * TALL * (1 - a)];
   const cells = [];
@@ -167,6 +167,7 @@ function render({ model, el }) {
   }
   const ground = draw(svg, "g"), dots = draw(svg, "g");
   const shapes = cells.map((points) => draw(ground, "polygon", { points }));
+  draw(svg, "polygon", { points: [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map((x) => at(x).join(",")).join(" "), fill: "none", stroke: "currentColor", "stroke-opacity": 0.5 });
   const labels = [[SIZE / 2, -8], [0, TALL * SIZE + 18], [SIZE, TALL * SIZE + 18]].map(([x, y]) => draw(svg, "text", { x, y, "text-anchor": "middle" }));
   const ring = draw(svg, "circle", { r: 7, fill: "none", stroke: "#d55e00", "stroke-width": 3.5, "data-testid": "explorer-here" });
   const three = () => model.get("triangle").three;
@@ -228,6 +229,7 @@ function render({ model, el }) {
   function ask(question) {
     if (busy && performance.now() - busy < 3000) { waiting = { ...(waiting ?? {}), ...question }; return; }
     busy = performance.now();
+    root.setAttribute("aria-busy", "true");
     model.send({ ...question, seq: ++seq });
   }
   function move(k, to, final) {
@@ -270,6 +272,7 @@ function render({ model, el }) {
     if (waiting) { const next = waiting; waiting = null; ask(next); } else {
       local = [...model.get("shares")];
       place();
+      root.setAttribute("aria-busy", "false");
     }
     model.get("locked").forEach((on, k) => {
       controls[k].lock.setAttribute("aria-pressed", String(on));

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import json
 import os
 import secrets
 import shutil
@@ -50,11 +52,13 @@ def lab(root: Path) -> Iterator[str]:
     token = secrets.token_hex(8)
     with tempfile.TemporaryDirectory() as private:
         folders = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
-        settings = Path(private, "settings", "@jupyterlab", "apputils-extension")
-        settings.mkdir(parents=True)
-        (settings / "notification.jupyterlab-settings").write_text(
-            '{"fetchNews": "false", "checkForUpdates": false}'
-        )
+        for name, text in {  # without windowing every cell is in the page, wherever it is scrolled to
+            "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
+            "notebook-extension/tracker": '{"windowingMode": "none"}',
+        }.items():
+            path = Path(private, "settings", "@jupyterlab", f"{name}.jupyterlab-settings")
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
         environment = {
             "JUPYTERLAB_SETTINGS_DIR": f"{private}/settings",
             **os.environ,
@@ -88,35 +92,162 @@ def browser(height: int = 1400, width: int = 1280) -> Iterator[Any]:
             chromium.close()
 
 
+class Notebooks:
+    """Opens notebooks of some cells, each on a page of its own; knows what its pages asked of the network.
+
+    root: folder that the server shows. page: the latest page. asked: addresses that were asked for since :meth:`close`.
+    """
+
+    def __init__(self, root: Path, address: str, chromium: Any) -> None:
+        self.root, self.address, self._chromium = root, address, chromium
+        self.asked: list[str] = []
+        self._contexts: list[Any] = []
+        self.page: Any = None
+
+    def __call__(self, name: str, *cells: str, **options: Any) -> Any:
+        """Write a notebook, open it on a fresh page and wait for its kernel."""
+        import nbformat
+        from nbformat.v4 import new_code_cell, new_notebook
+
+        book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        self.path(name).parent.mkdir(exist_ok=True)
+        nbformat.write(book, self.path(name))
+        return self.open(name, **options)
+
+    def path(self, name: str) -> Path:
+        """Where a notebook lies: in a folder of its own, so that studies do not meet."""
+        return self.root / Path(name).stem / name
+
+    def open(self, name: str, **options: Any) -> Any:
+        """Open a notebook that is there on a fresh page."""
+        where = self.path(name).relative_to(self.root)
+        open_notebook(self.new_page(**options), self.address, str(where))
+        return self.page
+
+    def new_page(self, width: int = 1280, height: int = 1400, **options: Any) -> Any:
+        context = self._chromium.new_context(viewport={"width": width, "height": height}, **options)
+        self._contexts.append(context)
+        self.page = context.new_page()
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("websocket", lambda socket: self.asked.append(socket.url))
+        return self.page
+
+    def strangers(self) -> list[str]:
+        """Addresses beyond this machine that were asked for."""
+        from urllib.parse import urlsplit
+
+        inside = ("data", "blob", "about", "file")
+        parts = [(url, urlsplit(url)) for url in self.asked]
+        return [url for url, part in parts if part.scheme not in inside and part.hostname != "127.0.0.1"]
+
+    def close(self) -> None:
+        """Close the pages and end their kernels."""
+        for context in self._contexts:
+            context.close()
+        self._contexts, self.asked = [], []
+        base, _, token = self.address.replace("/lab/tree/{}", "").replace("&reset", "").partition("?")
+        with urllib.request.urlopen(f"{base}/api/sessions?{token}", timeout=10) as answer:
+            sessions = json.load(answer)
+        for session in sessions:
+            gone = urllib.request.Request(f"{base}/api/sessions/{session['id']}?{token}", method="DELETE")
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(gone, timeout=20).close()
+
+
 @contextlib.contextmanager
-def notebooks(root: Path) -> Iterator[Any]:
-    """A JupyterLab with a page; yields a function that writes a notebook of some cells and opens it."""
-    import nbformat
-    from nbformat.v4 import new_code_cell, new_notebook
+def notebooks(root: Path) -> Iterator[Notebooks]:
+    """A JupyterLab and a Chromium, shared by all tests of a session."""
+    from playwright.sync_api import sync_playwright
 
-    with lab(root) as address, browser() as page:
+    with lab(root) as address, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield Notebooks(root, address, chromium)
+        finally:
+            chromium.close()
 
-        def open_cells(name: str, *cells: str) -> Any:
-            book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-            book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            nbformat.write(book, root / name)
-            open_notebook(page, address, name)
-            return page
 
-        open_cells.root, open_cells.address, open_cells.page = root, address, page  # type: ignore[attr-defined]
-        yield open_cells
+def missing() -> str:
+    """What the browser tests lack on this machine; empty if nothing."""
+    if importlib.util.find_spec("playwright") is None:
+        return "the browser tests need playwright: pip install 'causalmix_nb[test]'"
+    if CHROMIUM is None:
+        return "the browser tests need chromium on the path: apt-get install chromium"
+    return ""
+
+
+def severe(page: Any, selector: str) -> list[str]:
+    """What axe-core finds serious or critical inside an element, in words."""
+    from importlib.resources import files
+
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = page.evaluate(
+        "async (selector) => (await axe.run(selector, {resultTypes: ['violations']})).violations", selector
+    )
+    return [
+        f"{rule['id']}: {rule['help']} ({node['html'][:120]}; {node.get('failureSummary', '')[:300]})"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def python(page: Any, code: str, timeout: float = 30_000) -> str:
+    """What a line of Python prints in the notebook's kernel, beside its cells."""
+    return page.evaluate(
+        """async ([code, timeout]) => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const future = kernel.requestExecute({code, store_history: false});
+  let text = "";
+  future.onIOPub = (message) => {
+    if (message.header.msg_type === "stream") text += message.content.text;
+    if (message.header.msg_type === "error") text += "ERROR " + message.content.ename + ": " + message.content.evalue;
+  };
+  await Promise.race([future.done, new Promise((_, no) => setTimeout(() => no(new Error("no answer: " + code)), timeout))]);
+  return text.trim();
+}""",
+        [code, timeout],
+    )
+
+
+def screens(page: Any, folder: Path, name: str) -> None:
+    """Screenshots in light and dark, 1280 and 800 pixels wide, from the top of the page; the page is left light and wide."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for theme in ("light", "dark"):
+        dark(page, theme == "dark")
+        for width in (1280, 800):
+            page.set_viewport_size({"width": width, "height": 1400})
+            page.wait_for_timeout(250)
+            page.screenshot(path=str(folder / f"{name}_{theme}_{width}.png"))
+    dark(page, False)
+    page.set_viewport_size({"width": 1280, "height": 1400})
 
 
 def run_cell(page: Any, number: int) -> None:
-    """Run one cell, counted from 0, by keyboard."""
-    page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").nth(number).click()
-    page.keyboard.press("Control+Enter")
+    """Run one cell, counted from 0."""
+    page.evaluate(
+        """number => {
+  window.jupyterapp.shell.currentWidget.content.activeCellIndex = number;
+  window.jupyterapp.commands.execute('notebook:run-cell');  // not awaited: it ends when the cell does
+}""",
+        number,
+    )
+
+
+def save(page: Any) -> None:
+    """Save the notebook and wait until it is on disk."""
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=15_000)
 
 
 def dark(page: Any, on: bool = True) -> None:
     theme = "JupyterLab Dark" if on else "JupyterLab Light"
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-    page.wait_for_timeout(700)
+    page.wait_for_function(
+        "light => document.body.dataset.jpThemeLight === light", arg="false" if on else "true", timeout=20_000
+    )
+    page.wait_for_timeout(150)
 
 
 def open_notebook(page: Any, address: str, name: str) -> None:

@@ -1,14 +1,12 @@
 """The mixture explorer where people use it: mouse, keyboard, fifty fast moves, what Python then holds, and what it looks like."""
 
 import json
+import os
 import statistics
 from pathlib import Path
 
 import browser.lab as jupyter
-import pytest
 
-pytest.importorskip("playwright")
-pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
 SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 SETUP = f"""%load_ext causalmix_nb
@@ -35,17 +33,18 @@ MOVES = """async (moves) => {
   }
   return times;
 }"""
-FAST = """(moves) => {
+# fifty moves at once: how long until the last of them is answered, in milliseconds
+FAST = """async (moves) => {
+  const root = document.querySelector('[data-testid=explorer]'), start = performance.now();
   const slider = document.querySelector('[data-testid=explorer-slider-3]');
   for (const to of moves) { slider.value = to; slider.dispatchEvent(new Event('input')); }
   slider.dispatchEvent(new Event('change'));
+  while (root.getAttribute('aria-busy') === 'true') {
+    if (performance.now() - start > 20000) throw new Error('never answered');
+    await new Promise(requestAnimationFrame);
+  }
+  return performance.now() - start;
 }"""
-
-
-@pytest.fixture(scope="module")
-def page_of(tmp_path_factory):
-    with jupyter.notebooks(tmp_path_factory.mktemp("lab")) as open_cells:
-        yield open_cells
 
 
 def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
@@ -61,8 +60,6 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     explorer = page.get_by_test_id("explorer")
     explorer.wait_for(timeout=30_000)
     assert page.locator('[class^="causalmix-snapshot-"]').first.is_hidden()  # the living one is there
-    jupyter.picture(page, SCREENS / "explorer_light.png")
-
     times = page.evaluate(MOVES, [0.05 + 0.02 * i for i in range(30)])
     print(
         f"answer on the page after {statistics.median(times):.0f} ms (worst {max(times):.0f} ms), 17 domains"
@@ -73,8 +70,12 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     page.keyboard.press("ArrowRight")
     page.get_by_test_id("explorer-lock-0").click()
     page.wait_for_selector("[data-testid=explorer-lock-0][aria-pressed=true]")
-    page.evaluate(FAST, [0.9 - 0.01 * i for i in range(50)])
-    page.wait_for_timeout(1500)
+    took = min(page.evaluate(FAST, [0.9 - 0.01 * i for i in range(50)]) for _ in range(4))
+    crowd = max(
+        1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0))
+    )  # others on this machine take their time
+    print(f"fifty moves answered after {took:.0f} ms, with {crowd:.1f} programs to a core")
+    assert took < 300 * crowd
     jupyter.run_cell(page, 2)
     held = page.locator('.jp-OutputArea-output:has-text("HOLDS")').last
     held.wait_for(timeout=15_000)
@@ -99,9 +100,7 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     )  # the code follows
     assert page.evaluate("() => window.hacked === undefined")
     assert explorer.get_by_text(HOSTILE).count() >= 1
-    jupyter.dark(page)
     page.set_viewport_size({"width": 800, "height": 1400})
-    page.wait_for_timeout(800)
-    page.screenshot(path=str(SCREENS / "explorer_dark_800.png"))
+    page.wait_for_timeout(500)
+    page.screenshot(path=str(SCREENS / "explorer_800.png"))
     assert slider.bounding_box()["width"] > 80
-    jupyter.dark(page, False)

@@ -4,18 +4,9 @@ from pathlib import Path
 
 import browser.lab as jupyter
 import nbformat
-import pytest
 
-pytest.importorskip("playwright")
-pytestmark = pytest.mark.skipif(jupyter.CHROMIUM is None, reason="needs chromium (apt-get install chromium)")
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-
-
-@pytest.fixture(scope="module")
-def page_of(tmp_path_factory):
-    with jupyter.notebooks(tmp_path_factory.mktemp("lab")) as open_cells:
-        yield open_cells
 
 
 def test_the_path_from_pool_to_recommendation_runs_and_shows_pictures(page_of):
@@ -54,9 +45,9 @@ def test_bad_input_is_one_sentence_and_the_kernel_lives(page_of):
 
 def test_the_saved_quickstart_keeps_its_pictures_without_a_kernel_run(page_of):
     saved = nbformat.read(ROOT / "notebooks" / "01_quickstart.ipynb", 4)
-    nbformat.write(saved, page_of.root / "saved.ipynb")
-    page = page_of.page
-    jupyter.open_notebook(page, page_of.address, "saved.ipynb")
+    page_of.path("saved.ipynb").parent.mkdir()
+    nbformat.write(saved, page_of.path("saved.ipynb"))
+    page = page_of.open("saved.ipynb")
     page.wait_for_selector(".jp-OutputArea-output img", timeout=30_000)
     jupyter.picture(page, ROOT / "build" / "screens" / "quickstart.png")
     pictures = page.locator(".jp-OutputArea-output img")
