@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import nbformat
@@ -81,6 +82,27 @@ def test_what_goes_wrong_in_a_callback_is_seen():
     assert page.bad() is None and page.error == "write a share."
     page.worse()
     assert page.error == "ZeroDivisionError: division by zero"
+
+
+def test_what_is_synced_of_512_runs_is_small_and_the_rows_are_sent_only_when_one_was_added(study):
+    shares = dict.fromkeys(study.domains, 1 / 3)
+    rows = [
+        {"key": f"k{i}", "status": "done" if i % 9 else "failed", "reason": None if i % 9 else "x" * 200, "seed": i, "label": "",
+         "mixture": shares, "state": {}, "scale": {}, "outcome": {"bpb": 2.0 + i / 512} if i % 9 else {}}
+        for i in range(512)
+    ]  # fmt: skip
+    study.runs.add(rows)
+    monitor = SwarmMonitor(study)
+    assert len(monitor.runs) == 512
+    state = {k: v for k, v in monitor.get_state().items() if k not in ("_esm", "_css")}
+    assert len(json.dumps(state, default=str)) < 200_000
+    sent = []
+    monitor.observe(lambda change: sent.append(change.name), ["runs"])
+    monitor.look()
+    assert sent == []
+    study.runs.add([{**rows[1], "key": "one more"}])
+    monitor.look()
+    assert sent == ["runs"]
 
 
 def test_a_notebook_that_runs_by_itself_keeps_the_end_of_the_run(tmp_path):

@@ -16,8 +16,11 @@ names = [f"domain{{i}}" for i in range(16)] + [{HOSTILE!r}]
 T = rng.dirichlet(np.ones(17), 256)
 runs = cm.Runs.from_frames(pd.DataFrame(T, columns=names), pd.DataFrame({{"score": np.sqrt(T) @ np.arange(17.0) + 0.1 * rng.normal(size=256)}}))
 study = cm.Study.from_runs(runs, "mixture -> score")
-study.fit(method="gp")
-study.optimize(n_candidates=2000)
+from causalmix_nb.model import Problem
+from causalmix_nb.quick_surface import quick_surfaces
+from causalmix_nb.explorer import MixtureExplorer
+(model,) = quick_surfaces([Problem.from_runs(runs)])
+best = cm.Mixture(dict(zip(names, np.arange(17.0) ** 2)), normalise=True)  # share ~ worth², the truth of this world
 print("READY" + "-NOW")"""
 # input to new numbers on the page, once for every move
 MOVES = """async (moves) => {
@@ -51,7 +54,7 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     page = page_of(
         "explore.ipynb",
         SETUP,
-        "explorer = study.explore()\nexplorer",
+        "explorer = MixtureExplorer(model, presets={'recommendation': best})\nexplorer",
         "import json; print('HOLDS' + json.dumps([sum(explorer.shares), *explorer.shares, explorer.answer['gain']]))",
     )
     jupyter.run_cell(page, 0)
