@@ -325,7 +325,8 @@ class MixtureExplorer(LiveWidget):
         a = self.answer
         lower = "lower" if a["minimize"] else "higher"
         said = [
-            f"{a['verdict'].capitalize()}: gain {a['gain']:+.3g} ({a['gain_lower']:+.3g} to {a['gain_upper']:+.3g}).",
+            f"{'Seen: ' if a['mode'] == 'see' else ''}{a['verdict']}".capitalize()
+            + f": gain {a['gain']:+.3g} ({a['gain_lower']:+.3g} to {a['gain_upper']:+.3g}).",
             f"Expected {a['outcome']} {number_text(a['mean'])} ({number_text(a['lower'])} to {number_text(a['upper'])}); "
             f"{lower} is better.",
         ]

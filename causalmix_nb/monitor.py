@@ -166,9 +166,7 @@ class SwarmMonitor(LiveWidget):
 
     def snapshot(self) -> Bundle:
         now, view = self.standing, self.view
-        if now is None:
-            return Bundle(card("Proxy runs", paragraph(view["said"])), view["said"])
-        if self.report is not None and now.status not in (RUNNING, GONE):
+        if now is not None and self.report is not None and now.status not in (RUNNING, GONE):
             found = render(self.report)
             assert found is not None
             return found

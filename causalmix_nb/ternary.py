@@ -17,6 +17,7 @@ from causalmix_nb.typesetting import escape, number_text
 SIDE = 16  # small triangles along an edge; SIDE² of them in all
 TALL = 0.75**0.5  # height of a triangle of side 1
 SIZE = 300.0  # pixels of an edge
+MARGIN = 80.0  # beside it, for the names of the corners
 BLUE, GREY = "#0072B2", "#777777"
 
 
@@ -107,8 +108,8 @@ def ternary_svg(ternary: Ternary) -> str:
         )
     alt = escape(f"Triangle of three domains. {ternary.words()}")
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{alt}" width="{SIZE + 120:.0f}" '
-        f'height="{TALL * SIZE + 54:.0f}" viewBox="-60 -26 {SIZE + 120:.0f} {TALL * SIZE + 54:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{alt}" width="{SIZE + 2 * MARGIN:.0f}" '
+        f'height="{TALL * SIZE + 54:.0f}" viewBox="{-MARGIN:.0f} -26 {SIZE + 2 * MARGIN:.0f} {TALL * SIZE + 54:.0f}" '
         f'style="max-width:100%;height:auto" fill="currentColor" font-family="system-ui, sans-serif">'
         f"<title>{alt}</title>{''.join(body)}</svg>"
     )

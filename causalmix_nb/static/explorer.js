@@ -34,7 +34,7 @@ const STYLE = `
 `;
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPE = { better: "▲", worse: "▼", not: "●" };
-const SIDE = 16, SIZE = 300, TALL = Math.sqrt(0.75), MUCH = 4;
+const SIDE = 16, SIZE = 300, MARGIN = 80, TALL = Math.sqrt(0.75), MUCH = 4;
 
 function make(parent, tag, props = {}, text = "") {
   const node = document.createElement(tag);
@@ -154,7 +154,7 @@ function render({ model, el }) {
     select.value = i;
     return select;
   });
-  const svg = draw(ternary, "svg", { width: SIZE + 120, height: TALL * SIZE + 54, viewBox: `-60 -26 ${SIZE + 120} ${TALL * SIZE + 54}`, tabindex: 0, role: "slider",
+  const svg = draw(ternary, "svg", { width: SIZE + 2 * MARGIN, height: TALL * SIZE + 54, viewBox: `${-MARGIN} -26 ${SIZE + 2 * MARGIN} ${TALL * SIZE + 54}`, tabindex: 0, role: "slider",
     "aria-valuemin": 0, "aria-valuemax": 100, "data-testid": "explorer-ternary" });
   svg.style.cssText = "max-width: 100%; height: auto; touch-action: none";
   const seen = make(ternary, "div", { class: "why", "data-testid": "explorer-ternary-words" });
@@ -184,8 +184,8 @@ function render({ model, el }) {
     ask({ divide: kept, final });
   }
   const drag = (event, final) => {
-    const box = svg.getBoundingClientRect(), scale = (SIZE + 120) / box.width;
-    const x = (event.clientX - box.left) * scale - 60, y = (event.clientY - box.top) * scale - 26;
+    const box = svg.getBoundingClientRect(), scale = (SIZE + 2 * MARGIN) / box.width;
+    const x = (event.clientX - box.left) * scale - MARGIN, y = (event.clientY - box.top) * scale - 26;
     const a = Math.min(1, Math.max(0, 1 - y / (TALL * SIZE))), c = Math.min(1 - a, Math.max(0, x / SIZE - a / 2));
     divide([a, 1 - a - c, c], final);
   };

@@ -26,7 +26,7 @@ def drag(page: Any, a: str, b: str) -> Any:
 
 
 def drawn(page: Any, kind: str, a: str, b: str) -> None:
-    page.get_by_test_id(f"dag-{kind}-{a}-{b}").wait_for(state="attached", timeout=10_000)
+    page.get_by_test_id(f"dag-{kind}-{a}-{b}").wait_for(state="attached", timeout=120_000)
 
 
 def by_mouse(page: Any) -> None:
@@ -34,7 +34,7 @@ def by_mouse(page: Any) -> None:
     for name in ADDED:
         page.get_by_test_id("dag-name").fill(name)
         page.get_by_test_id("dag-add").click()
-        page.get_by_test_id(f"dag-node-{name}").wait_for(timeout=10_000)
+        page.get_by_test_id(f"dag-node-{name}").wait_for(timeout=120_000)
     page.get_by_test_id("dag-arrow").click()
     for a, b in ARROWS:
         drag(page, a, b).up()
@@ -61,7 +61,7 @@ def by_keys(page: Any) -> None:
         page.get_by_test_id("dag-name").focus()
         page.keyboard.type(name)
         page.keyboard.press("Enter")
-        page.get_by_test_id(f"dag-node-{name}").wait_for(timeout=10_000)
+        page.get_by_test_id(f"dag-node-{name}").wait_for(timeout=120_000)
     for key, kind, (a, b) in [*(("e", "edge", pair) for pair in ARROWS), ("h", "hidden", HIDDEN)]:
         to(page, a)
         page.keyboard.press(key)

@@ -129,6 +129,7 @@ class Notebooks:
         context = self._chromium.new_context(viewport={"width": width, "height": height}, **options)
         self._contexts.append(context)
         self.page = context.new_page()
+        self.page.set_default_timeout(120_000)  # a crowded machine is no failure
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("websocket", lambda socket: self.asked.append(socket.url))
         return self.page
@@ -193,7 +194,7 @@ def severe(page: Any, selector: str) -> list[str]:
     ]
 
 
-def python(page: Any, code: str, timeout: float = 30_000) -> str:
+def python(page: Any, code: str, timeout: float = 120_000) -> str:
     """What a line of Python prints in the notebook's kernel, beside its cells."""
     return page.evaluate(
         """async ([code, timeout]) => {
@@ -238,14 +239,18 @@ def run_cell(page: Any, number: int) -> None:
 def save(page: Any) -> None:
     """Save the notebook and wait until it is on disk."""
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=15_000)
+    page.wait_for_function(
+        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=120_000
+    )
 
 
 def dark(page: Any, on: bool = True) -> None:
     theme = "JupyterLab Dark" if on else "JupyterLab Light"
     page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     page.wait_for_function(
-        "light => document.body.dataset.jpThemeLight === light", arg="false" if on else "true", timeout=20_000
+        "light => document.body.dataset.jpThemeLight === light",
+        arg="false" if on else "true",
+        timeout=120_000,
     )
     page.wait_for_timeout(150)
 
@@ -253,8 +258,8 @@ def dark(page: Any, on: bool = True) -> None:
 def open_notebook(page: Any, address: str, name: str) -> None:
     """Load a notebook and wait until its kernel answers."""
     page.goto(address.format(name))
-    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook", timeout=60_000)
+    page.wait_for_selector("#jupyterlab-splash", state="detached", timeout=120_000)
+    page.wait_for_selector(".jp-Notebook", timeout=120_000)
     page.evaluate(READY)
 
 
@@ -276,7 +281,7 @@ def picture(page: Any, path: Path) -> None:
     page.screenshot(path=str(path))
 
 
-def _await(url: str, seconds: float = 60) -> None:
+def _await(url: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):

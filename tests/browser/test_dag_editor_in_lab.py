@@ -12,7 +12,7 @@ def start(page_of, name, more=""):
         f"from causalmix_nb.dag_editor import DagEditor\neditor = DagEditor({GRAPH!r}{more})\neditor",
     )
     jupyter.run_cell(page, 0)
-    page.get_by_test_id("dag").wait_for(timeout=30_000)
+    page.get_by_test_id("dag").wait_for(timeout=120_000)
     return page
 
 
@@ -34,8 +34,8 @@ def test_a_cycle_is_refused_while_it_is_drawn_and_the_advice_follows_the_graph(p
     jupyter.python(
         page, "editor.graph = 'mixture -> loss -> score; mixture -> score'"
     )  # and the other way round
-    page.get_by_test_id("dag-node-loss").wait_for(timeout=10_000)
-    page.wait_for_selector('[data-testid=dag-advice]:has-text("Never condition on loss")', timeout=10_000)
+    page.get_by_test_id("dag-node-loss").wait_for(timeout=120_000)
+    page.wait_for_selector('[data-testid=dag-advice]:has-text("Never condition on loss")', timeout=120_000)
     assert page.get_by_test_id("dag-node-quality").count() == 0
 
 
@@ -43,18 +43,18 @@ def test_rename_delete_and_undo_by_keyboard(page_of):
     page = start(page_of, "keys.ipynb")
     to(page, "quality")
     page.keyboard.press("Delete")
-    page.get_by_test_id("dag-node-quality").wait_for(state="detached", timeout=10_000)
+    page.get_by_test_id("dag-node-quality").wait_for(state="detached", timeout=120_000)
     page.get_by_test_id("dag-undo").focus()
     page.keyboard.press("Control+z")
-    page.get_by_test_id("dag-node-quality").wait_for(timeout=10_000)
+    page.get_by_test_id("dag-node-quality").wait_for(timeout=120_000)
     to(page, "quality")
     page.keyboard.press("F2")
     page.keyboard.type("text quality")
     page.keyboard.press("Enter")
-    page.get_by_test_id("dag-node-text quality").wait_for(timeout=10_000)
+    page.get_by_test_id("dag-node-text quality").wait_for(timeout=120_000)
     page.get_by_test_id("dag-edge-state-score").focus()
     page.keyboard.press("Delete")
-    page.get_by_test_id("dag-edge-state-score").wait_for(state="detached", timeout=10_000)
+    page.get_by_test_id("dag-edge-state-score").wait_for(state="detached", timeout=120_000)
     to(page, "score")
     before = page.get_by_test_id("dag-node-score").get_attribute("transform")
     page.keyboard.press("Alt+ArrowDown")
@@ -72,4 +72,4 @@ def test_an_error_in_a_callback_is_seen_in_the_widget(page_of):
     page = start(page_of, "error.ipynb", ", on_change=lambda graph: 1 / 0")
     page.get_by_test_id("dag-name").fill("more")
     page.get_by_test_id("dag-add").click()
-    page.wait_for_selector('[data-testid=dag-error]:has-text("ZeroDivisionError")', timeout=10_000)
+    page.wait_for_selector('[data-testid=dag-error]:has-text("ZeroDivisionError")', timeout=120_000)

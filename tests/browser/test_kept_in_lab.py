@@ -59,15 +59,15 @@ def opened(page_of, name):
     page = page_of(name, SETUP, EDITOR, EXPLORER, MONITOR, "print('ALL' + '-DONE')")
     for cell in range(5):
         jupyter.run_cell(page, cell)
-    page.wait_for_selector('.jp-OutputArea-output:has-text("ALL-DONE")', timeout=90_000)
+    page.wait_for_selector('.jp-OutputArea-output:has-text("ALL-DONE")', timeout=120_000)
     for selector in WIDGETS:
-        page.locator(selector).wait_for(timeout=20_000)
+        page.locator(selector).wait_for(timeout=120_000)
     for button in ("explorer-bars", "explorer-triangle", "explorer-code", "dag-code", "monitor-code"):
         page.get_by_test_id(button).click()
     page.get_by_test_id("explorer-see").click()
-    page.wait_for_selector("[data-testid=explorer-see][aria-pressed=true]", timeout=15_000)
+    page.wait_for_selector("[data-testid=explorer-see][aria-pressed=true]", timeout=120_000)
     page.wait_for_function(
-        "() => document.querySelectorAll('[data-testid=explorer-bar]').length === 5", timeout=20_000
+        "() => document.querySelectorAll('[data-testid=explorer-bar]').length === 5", timeout=120_000
     )
     return page
 
@@ -94,6 +94,7 @@ def test_names_are_text_every_control_has_the_keyboard_and_axe_is_content(page_o
         jupyter.dark(page, on)
         for selector in WIDGETS:
             assert jupyter.severe(page, selector) == [], ("dark" if on else "light", selector)
+    jupyter.dark(page, False)
     page.evaluate("() => document.querySelector('.cm-dag').appendChild(document.createElement('input'))")
     assert any("label" in words for words in jupyter.severe(page, ".cm-dag"))  # it would have been found
     page.emulate_media(reduced_motion="reduce")
@@ -107,7 +108,7 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
     jupyter.python(page, "explorer.mixture = dict(zip(names, [0.6, 0.1, 0.1, 0.1, 0.1]))")
     page.get_by_test_id("dag-name").fill("added last")
     page.get_by_test_id("dag-add").click()
-    page.get_by_test_id("dag-node-added last").wait_for(timeout=10_000)
+    page.get_by_test_id("dag-node-added last").wait_for(timeout=120_000)
     page.wait_for_timeout(1500)  # until the snapshots rest
     jupyter.save(page)
     path = page_of.path("kept.ipynb")
@@ -129,7 +130,7 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
         again = page_of.open(name)
         for cell, title in zip((1, 2, 3), WIDGETS.values()):
             shown = again.locator(".jp-CodeCell").nth(cell)
-            shown.get_by_text(title).first.wait_for(timeout=20_000)
+            shown.get_by_text(title).first.wait_for(timeout=120_000)
             if cell < 3:
                 picture = shown.locator(".jp-OutputArea-output img").first
                 assert picture.is_visible() and picture.evaluate("e => e.naturalWidth > 0")
@@ -160,7 +161,7 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
     offline = page_of.new_page()
     offline.goto(path.with_suffix(".html").as_uri())
     for title in WIDGETS.values():
-        offline.get_by_text(title).first.wait_for(timeout=10_000)
+        offline.get_by_text(title).first.wait_for(timeout=120_000)
     assert (
         offline.evaluate("() => [...document.querySelectorAll('img')].filter(e => !e.naturalWidth).length")
         == 0

@@ -16,7 +16,7 @@ config = cm.ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, batch=4, 
 study = cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=config)
 %causalmix study open causalmix_study""",
     "%causalmix dag --edit",
-    "%causalmix run --runs 16 --budget 200k",
+    "%causalmix run --runs 16 --budget 60k",
     "%causalmix fit --method linear",
     "explorer = %causalmix explore\nexplorer",
 )
@@ -36,10 +36,10 @@ def show(page, cell):
 def test_from_a_graph_to_a_file(page_of):
     page = page_of("newcomer.ipynb", *CELLS)
     jupyter.run_cell(page, 0)
-    page.locator(".jp-CodeCell").nth(0).locator(".jp-OutputArea-output").first.wait_for(timeout=60_000)
+    page.locator(".jp-CodeCell").nth(0).locator(".jp-OutputArea-output").first.wait_for(timeout=120_000)
 
     jupyter.run_cell(page, 1)
-    page.get_by_test_id("dag").wait_for(timeout=30_000)
+    page.get_by_test_id("dag").wait_for(timeout=120_000)
     by_mouse(page)
     graph_is(page, WANTED)
     show(page, 1)
@@ -47,15 +47,15 @@ def test_from_a_graph_to_a_file(page_of):
 
     jupyter.python(page, f"study.set_graph({DEFAULT!r})")
     jupyter.run_cell(page, 1)
-    page.wait_for_function("() => document.querySelectorAll('.cm-dag .node').length === 3", timeout=15_000)
+    page.wait_for_function("() => document.querySelectorAll('.cm-dag .node').length === 3", timeout=120_000)
     by_keys(page)
     graph_is(page, WANTED)
 
     jupyter.run_cell(page, 2)
-    page.get_by_test_id("monitor").wait_for(timeout=30_000)
-    page.wait_for_selector('[data-testid=monitor-line]:has-text("proxy runs")', timeout=60_000)
+    page.get_by_test_id("monitor").wait_for(timeout=120_000)
+    page.wait_for_selector('[data-testid=monitor-line]:has-text("proxy runs")', timeout=120_000)
     page.get_by_test_id("monitor-stop").click()
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("interrupted")', timeout=30_000)
+    page.wait_for_selector('[data-testid=monitor-said]:has-text("interrupted")', timeout=120_000)
     done = int(jupyter.python(page, "print(len(study.runs.keys('done')))"))
     assert done < 16
     show(page, 2)
@@ -66,11 +66,11 @@ def test_from_a_graph_to_a_file(page_of):
         page, "print(study.job.status, len(study.runs.keys('done')), study.model.method)", 150_000
     )
     assert told == "finished 16 linear"
-    page.wait_for_selector('[data-testid=monitor-bar][aria-valuenow="100"]', timeout=10_000)
+    page.wait_for_selector('[data-testid=monitor-bar][aria-valuenow="100"]', timeout=120_000)
 
     jupyter.run_cell(page, 4)
     explorer = page.get_by_test_id("explorer")
-    explorer.wait_for(timeout=30_000)
+    explorer.wait_for(timeout=120_000)
     explorer.scroll_into_view_if_needed()
     slider = page.get_by_test_id("explorer-slider-1")
     box = slider.bounding_box()
@@ -87,14 +87,14 @@ def test_from_a_graph_to_a_file(page_of):
     page.get_by_test_id("explorer-bars").click()
     page.get_by_test_id("explorer-triangle").click()
     page.wait_for_function(
-        "() => document.querySelectorAll('[data-testid=explorer-bar]').length > 1", timeout=20_000
+        "() => document.querySelectorAll('[data-testid=explorer-bar]').length > 1", timeout=120_000
     )
-    page.wait_for_selector("[data-testid=explorer-ternary] circle", state="attached", timeout=10_000)
+    page.wait_for_selector("[data-testid=explorer-ternary] circle", state="attached", timeout=120_000)
     show(page, 4)
     jupyter.screens(page, SCREENS, "newcomer_explorer")
     page.get_by_test_id("explorer-file").fill("mine.json")
     page.get_by_test_id("explorer-export").click()
-    page.wait_for_selector('[data-testid=explorer-note]:has-text("mine.json")', timeout=10_000)
+    page.wait_for_selector('[data-testid=explorer-note]:has-text("mine.json")', timeout=120_000)
     written = json.loads((page_of.path("newcomer.ipynb").parent / "mine.json").read_text())["mixture"]
     assert abs(written["bolts"] - share) < 1e-5
     assert page.locator('.jp-OutputArea-output[data-mime-type*="error"]').count() == 0
