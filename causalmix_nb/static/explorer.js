@@ -13,7 +13,7 @@ const STYLE = `
 .cm-explorer .track { position: relative; display: flex; align-items: center; }
 .cm-explorer input[type=range] { width: 100%; margin: 0; accent-color: #0072b2; }
 .cm-explorer .mark { position: absolute; top: -1px; bottom: -1px; width: 2px; background: #d55e00; pointer-events: none; }
-.cm-explorer :is(input[type=number], input[type=text], select) { font: inherit; color: inherit; background: var(--jp-layout-color1, Canvas); border: 1px solid var(--jp-border-color1, rgba(128,128,128,.6)); border-radius: 3px; max-width: 150px; }
+.cm-explorer :is(input[type=number], input[type=text], select) { font: inherit; color: inherit; background: var(--jp-layout-color1, Canvas); border: 1px solid var(--jp-border-color1, rgba(128,128,128,.6)); border-radius: 3px; max-width: 220px; }
 .cm-explorer input[type=number] { width: 60px; }
 .cm-explorer select option { color: var(--jp-ui-font-color1, CanvasText); background: var(--jp-layout-color1, Canvas); }
 .cm-explorer .epochs { font-size: .85em; text-align: right; }
@@ -30,7 +30,13 @@ const STYLE = `
 .cm-explorer pre { padding: 8px; overflow-x: auto; color: inherit; background: transparent; border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); }
 .cm-explorer .outcome { display: grid; grid-template-columns: minmax(60px, 170px) minmax(90px, 1fr) minmax(120px, 210px); gap: 8px; align-items: center; min-height: 26px; font-size: .95em; }
 .cm-explorer svg text { fill: currentColor; font-size: 12px; }
-@media (max-width: 620px) { .cm-explorer .outcome { grid-template-columns: 90px 1fr; } .cm-explorer .outcome > :last-child { grid-column: 1 / -1; } }
+.cm-explorer { container-type: inline-size; }
+@container (max-width: 470px) {
+  .cm-explorer .rows .row { grid-template-columns: minmax(40px, 90px) minmax(70px, 1fr) 60px 46px; gap: 2px 8px; }
+  .cm-explorer .epochs { grid-row: 2; grid-column: 2 / -1; }
+  .cm-explorer .outcome { grid-template-columns: 90px 1fr; gap: 0 8px; }
+  .cm-explorer .outcome > :last-child { grid-column: 1 / -1; }
+}
 `;
 const SVG = "http://www.w3.org/2000/svg";
 const SHAPE = { better: "▲", worse: "▼", not: "●" };

@@ -199,13 +199,16 @@ def python(page: Any, code: str, timeout: float = 120_000) -> str:
     return page.evaluate(
         """async ([code, timeout]) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  const future = kernel.requestExecute({code, store_history: false});
-  let text = "";
-  future.onIOPub = (message) => {
+  let text = "", reply = null;
+  for (let again = 0; again < 20 && reply?.content?.status !== "ok" && reply?.content?.status !== "error"; again++) {
+    if (again) await new Promise((then) => setTimeout(then, 200)); // aborted: an error before it empties the queue
+    const future = kernel.requestExecute({code, store_history: false});
+    future.onIOPub = (message) => {
     if (message.header.msg_type === "stream") text += message.content.text;
     if (message.header.msg_type === "error") text += "ERROR " + message.content.ename + ": " + message.content.evalue;
   };
-  await Promise.race([future.done, new Promise((_, no) => setTimeout(() => no(new Error("no answer: " + code)), timeout))]);
+    reply = await Promise.race([future.done, new Promise((_, no) => setTimeout(() => no(new Error("no answer: " + code)), timeout))]);
+  }
   return text.trim();
 }""",
         [code, timeout],
@@ -233,6 +236,15 @@ def run_cell(page: Any, number: int) -> None:
   window.jupyterapp.commands.execute('notebook:run-cell');  // not awaited: it ends when the cell does
 }""",
         number,
+    )
+
+
+def ended(page: Any, number: int, timeout: float = 400_000) -> None:
+    """Wait until a cell that was run for the first time has ended."""
+    page.wait_for_function(
+        "n => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[n].querySelector('.jp-InputPrompt').textContent)",
+        arg=number,
+        timeout=timeout,
     )
 
 

@@ -36,7 +36,7 @@ def show(page, cell):
 def test_from_a_graph_to_a_file(page_of):
     page = page_of("newcomer.ipynb", *CELLS)
     jupyter.run_cell(page, 0)
-    page.locator(".jp-CodeCell").nth(0).locator(".jp-OutputArea-output").first.wait_for(timeout=120_000)
+    jupyter.ended(page, 0)
 
     jupyter.run_cell(page, 1)
     page.get_by_test_id("dag").wait_for(timeout=120_000)
@@ -62,6 +62,7 @@ def test_from_a_graph_to_a_file(page_of):
     jupyter.screens(page, SCREENS, "newcomer_stopped")
     page.get_by_test_id("monitor-resume").click()
     jupyter.run_cell(page, 3)  # waits for the runs
+    jupyter.ended(page, 3)
     told = jupyter.python(
         page, "print(study.job.status, len(study.runs.keys('done')), study.model.method)", 150_000
     )
@@ -92,6 +93,12 @@ def test_from_a_graph_to_a_file(page_of):
     page.wait_for_selector("[data-testid=explorer-ternary] circle", state="attached", timeout=120_000)
     show(page, 4)
     jupyter.screens(page, SCREENS, "newcomer_explorer")
+    page.set_viewport_size({"width": 800, "height": 1400})
+    lock, frame = page.get_by_test_id("explorer-lock-0"), explorer.bounding_box()
+    assert (
+        lock.bounding_box()["x"] + lock.bounding_box()["width"] < frame["x"] + frame["width"]
+    )  # nothing is cut off
+    page.set_viewport_size({"width": 1280, "height": 1400})
     page.get_by_test_id("explorer-file").fill("mine.json")
     page.get_by_test_id("explorer-export").click()
     page.wait_for_selector('[data-testid=explorer-note]:has-text("mine.json")', timeout=120_000)
