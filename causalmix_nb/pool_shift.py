@@ -275,7 +275,7 @@ class _Bench:
             tuple(row) for row in sample_mixtures(K + 1 + size.first, K, self.study.seed)[K + 1 :].round(4)
         ]
         tried = {
-            s.name: list(dict.fromkeys([*mixtures[s.name].values(), *map(self._row, first)])) for s in shifts
+            s.name: list(dict.fromkeys([*_starts(mixtures[s.name]), *map(self._row, first)])) for s in shifts
         }
         scored: dict[str, np.ndarray] = {s.name: np.zeros(0) for s in shifts}
         rngs = {s.name: np.random.default_rng([self.study.seed, 13, s.seed]) for s in shifts}
@@ -379,6 +379,11 @@ class _Bench:
             outcomes, table, promised, shifts, tokens, self.outcome, self.minimize,
             self.size.runs, self.size.history, explained, self.refused,
         )  # fmt: skip
+
+
+def _starts(mixtures: Mapping[str, tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """What a direct search begins with: every method's mixture, but those learnt from a history, so that it is the same without one."""
+    return [row for name, row in mixtures.items() if not name.endswith(LEARNT_FROM_HISTORY)]
 
 
 def _searching_seed(shift: Shift, row: tuple[float, ...]) -> int:

@@ -303,7 +303,13 @@ class PoolShift:
         for name in (EQUAL, NATURAL, "regmix"):
             if name in ahead.index:
                 row = ahead.loc[name]
-                sure = "" if row["lower"] > 0 else ", which is no difference that was seen"
+                sure = (
+                    ": better"
+                    if row["lower"] > 0
+                    else ": worse"
+                    if row["upper"] < 0
+                    else ": no difference seen"
+                )
                 said.append(
                     f"against {name} over all shifts {row['difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f} for these "
                     f"shifts, {row['wide_lower']:+.4f} to {row['wide_upper']:+.4f} for shifts like these){sure}"

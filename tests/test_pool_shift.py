@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
+from worlds import make_world
 
 from causalmix_nb.errors import StudyError
+from causalmix_nb.graph import CausalGraph
 from causalmix_nb.pool import Tilt
 from causalmix_nb.pool_shift import STORE, Size, larger_study, pool_shift, write_report
+from causalmix_nb.rivals import ADAPTING, advise
 from causalmix_nb.runs import Runs
 from causalmix_nb.shift_results import (
     BEST,
@@ -211,3 +215,21 @@ def test_larger_proxies_are_a_study_of_the_same_tokens(study):
 def test_an_unknown_name_is_refused_before_anything_is_trained(study, options, message):
     with pytest.raises(StudyError, match=message):
         pool_shift(study, **{**ASKED, **options})
+
+
+def test_it_leaves_the_mixture_where_that_pays_and_keeps_it_where_the_state_is_the_same(monkeypatch):
+    world = make_world(0)
+    runs, source = world.runs(128, 0), np.zeros(len(world.states))
+    monkeypatch.setitem(ADAPTING, "causalmix", ({"method": "gp"}, "auto"))  # without choosing among methods
+    study = SimpleNamespace(graph=CausalGraph.parse("state -> mixture; state -> score; mixture -> score"))
+    away = {f"far {i}": row for i, row in enumerate(np.random.default_rng(1).normal(size=(4, len(source))))}
+    states = {
+        name: pd.Series(row, index=list(world.states)) for name, row in {AS_IT_IS: source, **away}.items()
+    }
+    said = advise(study, runs, "causalmix", states, states[AS_IT_IS], runs.outcome_names[0])
+    kept = said[AS_IT_IS]
+    assert kept.keeps
+    lost = [world.regret(kept.mixture.to_array(world.domains), row) for row in away.values()]
+    now = [world.regret(said[name].mixture.to_array(world.domains), row) for name, row in away.items()]
+    assert not all(said[name].keeps for name in away)
+    assert np.mean(now) < 0.5 * np.mean(lost)
