@@ -33,6 +33,14 @@ TINY = Size(runs=24, history=0, seeds=3, first=4, rounds=1, batch=2, finalists=2
 ASKED = {"size": TINY, "shifts": ["noisier", "mild"], "methods": ["regmix"], "executor": "inline"}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_surface():
+    """Ours without the choice among methods, which has its own tests and takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ADAPTING, "causalmix", ({"method": "gp"}, "auto"))
+        yield
+
+
 @pytest.fixture(scope="module")
 def study(_finished, tmp_path_factory):
     return Study.open(shutil.copytree(_finished.folder, tmp_path_factory.mktemp("shift") / "study"))
@@ -217,10 +225,9 @@ def test_an_unknown_name_is_refused_before_anything_is_trained(study, options, m
         pool_shift(study, **{**ASKED, **options})
 
 
-def test_it_leaves_the_mixture_where_that_pays_and_keeps_it_where_the_state_is_the_same(monkeypatch):
+def test_it_leaves_the_mixture_where_that_pays_and_keeps_it_where_the_state_is_the_same():
     world = make_world(0)
     runs, source = world.runs(128, 0), np.zeros(len(world.states))
-    monkeypatch.setitem(ADAPTING, "causalmix", ({"method": "gp"}, "auto"))  # without choosing among methods
     study = SimpleNamespace(graph=CausalGraph.parse("state -> mixture; state -> score; mixture -> score"))
     away = {f"far {i}": row for i, row in enumerate(np.random.default_rng(1).normal(size=(4, len(source))))}
     states = {
