@@ -126,7 +126,7 @@ def _masked_sum(swarm: Trained, windows: np.ndarray, mask: np.ndarray) -> np.nda
 
     tokens, counted = torch.from_numpy(windows).to(swarm.device), torch.from_numpy(mask).to(swarm.device)
     total = torch.zeros(swarm.n_runs, device=swarm.device)
-    size = AT_ONCE if tokens.device.type == "cpu" else len(tokens)
+    size = AT_ONCE if tokens.device.type == "cpu" else max(AT_ONCE, EVAL_WINDOWS // swarm.n_runs)
     for rows, some in zip(tokens.split(size), counted.split(size)):
         total += (swarm.token_losses(rows.expand(swarm.n_runs, *rows.shape)) * some).sum((1, 2))
     return total.cpu().numpy()

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.outcomes import EVAL_WINDOWS
+from causalmix_nb.outcomes import AT_ONCE
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.sampling import BLOCK
 
@@ -128,15 +128,14 @@ def speed_here(config: ProxyConfig, width: int, seconds: float = SECONDS) -> flo
 
 
 def swarm_bytes(config: Any, width: int, token_budget: int) -> float:
-    """Memory of one swarm: weights, gradients and moments; a block of its windows; and the activations of training or scoring, whichever is more."""
+    """Memory of one swarm: weights, gradients and moments; a block of its windows; and activations."""
     weights = 4 * COPIES * config.n_parameters * width
     n_windows = min(BLOCK, max(config.batch, token_budget // config.context))
     windows = 2 * width * n_windows * (2 * config.context + 1)
     layer = 4 * config.d_model * 30  # bytes that one token leaves behind in a layer for the backward pass
     logits = 4 * 256 * 4  # of one token: logits, their logarithms, their gradients
-    training = width * config.batch * config.context * (config.n_layers * layer + logits)
-    scoring = width * EVAL_WINDOWS * config.context * (layer + logits)
-    return float(weights + windows + max(training, scoring))
+    activations = width * max(config.batch, AT_ONCE) * config.context * (config.n_layers * layer + logits)
+    return float(weights + windows + activations)
 
 
 def fits(config: ProxyConfig, width: int, token_budget: int, workers: int) -> bool:
