@@ -60,7 +60,7 @@ def describe(text: str, kind: str, cell: str) -> str:
     """What a completion is, in a few words, for the menu beside it: of a subcommand and of an option their help.
 
     >>> describe("optimize", "subcommand", "%causalmix opt")
-    'subcommand: The mixture to train on, its gain over the baseline, and…'
+    'subcommand: The mixture to train on, its gain over the baseline,…'
     """
     said = ""
     if kind == "subcommand" and text in COMMANDS:

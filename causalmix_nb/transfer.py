@@ -150,7 +150,7 @@ def resized(config: ProxyConfig, n_parameters: int) -> ProxyConfig:
     StudyError: a size that no width comes near to.
 
     >>> resized(ProxyConfig(), 460_000).n_parameters, resized(ProxyConfig(), 460_000).d_model
-    (460800, 136)
+    (451968, 132)
     """
     step = 2 * config.n_heads
     a, b = 12 * config.n_layers, VOCABULARY

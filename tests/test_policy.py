@@ -236,5 +236,5 @@ def test_unknown_policy_is_refused_with_a_suggestion(gp):
 
 def test_few_candidates_are_enough_to_run(gp):
     assert optimize(gp, state(POINTS[0]), n_candidates=1).gain is not None
-    with pytest.raises(FitError, match="at least 1 is needed"):
+    with pytest.raises(FitError, match="give 1 to 10,000,000"):
         optimize(gp, n_candidates=0)
