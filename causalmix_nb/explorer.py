@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from causalmix_nb.errors import FitError, MixtureError
+from causalmix_nb.errors import MixtureError
 from causalmix_nb.export import export
 from causalmix_nb.mixture import Mixture, as_shares
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
 from causalmix_nb.plots import clean, mixture_bars, picture
-from causalmix_nb.quick_surface import quick_surfaces
+from causalmix_nb.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.recipe import Recipe
 from causalmix_nb.seeing import DO, SEE, seen_surface, why_they_differ
 from causalmix_nb.support import Support
@@ -248,13 +248,8 @@ class MixtureExplorer(LiveWidget):
     def _surfaces(self) -> dict[str, tuple[Model, Model]]:
         """Both surfaces of every other outcome; those that cannot be fitted have no bar."""
         assert self._runs is not None
-        problems: list[Problem] = []
-        for name in self._runs.outcome_names:
-            if name != self._model.outcome and len(problems) < MOST_OUTCOMES:
-                try:
-                    problems.append(Problem.from_runs(self._runs, name, self._graph))
-                except FitError:
-                    continue
+        others = [name for name in self._runs.outcome_names if name != self._model.outcome]
+        problems = problems_of(self._runs, others[:MOST_OUTCOMES], self._graph)
         alone = [problem.without_state() for problem in problems]
         done, seen = quick_surfaces(problems), quick_surfaces(alone)
         for surface in done:

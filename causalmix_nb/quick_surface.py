@@ -10,11 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.errors import FitError
 from causalmix_nb.model import Model, Problem
+
+if TYPE_CHECKING:
+    from causalmix_nb.graph import CausalGraph
+    from causalmix_nb.runs import Runs
 
 MOST = 1024  # runs that are used; more would be slower without being seen in a picture
 TRIED = 256  # runs on which the lengths of the kernel are chosen
@@ -92,6 +98,33 @@ class QuickSurface(Model):
         cross, prior = self._kernel.cross(np.repeat(T, m, axis=0), contexts)
         cross, prior = cross.reshape(n, m, -1).mean(1), prior.reshape(n, m, n, m).mean((1, 3))
         return self._answer(cross, prior)
+
+
+def problems_of(runs: Runs, outcomes: Sequence[str], graph: CausalGraph | None = None) -> list[Problem]:
+    """The problem of every outcome that can be fitted, as :meth:`Problem.from_runs` makes it; the store is read once for those alike.
+
+    Outcomes that are no node of the graph all stand for the same one, so if they are known in the same runs, only y differs.
+    """
+    frame, made = runs.frame, []
+    alike: dict[bytes, Problem] = {}
+    done = (frame["status"] == "done").to_numpy()
+    for name in outcomes:
+        y = frame[f"outcome.{name}"].to_numpy(dtype=float)
+        usable = np.isfinite(y) & done
+        own = graph is not None and name in graph.nodes
+        like = None if own else alike.get(usable.tobytes())
+        try:
+            if like is None or np.ptp(y[usable]) <= 1e-12 * max(1.0, float(np.abs(y[usable]).max())):
+                like = Problem.from_runs(runs, name, graph)
+        except FitError:
+            continue
+        if not own:
+            alike[usable.tobytes()] = like
+        notes = () if like.outcome != name else like.notes
+        made.append(
+            replace(like, outcome=name, minimize=runs.minimize.get(name, False), y=y[usable], notes=notes)
+        )
+    return made
 
 
 def quick_surfaces(problems: Sequence[Problem]) -> list[QuickSurface]:

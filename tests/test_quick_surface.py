@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from worlds import make_world
 
+from causalmix_nb.graph import CausalGraph
 from causalmix_nb.model import Model, Problem
-from causalmix_nb.quick_surface import quick_surfaces
+from causalmix_nb.quick_surface import problems_of, quick_surfaces
+from causalmix_nb.runs import Runs
 
 
 @pytest.mark.parametrize(("n_domains", "least"), [(5, 0.95), (17, 0.8)])
@@ -53,3 +58,28 @@ def test_the_posterior_is_that_of_a_gaussian_process():
     np.testing.assert_allclose(mean, problem.y.mean() + problem.y.std() * peers, rtol=1e-6)
     expected = (peer_cov - ratio * np.eye(7)) * model._signal * problem.y.var()
     np.testing.assert_allclose(cov, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_problems_read_together_are_those_read_one_by_one():
+    rng = np.random.default_rng(0)
+    T, X = rng.dirichlet([1, 1, 1], 40), rng.normal(size=(40, 2))
+    scores = pd.DataFrame(
+        {"score": X[:, 0], "b": T[:, 0] + X[:, 1], "loss": T[:, 1], "flat": np.ones(40), "gap": T[:, 2]}
+    )
+    scores.loc[3, "gap"] = np.nan
+    runs = Runs.from_frames(
+        pd.DataFrame(T, columns=["x", "y", "z"]),
+        scores,
+        state=pd.DataFrame(X, columns=["p", "q"]),
+        minimize=["loss"],
+    )
+    graph = CausalGraph.parse("p -> mixture -> loss -> score; p -> score; q -> score")
+    together = problems_of(runs, list(scores), graph)
+    assert [problem.outcome for problem in together] == ["score", "b", "loss", "gap"]
+    for problem in together:
+        alone = Problem.from_runs(runs, problem.outcome, graph)
+        for part in fields(alone):
+            if part.name != "notes":
+                np.testing.assert_array_equal(
+                    getattr(problem, part.name), getattr(alone, part.name), part.name
+                )

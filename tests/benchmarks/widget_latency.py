@@ -150,7 +150,9 @@ def python_side() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         domains = [f"domain number {i}" for i in range(17)]
-        study = cm.Study.create(folder, cm.Pool.from_dict({d: ["Some text of it."] * 40 for d in domains}))
+        study = cm.Study.create(
+            folder, cm.Pool.from_dict({d: [f"Some text, number {i}." for i in range(40)] for d in domains})
+        )
         assert study.runs is not None
         T = np.random.default_rng(0).dirichlet(np.ones(17), 512)
         study.runs.add([
