@@ -110,16 +110,28 @@ def fit_outcomes(
     ----------
     outcomes: their names; None means all that the runs record. The others are as for :func:`fit`.
     """
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import delayed
 
     _check_method(method, options)
     names = list(runs.outcome_names if outcomes is None else outcomes)
     problems = [Problem.from_runs(runs, name, graph, use_state) for name in names]
-    jobs = max(1, min(n_jobs or cpu_count(), len(names)))
-    fitted = Parallel(n_jobs=jobs)(
-        delayed(fit_problem)(problem, method, random_state, **options) for problem in problems
-    )
-    return dict(zip(names, fitted))
+    calls = [delayed(fit_problem)(problem, method, random_state, **options) for problem in problems]
+    return dict(zip(names, side_by_side(calls, n_jobs)))
+
+
+def side_by_side(calls: Sequence[Any], n_jobs: int | None = None) -> list[Any]:
+    """Results of ``joblib.delayed`` calls in ``n_jobs`` processes (one per core), which give back their memory when they are done.
+
+    joblib keeps idle processes for minutes; each holds several hundred megabytes, of which a Binder has two thousand.
+    """
+    from joblib import Parallel, cpu_count
+    from joblib.externals.loky import get_reusable_executor
+
+    jobs = max(1, min(n_jobs or cpu_count(), len(calls)))
+    results = Parallel(n_jobs=jobs)(calls)
+    if jobs > 1:
+        get_reusable_executor().shutdown(wait=True)
+    return results
 
 
 def _check_method(method: str, options: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import CausalMixError, FitError, did_you_mean
-from causalmix_nb.fit import METHODS, fit_problem, rank_correlation
+from causalmix_nb.fit import METHODS, fit_problem, rank_correlation, side_by_side
 from causalmix_nb.model import Problem
 from causalmix_nb.plots_policy import learning_curves
 from causalmix_nb.surface import pure_error
@@ -118,7 +118,7 @@ def leaderboard(
     ------
     FitError: an unknown method, too few runs to leave any out, or unseen runs of other domains or without their state.
     """
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import delayed
 
     names = list(DEFAULT if methods is None else methods)
     known = (*METHODS, "auto", EQUAL)
@@ -137,9 +137,10 @@ def leaderboard(
         problem = Problem.from_runs(runs, one, graph)
         test = None if unseen is None else _unseen(problem, unseen, one)
         jobs += _splits(problem, test, budgets, n_splits, random_state)
-    cells = Parallel(n_jobs=n_jobs or cpu_count())(
+    calls = [
         delayed(_predict)(method, train, test, random_state) for _, train, test in jobs for method in names
-    )
+    ]
+    cells = side_by_side(calls, n_jobs)
     keyed = [(budget, test, method) for budget, _, test in jobs for method in names]
     return _score(keyed, cells, tuple(dict.fromkeys(train.outcome for _, train, _ in jobs)))
 

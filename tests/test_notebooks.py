@@ -44,8 +44,8 @@ def book(path):
 class Memory(threading.Thread):
     """Looks five times a second at what a process and its children hold, the most of it being ``peak`` (bytes).
 
-    The resident sets are summed, so pages that processes share count more than once: the sum is an upper bound. A limit
-    on address space would be no test, because torch reserves several times what it touches.
+    Proportional sets are summed: a page that several processes share (torch's libraries) counts once, as it does for a container. A
+    limit on address space would be no test, because torch reserves several times what it touches.
     """
 
     def __init__(self, pid):
@@ -58,8 +58,8 @@ class Memory(threading.Thread):
             try:
                 for process in [self.process, *self.process.children(recursive=True)]:
                     try:
-                        held += process.memory_info().rss
-                    except psutil.NoSuchProcess:
+                        held += process.memory_full_info().pss
+                    except (psutil.NoSuchProcess, psutil.AccessDenied):
                         continue
             except psutil.NoSuchProcess:
                 return
@@ -78,7 +78,7 @@ def test_a_tutorial_runs_from_top_to_bottom_within_the_memory_of_binder(path, tm
     execute.execute(path, tmp_path, watch)
     watched[0].over.set()
     print(f"{path.name}: {time.monotonic() - start:.0f} s, {watched[0].peak / 1e9:.2f} GB")
-    assert 5e7 < watched[0].peak < BINDER_BYTES - LAB_BYTES
+    assert 2e7 < watched[0].peak < BINDER_BYTES - LAB_BYTES
 
 
 def test_a_tutorial_is_kept_executed_small_and_without_a_trace_of_this_machine(path, book):
