@@ -24,7 +24,7 @@ from causalmix_nb.sampling import BLOCK
 
 NOTE = "pace.json"
 WIDTH = 4  # runs that train as one where nothing was measured
-WIDTHS = (1, 2, 4, 8)  # wider ones leave a core's cache, and a Binder's memory
+WIDTHS = (1, 2, 4)  # wider ones were never faster on a CPU, and their memory is what a Binder has not got
 GPU_WIDTHS = (8, 16, 32, 64, 128, 256, 512)
 SECONDS = 0.25  # that one arrangement is measured for
 WORTH = 1e12  # tokens times parameters of a launch for which a measurement of some seconds pays

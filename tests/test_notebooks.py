@@ -15,7 +15,9 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 TUTORIALS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-BINDER_BYTES = 2e9  # mybinder.org restarts what needs more
+BINDER_BYTES = (
+    2 * 2**30
+)  # mybinder.org restarts what needs more than its "2G", which JupyterHub counts in powers of 1024
 LAB_BYTES = 0.2e9  # of these the server of JupyterLab takes some 130 MB
 WIDTH = 108  # characters of code in a line: more would scroll on a page of 1280 pixels
 
