@@ -13,6 +13,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import traitlets
 
 from causalmix_nb.cards import render
@@ -44,6 +45,7 @@ class SwarmMonitor(LiveWidget):
         super().__init__()
         self._study = study
         self.standing: Standing | None = None
+        self._read: tuple[Any, list[dict[str, Any]], float | None, dict[str, int]] = (None, [], None, {})
         self._loop: asyncio.AbstractEventLoop | None = None
         with contextlib.suppress(RuntimeError):
             self._loop = asyncio.get_running_loop()
@@ -123,34 +125,15 @@ class SwarmMonitor(LiveWidget):
     def _now(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What the page shows, and one row per recorded run."""
         runs, stands = self._study.runs, self.standing
-        rows: list[dict[str, Any]] = []
-        failures: dict[str, int] = {}
-        best = None
-        if runs is not None and len(runs):
-            frame = runs.frame
-            name = self._study.outcome or runs.outcome_names[0]
-            column, minimize = f"outcome.{name}", runs.minimize[name]
-            values = frame[column].astype(float)
-            finished = values.dropna()
-            best = float(finished.min() if minimize else finished.max()) if len(finished) else None
-            shares = frame[[f"mixture.{d}" for d in runs.domains]].to_numpy()
-            for i in range(max(0, len(frame) - SHOWN), len(frame)):
-                top = [f"{short(runs.domains[k])} {shares[i, k]:.0%}" for k in (-shares[i]).argsort()[:3]]
-                value = float(values.iloc[i])
-                ok = frame["status"].iloc[i] == "done"
-                good = (
-                    math.nan
-                    if not math.isfinite(value)
-                    else float((finished > value).mean() if minimize else (finished < value).mean())
-                )
-                rows.append(
-                    {
-                        "ok": bool(ok), "rank": None if math.isnan(good) else round(good, 2),
-                        "said": clean(f"{', '.join(top)}: {value:.4g}" if ok else f"{', '.join(top)}: {frame['reason'].iloc[i]}"),
-                    }
-                )  # fmt: skip
-            for reason in frame.loc[frame["status"] == "failed", "reason"].dropna():
-                failures[clean(reason)] = failures.get(clean(reason), 0) + 1
+        now = stands.progress if stands else None
+        mark = (
+            len(runs) if runs is not None else 0,
+            now and (now.done, now.failed),
+            stands and stands.status,
+        )
+        if mark != self._read[0]:  # the store is read only when something has been added to it
+            self._read = (mark, *self._recorded())
+        _, rows, best, failures = self._read
         p = stands.progress if stands else None
         number = lambda x: None if x is None or not math.isfinite(x) else float(x)  # noqa: E731
         view = {
@@ -163,6 +146,32 @@ class SwarmMonitor(LiveWidget):
             "failures": [f"{reason} ({n}x)" for reason, n in list(failures.items())[:5]],
         }  # fmt: skip
         return view, rows
+
+    def _recorded(self) -> tuple[list[dict[str, Any]], float | None, dict[str, int]]:
+        """One row per run, the best outcome, and how often each reason of a failure was given."""
+        runs = self._study.runs
+        if runs is None or not len(runs):
+            return [], None, {}
+        frame, domains = runs.frame, [short(name) for name in runs.domains]
+        name = self._study.outcome or runs.outcome_names[0]
+        sign = -1.0 if runs.minimize[name] else 1.0
+        values = frame[f"outcome.{name}"].to_numpy(dtype=float)
+        finished = np.sort(sign * values[np.isfinite(values)])
+        best = float(sign * finished[-1]) if len(finished) else None
+        shares = frame[[f"mixture.{d}" for d in runs.domains]].to_numpy()
+        rows = []
+        for i in range(max(0, len(frame) - SHOWN), len(frame)):
+            top = ", ".join(f"{domains[k]} {shares[i, k]:.0%}" for k in (-shares[i]).argsort()[:3])
+            ok, known = frame["status"].iloc[i] == "done", math.isfinite(values[i])
+            beaten = float(np.searchsorted(finished, sign * values[i])) / len(finished) if known else None
+            said = f"{top}: {values[i]:.4g}" if ok else f"{top}: {frame['reason'].iloc[i]}"
+            rows.append(
+                {"ok": bool(ok), "rank": None if beaten is None else round(beaten, 2), "said": clean(said)}
+            )
+        failures: dict[str, int] = {}
+        for reason in frame.loc[frame["status"] == "failed", "reason"].dropna():
+            failures[clean(reason)] = failures.get(clean(reason), 0) + 1
+        return rows, best, failures
 
     def snapshot(self) -> Bundle:
         now, view = self.standing, self.view

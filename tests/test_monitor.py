@@ -84,7 +84,9 @@ def test_what_goes_wrong_in_a_callback_is_seen():
     assert page.error == "ZeroDivisionError: division by zero"
 
 
-def test_what_is_synced_of_512_runs_is_small_and_the_rows_are_sent_only_when_one_was_added(study):
+def test_what_is_synced_of_512_runs_is_small_and_the_rows_are_sent_only_when_one_was_added(
+    study, monkeypatch
+):
     shares = dict.fromkeys(study.domains, 1 / 3)
     rows = [
         {"key": f"k{i}", "status": "done" if i % 9 else "failed", "reason": None if i % 9 else "x" * 200, "seed": i, "label": "",
@@ -92,8 +94,14 @@ def test_what_is_synced_of_512_runs_is_small_and_the_rows_are_sent_only_when_one
         for i in range(512)
     ]  # fmt: skip
     study.runs.add(rows)
+    read = []
+    frame = type(study.runs).frame
+    monkeypatch.setattr(type(study.runs), "frame", property(lambda runs: read.append(1) or frame.fget(runs)))
     monitor = SwarmMonitor(study)
+    for _ in range(20):
+        monitor.look()
     assert len(monitor.runs) == 512
+    assert len(read) <= 3  # a look at a store in which nothing is new does not read it
     state = {k: v for k, v in monitor.get_state().items() if k not in ("_esm", "_css")}
     assert len(json.dumps(state, default=str)) < 200_000
     sent = []
