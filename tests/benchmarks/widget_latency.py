@@ -36,7 +36,7 @@ ECHO = '''import anywidget, traitlets
 class Echo(anywidget.AnyWidget):
     _esm = """export default { render({ model, el }) {
       el.dataset.testid = "echo"; el.textContent = "0";
-      el.ping = (x) => new Promise((done) => { model.once("change:back", done); model.send({ x }); });
+      el.ping = (x) => new Promise((done) => { const once = () => { model.off("change:back", once); done(); }; model.on("change:back", once); model.send({ x }); });
     } };"""
     back = traitlets.Float(0.0).tag(sync=True)
     def __init__(self):
