@@ -4,18 +4,12 @@ import os
 import shutil
 
 import pytest
+from tiny import TINY, sentences
 
 from causalmix_nb.pool import Pool
-from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.study import Study
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-TINY = ProxyConfig(d_model=16, n_layers=1, n_heads=2, context=32, batch=4, base_tokens=4_000)
-
-
-def sentences(word: str, n: int = 60) -> list[str]:
-    return [f"The {word} number {i} is {word}ish, and so is {word} {i * 7 % 13}." for i in range(n)]
 
 
 @pytest.fixture(scope="session")

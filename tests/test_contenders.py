@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import TINY, sentences
+from tiny import TINY, sentences
 
 from causalmix_nb.contenders import CONTENDERS, SEARCHED
 from causalmix_nb.corpus import Corpus

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from conftest import TINY
+from tiny import TINY
 
 from causalmix_nb.cards import render
 from causalmix_nb.cost import (

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from tiny import TINY
 
 from causalmix_nb.backup import FINE, backup_of, condition
 from causalmix_nb.chunk import DATA

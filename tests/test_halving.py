@@ -71,7 +71,7 @@ def test_what_cannot_be_halved_is_refused_before_anything_is_trained(study, budg
 
 @pytest.fixture(scope="module")
 def halved(pool, tmp_path_factory):
-    from conftest import TINY
+    from tiny import TINY
 
     study = Study.create(tmp_path_factory.mktemp("halved") / "study", pool, config=TINY)
     return study, study.run(24, 8_000, executor="inline", halving=2)

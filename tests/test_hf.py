@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import sentences
+from tiny import sentences
 
 from causalmix_nb.checkpoint import HFConfig, Lora, as_config, load_model, load_tokenizer
 from causalmix_nb.corpus import Corpus, run_windows

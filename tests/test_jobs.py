@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from tiny import TINY
 
 from causalmix_nb import jobs
 from causalmix_nb.errors import StudyError, TrainingError

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
 from test_ray_cluster import ray_workers
+from tiny import TINY
 
 from causalmix_nb.ray_cluster import RayExecutor
 from causalmix_nb.runs import Runs

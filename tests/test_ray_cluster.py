@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from tiny import TINY
 
 import causalmix_nb as cm
 from causalmix_nb.errors import TrainingError

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import TINY, sentences
+from tiny import TINY, sentences
 
 from causalmix_nb.corpus import FEWEST_DOCUMENTS, Corpus, run_windows
 from causalmix_nb.design import RunSpec

@@ -6,7 +6,7 @@ import stat
 
 import pandas as pd
 import pytest
-from conftest import TINY, sentences
+from tiny import TINY, sentences
 
 from causalmix_nb.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError

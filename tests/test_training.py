@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, sentences
+from tiny import TINY, sentences
 
 from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import RunSpec, design_runs, sample_mixtures, sample_tilts

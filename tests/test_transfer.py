@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import TINY
 from scipy.stats import spearmanr
+from tiny import TINY
 
 from causalmix_nb.cards import render
 from causalmix_nb.errors import StudyError
