@@ -4,10 +4,10 @@ import os
 import shutil
 
 import pytest
-from tiny import TINY, sentences
 
 from causalmix_nb.pool import Pool
 from causalmix_nb.study import Study
+from tiny import TINY, sentences
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import make_world
 
 from causalmix_nb.audit import audit
 from causalmix_nb.errors import FitError
@@ -16,6 +15,7 @@ from causalmix_nb.policy import optimize
 from causalmix_nb.runs import Runs
 from causalmix_nb.support import Support
 from causalmix_nb.surface import fit_gp
+from worlds import make_world
 
 GRAPH = CausalGraph.parse("state -> mixture, score; mixture -> score")
 

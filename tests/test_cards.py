@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, make_runs, make_world
 
 from causalmix_nb import cards, cards_study, plots, typesetting
 from causalmix_nb.comparison import compare_outcomes
@@ -22,6 +21,7 @@ from causalmix_nb.model import Effect
 from causalmix_nb.policy import Recommendation, optimize
 from causalmix_nb.pool import Pool
 from causalmix_nb.status import StudyStatus
+from known_truth import DOMAINS, make_runs, make_world
 
 EVIL = "<img src=x onerror=alert(1)>\"'\n\x1b[31m\u202e😀"
 OPEN = {"br", "img", "input", "path", "circle"}

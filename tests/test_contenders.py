@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny import TINY, sentences
 
 from causalmix_nb.contenders import CONTENDERS, SEARCHED
 from causalmix_nb.corpus import Corpus
@@ -13,6 +12,7 @@ from causalmix_nb.mixture import Mixture
 from causalmix_nb.online import doremi, online_data_mixing
 from causalmix_nb.pool import Pool
 from causalmix_nb.runs import Runs
+from tiny import TINY, sentences
 
 BUDGET = 16_000
 

@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-from tiny import TINY
 
 from causalmix_nb.cards import render
 from causalmix_nb.cost import (
@@ -20,6 +19,7 @@ from causalmix_nb.cost import (
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.study import Study
+from tiny import TINY
 
 KNOWN = Speed(10_000.0, 2, "a test")
 

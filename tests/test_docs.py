@@ -112,9 +112,8 @@ def example(tmp_path):
 
 
 def test_the_example_of_an_estimator_has_intervals(example):
-    from known_truth import make_runs, make_world
-
     from causalmix_nb.model import Problem
+    from known_truth import make_runs, make_world
 
     problem = Problem.from_runs(make_runs(make_world(0), 40), "score")
     said = example("ConstantModel").fit_constant(problem).predict(problem.T[:3])

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import make_world
 
 import causalmix_nb as cm
 from causalmix_nb.effects import fit_linear
@@ -17,6 +16,7 @@ from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
 from causalmix_nb.quick_surface import quick_surfaces
 from causalmix_nb.ternary import SIDE, cells
+from worlds import make_world
 
 WORLD = make_world(0)
 HERE = dict(zip(WORLD.states, [0.5, 0.0, -0.5]))

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import TINY
 
 from causalmix_nb.backup import FINE, backup_of, condition
 from causalmix_nb.chunk import DATA
@@ -20,6 +19,7 @@ from causalmix_nb.errors import RunsError, StudyError
 from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import RUNS, Study
+from tiny import TINY
 
 
 def outcomes(study):

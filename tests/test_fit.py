@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.fit import cross_validate, fit, fit_outcomes, noise_ceiling
@@ -13,6 +12,7 @@ from causalmix_nb.graph import CausalGraph
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Problem
 from causalmix_nb.runs import Runs
+from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 WORLD = make_world(0)
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import sentences
 
 from causalmix_nb.checkpoint import HFConfig, Lora, as_config, load_model, load_tokenizer
 from causalmix_nb.corpus import Corpus, run_windows
@@ -21,6 +20,7 @@ from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.state import HuggingFaceScorer
 from causalmix_nb.study import Study
 from causalmix_nb.tokenise import encode, tokenise
+from tiny import sentences
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import make_world
 
 from causalmix_nb.effects import fit_linear
 from causalmix_nb.errors import FitError
@@ -13,6 +12,7 @@ from causalmix_nb.interpret import Split, interpret
 from causalmix_nb.model import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_regmix
+from worlds import make_world
 
 DOMAINS = ["a", "b", "c"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.errors import MixtureError, RunsError
 from causalmix_nb.interventions import counterfactual, do, dose_response, shift, swap
@@ -14,6 +13,7 @@ from causalmix_nb.model import Problem
 from causalmix_nb.policy import optimize
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp
+from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 WORLD = make_world(0)
 AT = dict(zip(STATE, (0.5, -0.5, 0.2)))

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import TINY
 
 from causalmix_nb import jobs
 from causalmix_nb.errors import StudyError, TrainingError
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import Study
+from tiny import TINY
 
 
 def started(folder):

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_ray_cluster import ray_workers
-from tiny import TINY
 
 from causalmix_nb.ray_cluster import RayExecutor
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import RUNS, Study
+from test_ray_cluster import ray_workers
+from tiny import TINY
 
 DRIVERS, WORKERS, RAY_WORKERS, RAY_DRIVERS = 90, 12, 3, 2
 BUDGET = 1_000

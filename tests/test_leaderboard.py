@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
-from worlds import make_world
 
 from causalmix_nb import leaderboard as module
 from causalmix_nb.errors import FitError
 from causalmix_nb.leaderboard import EQUAL, leaderboard
 from causalmix_nb.model import Problem
 from causalmix_nb.runs import Runs
+from worlds import make_world
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, draw, make_world
 
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.fit import fit
@@ -13,6 +12,7 @@ from causalmix_nb.model import Problem
 from causalmix_nb.pareto import pareto, undominated
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp
+from known_truth import DOMAINS, STATE, draw, make_world
 
 ONE, OTHER = make_world(0), make_world(3)
 POINT = draw(1, seed=42)[1][0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 from causalmix_nb.constraints import Constraints, project
 from causalmix_nb.errors import FitError, MixtureError
@@ -15,6 +14,7 @@ from causalmix_nb.policy import climb, optimize
 from causalmix_nb.runs import Runs
 from causalmix_nb.support import TrustRegion
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix
+from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 WORLD = make_world(0)
 POINTS = draw(6, seed=42)[1]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
-from worlds import make_world
 
 from causalmix_nb.errors import StudyError
 from causalmix_nb.graph import CausalGraph
@@ -28,6 +27,7 @@ from causalmix_nb.shift_results import (
 )
 from causalmix_nb.shifts import AS_IT_IS, Shift, logged_history, pool_shifts
 from causalmix_nb.study import Study
+from worlds import make_world
 
 TINY = Size(runs=24, history=0, seeds=3, first=4, rounds=1, batch=2, finalists=2, again=1, search=12)
 ASKED = {"size": TINY, "shifts": ["noisier", "mild"], "methods": ["regmix"], "executor": "inline"}

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import spearmanr
-from worlds import make_world
 
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.model import Model, Problem
 from causalmix_nb.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.runs import Runs
+from worlds import make_world
 
 
 @pytest.mark.parametrize(("n_domains", "least"), [(5, 0.95), (17, 0.8)])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import TINY
 
 import causalmix_nb as cm
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.ray_cluster import RayExecutor
 from causalmix_nb.study import Study
+from tiny import TINY
 
 
 def left_behind():

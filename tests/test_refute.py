@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import make_world
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.refute import e_value, left_by, refute, robustness_value
 from causalmix_nb.runs import Runs
+from worlds import make_world
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tiny import TINY, sentences
 
 from causalmix_nb.corpus import FEWEST_DOCUMENTS, Corpus, run_windows
 from causalmix_nb.design import RunSpec
@@ -11,6 +10,7 @@ from causalmix_nb.model import Problem
 from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.repetition import mismatch, repetition
 from causalmix_nb.study import Study
+from tiny import TINY, sentences
 
 
 @pytest.fixture(scope="module")

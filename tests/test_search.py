@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import make_world
 
 from causalmix_nb.baselines import baseline_mixture, dmo, domain_losses, law
 from causalmix_nb.errors import CausalMixError, FitError, MixtureError
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs import Runs
 from causalmix_nb.search import bayesian_optimisation, grid_mixtures, grid_search
+from worlds import make_world
 
 WORLD = make_world(3, n_domains=4, n_states=1)
 HERE = np.zeros(1)

@@ -6,7 +6,6 @@ import stat
 
 import pandas as pd
 import pytest
-from tiny import TINY, sentences
 
 from causalmix_nb.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError
@@ -15,6 +14,7 @@ from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import Study
+from tiny import TINY, sentences
 
 
 def test_the_whole_path_from_pool_to_export(finished, tmp_path):

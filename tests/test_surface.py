@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 from scipy.stats import spearmanr
 
 from causalmix_nb import gaussian_process
@@ -15,6 +14,7 @@ from causalmix_nb.gaussian_process import GaussianProcess
 from causalmix_nb.model import Model, Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
+from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 
 WORLD = make_world(0)
 

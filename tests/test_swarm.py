@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY
 from torch.nn import functional as F
 
 from causalmix_nb import steps
@@ -19,6 +18,7 @@ from causalmix_nb.pool import BOILERPLATE, Tilt
 from causalmix_nb.proxy import END, ProxyConfig, ProxySwarm
 from causalmix_nb.sampling import Stream
 from causalmix_nb.train import train_base, train_runs
+from tiny import TINY
 
 
 @pytest.fixture(scope="module")

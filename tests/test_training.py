@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import TINY, sentences
 
 from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import RunSpec, design_runs, sample_mixtures, sample_tilts
@@ -20,6 +19,7 @@ from causalmix_nb.pool import Pool, Tilt
 from causalmix_nb.proxy import END, ProxyConfig, ProxySwarm
 from causalmix_nb.state import COVARIATES, ProxyScorer, measure_state
 from causalmix_nb.train import train_base, train_runs
+from tiny import TINY, sentences
 
 LEARNS = ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, base_tokens=60_000)
 

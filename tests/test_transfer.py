@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from tiny import TINY
 
 from causalmix_nb.cards import render
 from causalmix_nb.errors import StudyError
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.transfer import rank_agreement, resized, setting_name, small_proxy
+from tiny import TINY
 
 
 def pairs(n=64, noise=0.5, seed=0):

@@ -18,11 +18,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from worlds import World, make_world
-
 from causalmix_nb.effects import fit_linear
 from causalmix_nb.gaussian_process import GaussianProcess
 from causalmix_nb.model import Model, Problem
+from worlds import World, make_world
 
 
 def models(world: World, n: int, seed: int, assign: str) -> dict[str, Model]:

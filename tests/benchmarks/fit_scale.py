@@ -18,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 def one(n: int, K: int, d: int, method: str) -> None:
-    from worlds import make_world
-
     from causalmix_nb.fit import fit
     from causalmix_nb.policy import optimize
+    from worlds import make_world
 
     world = make_world(0, K, d)
     runs = world.runs(n, 0)

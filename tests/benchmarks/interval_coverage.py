@@ -19,12 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from worlds import World, make_world
-
 from causalmix_nb.fit import fit
 from causalmix_nb.interventions import do
 from causalmix_nb.model import Model
 from causalmix_nb.policy import optimize
+from worlds import World, make_world
 
 
 def linear_returns(world: World, X: np.ndarray) -> np.ndarray:

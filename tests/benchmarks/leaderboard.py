@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import olmix_rank
 import regmix_rank
-from worlds import make_world
 
 from causalmix_nb.leaderboard import DEFAULT, Leaderboard, leaderboard
 from causalmix_nb.runs import Runs
+from worlds import make_world
 
 STATELESS = [
     name for name in DEFAULT if name != "forest"

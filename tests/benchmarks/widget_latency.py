@@ -19,9 +19,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import browser.lab as jupyter
-from browser.test_explorer_in_lab import FAST, MOVES
-
 import causalmix_nb as cm
+from browser.test_explorer_in_lab import FAST, MOVES
 from causalmix_nb.dag_editor import DagEditor
 from causalmix_nb.explorer import MixtureExplorer
 from causalmix_nb.monitor import SwarmMonitor

@@ -18,12 +18,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from worlds import World, make_world
-
 from causalmix_nb.baselines import regmix
 from causalmix_nb.fit import fit
 from causalmix_nb.policy import optimize
 from causalmix_nb.runs import Runs
+from worlds import World, make_world
 
 METHODS = {
     "auto": ("auto", "surface"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-import browser.lab as jupyter
 import pytest
+
+import browser.lab as jupyter
 
 
 def pytest_terminal_summary(terminalreporter):

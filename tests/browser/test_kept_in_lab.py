@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import browser.lab as jupyter
 import nbformat
+
+import browser.lab as jupyter
 
 SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 NAMES = (

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import browser.lab as jupyter
 import nbformat
+
+import browser.lab as jupyter
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<img src=x onerror=window.hacked=1>"

@@ -1,7 +1,8 @@
 """The swarm monitor where people use it: the cell is free, what is interrupted is not the swarm, and a kernel's death is told."""
 
-import browser.lab as jupyter
 import nbformat
+
+import browser.lab as jupyter
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 CELLS = (
