@@ -16,6 +16,9 @@ import numpy as np
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.pool import Tilt
 
+SCARCE_EPOCHS = (
+    8.0  # how often a run with half its tokens in the scarcest domain reads all that is left of it
+)
 MOST_RUNS, MOST_TOKENS = 100_000, 10**10  # beyond these a typing mistake is likelier than a plan
 
 
@@ -76,12 +79,20 @@ def sample_mixtures(n: int, n_domains: int, seed: int = 0) -> np.ndarray:
 
 
 def sample_tilts(
-    domains: Sequence[str], n_states: int, seed: int = 0, share: float = 1 / 3
+    domains: Sequence[str],
+    n_states: int,
+    seed: int = 0,
+    share: float = 1 / 3,
+    scarcest: Mapping[str, float] | None = None,
 ) -> list[dict[str, Tilt]]:
     """States of a pool to train under: the pool as it is, then sub-pools in which some domains went bad.
 
-    A domain is tilted with probability ``share``; a tilted one is noisy (most often), duplicated, full of boilerplate,
-    or scarce. Levels and kinds fill their space evenly, and a longer list starts with the shorter one.
+    A domain is tilted with probability ``share``; a tilted one is noisy (most often), duplicated, full of boilerplate, or scarce. Levels
+    and kinds fill their space evenly, and a longer list starts with the shorter one.
+
+    Parameters
+    ----------
+    scarcest: domain -> smallest share of its documents that is kept, as :func:`scarcest_shares` finds it; 0.02 without it.
     """
     K = len(domains)
     points = _sobol(max(1, n_states), 2 * K, [seed, 3])
@@ -90,20 +101,33 @@ def sample_tilts(
         state = {}
         for name, u, kind in zip(domains, row[:K], row[K:]):
             if u < share:
-                state[name] = _tilt(round(0.1 + 0.9 * u / share, 3), kind)
+                level = round(0.1 + 0.9 * u / share, 3)
+                state[name] = _tilt(level, kind, 0.02 if scarcest is None else scarcest[name])
         states.append(state)
     return states[:n_states]
 
 
-def _tilt(level: float, kind: float) -> Tilt:
+def scarcest_shares(available: Mapping[str, int], token_budget: int) -> dict[str, float]:
+    """Domain -> the share of its tokens that a run with half its budget there would read ``SCARCE_EPOCHS`` times, at most 1.
+
+    Scarcity costs something only where it makes data repeat, so it is counted in epochs and not in documents.
+
+    >>> scarcest_shares({"a": 1_000_000, "b": 1_000}, 160_000)
+    {'a': 0.01, 'b': 1.0}
+    """
+    read = 0.5 * token_budget / SCARCE_EPOCHS
+    return {name: min(1.0, read / max(tokens, 1)) for name, tokens in available.items()}
+
+
+def _tilt(level: float, kind: float, scarcest: float) -> Tilt:
     """A tilt of level 0.1 … 1; nothing so extreme that a domain holds nothing useful at all."""
-    if kind < 0.6:
+    if kind < 0.4:
         return Tilt(noise=round(0.9 * level, 3))
-    if kind < 0.75:
-        return Tilt(duplicates=round(0.9 * level, 3))
-    if kind < 0.9:
-        return Tilt(boilerplate=round(0.6 * level, 3))
-    return Tilt(keep=round(1 - 0.98 * level, 3))
+    if kind < 0.6:
+        return Tilt(duplicates=round(0.95 * level, 3))
+    if kind < 0.8:
+        return Tilt(boilerplate=round(0.9 * level, 3))
+    return Tilt(keep=float(f"{scarcest**level:.4g}"))
 
 
 def _sobol(n: int, dimensions: int, seed: Sequence[int]) -> np.ndarray:
@@ -119,7 +143,12 @@ def _sobol(n: int, dimensions: int, seed: Sequence[int]) -> np.ndarray:
 
 
 def design_runs(
-    domains: Sequence[str], n_runs: int, token_budget: int, seed: int = 0, states: bool = True
+    domains: Sequence[str],
+    n_runs: int,
+    token_budget: int,
+    seed: int = 0,
+    states: bool = True,
+    available: Mapping[str, int] | None = None,
 ) -> list[RunSpec]:
     """The runs of a study: mixtures × states × seeds; a longer design starts with the shorter one.
 
@@ -132,6 +161,7 @@ def design_runs(
     token_budget: training tokens of each.
     seed: of the design, of the tilts and of the runs.
     states: vary the state of the pool; False trains on the pool as it is.
+    available: domain -> distinct tokens there are; how scarce a domain is made follows from it.
 
     Raises
     ------
@@ -155,7 +185,8 @@ def design_runs(
             f"a budget of {token_budget} tokens is too small to learn from; give at least 1000 (--budget 100k)."
         )
     mixtures = sample_mixtures(n_runs, len(domains), seed)
-    tilts = sample_tilts(domains, n_runs // 2 + 1, seed) if states else [{}]
+    scarcest = None if available is None else scarcest_shares(available, token_budget)
+    tilts = sample_tilts(domains, n_runs // 2 + 1, seed, scarcest=scarcest) if states else [{}]
     runs: list[RunSpec] = []
     for i, row in enumerate(mixtures):
         if i % 16 == 15:

@@ -359,6 +359,8 @@ def _compare(model: Model, T: np.ndarray, state: Any, careful: bool = True) -> d
     w, q = np.array([1.0, -1.0]) * model.sign, model._quantile(0.95)
     gain, se = float(w @ mean), math.sqrt(max(float(w @ cov @ w), 0.0))
     own = math.sqrt(max(float(cov[0, 0]), 0.0))
+    if abs(gain) <= 1e-9 * max(1.0, abs(float(mean[0]))):
+        gain = 0.0  # the baseline itself, but for rounding
     return {
         "mean": float(mean[0]), "lower": float(mean[0] - q * own), "upper": float(mean[0] + q * own),
         "gain": gain, "gain_lower": gain - q * se, "gain_upper": gain + q * se, "verdict": _verdict(gain, q * se),

@@ -36,6 +36,7 @@ EXACT = 5000  # runs up to which the posterior is exact
 INDUCING = 1024  # inducing points beyond
 FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
 CHUNK = 4096  # rows of a kernel matrix that are held at once
+FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
 _LOCK = threading.RLock()
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -144,6 +145,11 @@ def _through(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, points: Poi
     weights = torch.cholesky_solve(told[:, None], inner)
     weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
     return Posterior(theta, points, weights, chol, inner)
+
+
+def _few(U: Tensor) -> Tensor:
+    """Up to FEW of the contexts U (m, D), evenly spread."""
+    return U[np.linspace(0, len(U) - 1, min(len(U), FEW)).round().astype(int)]
 
 
 # -- model -----------------------------------------------------------------------------------------------
@@ -368,11 +374,17 @@ class GaussianProcess(Model):
         per_share = torch.zeros(T.shape[1], dtype=torch.float64, device=self.device)
         for k, worth in own.items():
             per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
+        known = self.kernel.effective(at, *self._mode.points) if own else None
+        few = _few(self._contexts(state, scale))
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
             R = self._tensor(np.sqrt(T[i : i + CHUNK]))
             linear, smooth = self.kernel.shares(at, R, Q)
             value = level.sum() + linear @ on_linear + smooth @ on_smooth + R @ per_share
+            if known is not None:
+                for u in few:
+                    here = self.kernel.effective(at, R, u[None])
+                    value += self.kernel.alike(at, here, known) @ weights / len(few)
             out[i : i + CHUNK] = value.cpu().numpy()
         return self._level + self._spread * out
 
@@ -401,6 +413,11 @@ class GaussianProcess(Model):
             inner = tuple(part.mean() for part in self.kernel.context(at, U, U))
             worths = {k: worth.mean() for k, worth in self.kernel.own(at, U, U).items()}
             prior = self.kernel.blend(at, R, R, inner, worths)
+            if own:
+                few = [self.kernel.effective(at, R, u[None]) for u in _few(U)]
+                known = self.kernel.effective(at, *member.points)
+                cross = cross + sum(self.kernel.alike(at, here, known) for here in few) / len(few)
+                prior = prior + sum(self.kernel.alike(at, a, b) for a in few for b in few) / len(few) ** 2
             parts.append((cross @ member.weights, member.covariance(cross, prior)))
         return self._together(parts)
 

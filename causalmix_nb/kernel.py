@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONSTANT = 10.0  # prior variance of the level of a standardised outcome: flat for practical purposes
+FACTOR = 2.0  # a share counts for at most e^FACTOR times as much as at the average state, and at least for e^-FACTOR
+SIGNED = ("worth",)  # parameters that may be negative; of all others the logarithm is learnt
 
 Points = tuple["Tensor", "Tensor"]  # square roots of the shares (n, K), standardised context (n, D)
 
@@ -35,7 +37,9 @@ class Kernel:
     * of the context: linear and smooth in u;
     * of both: the products linear x linear, linear x smooth and smooth x smooth – the state changes what a domain is worth;
     * where state columns are named ``domain.covariate``: for every domain, its own share times a linear and a smooth
-      function of its own state, the same function for all domains up to a factor drawn once per domain.
+      function of its own state, the same function for all domains up to a factor drawn once per domain; and a smooth function of
+      the effective shares, each share times what its own state makes it worth. A corrupted half of a domain is then much like
+      half the domain, which the runs know about; without this part it is a state like no other, about which they say nothing.
 
     Smooth parts are rational quadratic, ``1 / (1 + d²/2)``, with one relevance (inverse length scale) per column.
     ``covariate``: for each of the D columns the number of its covariate, or -1; ``domain``: likewise its domain. Columns of one
@@ -59,11 +63,12 @@ class Kernel:
             sizes |= {"linear_U": 1, "smooth_U": 1, "linear_TU": 1, "mixed_TU": 1, "smooth_TU": 1, "ard_U": D}
         if C:
             sizes |= {"tie": C, "own_linear": 1, "own_smooth": 1, "own_ard": C}
+            sizes |= {"smooth_E": 1, "length_E": 1, "worth": C}
         ends = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends)}
 
     def prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the normal prior on the logarithm of every parameter.
+        """Mean and standard deviation of the normal prior on every parameter's logarithm (on itself where it may be negative).
 
         A column's relevance is expected to be small, the smaller the more columns there are: a column that does not
         help stays switched off.
@@ -78,6 +83,7 @@ class Kernel:
             "ard_U": (-math.log(2 * math.sqrt(max(self.n_context, 1))), 0.7 if self.n_covariates else 1.0),
             "tie": (0.0, 1.0),
             "own_ard": (-math.log(2 * math.sqrt(max(self.n_covariates, 1))), 1.0),
+            "worth": (0.0, 0.7),
         }.items():
             if name in layout:
                 mean[layout[name]], sd[layout[name]] = centre, width
@@ -116,22 +122,40 @@ class Kernel:
     def gram(self, theta: Tensor, A: tuple[Tensor, Tensor], B: tuple[Tensor, Tensor]) -> Tensor:
         """Prior covariance of the expected outcome (standardised) between points A = (R, U) and B, shape (m, n)."""
         at = self.named(theta)
-        return self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
+        gram = self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
+        if self.n_covariates:
+            gram = gram + self.alike(at, self.effective(at, *A), self.effective(at, *B))
+        return gram
 
     def blend(
         self, at: dict[str, Tensor], R: Tensor, Q: Tensor, context: tuple[Tensor, ...], own: dict[int, Tensor]
     ) -> Tensor:
-        """Covariance (m, n) of mixtures R and Q, with the factors of the context given, broadcastable to (m, n)."""
+        """Covariance (m, n) of mixtures R and Q, with the factors of the context given, broadcastable to (m, n); without effective shares."""
         linear, smooth = self.shares(at, R, Q)
         gram = context[0] + linear * context[1] + smooth * context[2]
         for k, worth in own.items():
             gram = gram + R[:, k, None] * Q[:, k] * worth
         return gram
 
+    def effective(self, at: dict[str, Tensor], R: Tensor, U: Tensor) -> Tensor:
+        """Square roots of the effective shares (m, K) of mixtures R (m, K) in contexts U (m, D) or (1, D)."""
+        import torch
+
+        logs = torch.zeros((len(U), self.n_domains), dtype=U.dtype, device=U.device)
+        for k in sorted(set(self.domain) - {-1}):
+            columns = [j for j, domain in enumerate(self.domain) if domain == k]
+            logs[:, k] = U[:, columns] @ at["worth"][[self.covariate[j] for j in columns]]
+        return R * (FACTOR / 2 * torch.tanh(logs / FACTOR)).exp()
+
+    def alike(self, at: dict[str, Tensor], E: Tensor, F: Tensor) -> Tensor:
+        """Covariance (m, n) of what the effective shares add, from their square roots E (m, K) and F (n, K)."""
+        inverse = at["ard_T"] / at["length_E"]
+        return at["smooth_E"] * _rational(E * inverse, F * inverse)
+
     def named(self, theta: Tensor) -> dict[str, Tensor]:
         """The parameters themselves, block by block, from their logarithms."""
         values = theta.exp()
-        return {name: values[where] for name, where in self.layout().items()}
+        return {name: (theta if name in SIGNED else values)[where] for name, where in self.layout().items()}
 
 
 def _rational(A: Tensor, B: Tensor) -> Tensor:

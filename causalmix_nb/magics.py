@@ -374,9 +374,9 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
     def _compare(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.contenders import CONTENDERS
 
-        named = [name if name in CONTENDERS else self._mixture(name, ns) for name in args.baselines]
+        named = {name: name if name in CONTENDERS else self._mixture(name, ns) for name in args.baselines}
         study = self._current(args)
-        given = named or ["equal", *(["natural"] if study.natural is not None else []), "regmix"]
+        given: Any = named or ["equal", *(["natural"] if study.natural is not None else []), "regmix"]
         with LiveProgress(self.shell) as progress:
             return study.compare(
                 given, n_seeds=args.seeds or self.defaults.seeds, tilt=tilts(args), progress=progress,

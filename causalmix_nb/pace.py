@@ -30,6 +30,7 @@ SECONDS = 0.25  # that one arrangement is measured for
 WORTH = 1e12  # tokens times parameters of a launch for which a measurement of some seconds pays
 SHARE = 0.6  # of the free memory that swarms may take
 PROCESS = 400e6  # bytes of a process that has imported torch and accelerate and trains nothing yet
+SERVER = 0.2e9  # bytes of the notebook server, which JupyterHub counts too
 COPIES = 4  # of every weight: itself, its gradient, two moments of AdamW
 
 
@@ -58,6 +59,8 @@ def pace_for(folder: Path, config: ProxyConfig, budgets: Sequence[int], workers:
     """
     n_cores = cores()
     most = max(1, min(workers or n_cores, -(-len(budgets) // 2)))  # two runs each at least
+    while workers is None and most > 1 and not fits(config, 1, max(budgets), most):
+        most -= 1
     plain = Pace(most, max(1, n_cores // most))
     if sum(budgets) * config.n_parameters < WORTH:
         return plain
@@ -80,6 +83,7 @@ def measure(config: ProxyConfig, workers: int | None = None, token_budget: int =
     counts = (
         [workers] if workers else sorted({max(1, n_cores // k) for k in (1, 2, 4, n_cores)}, reverse=True)
     )
+    counts = [count for count in counts if fits(config, 1, token_budget, count)] or [min(counts)]
     tried: dict[tuple[int, int, int], float] = {}
     with _crew(max(counts)) as crew:
         for count in counts:
@@ -145,7 +149,8 @@ def fits(config: ProxyConfig, width: int, token_budget: int, workers: int) -> bo
 
 
 def free_memory() -> float | None:
-    """Bytes that are free: of the GPU where there is one, else of the machine or of this process's control group; None if unknown."""
+    """Bytes that are free: of the GPU where there is one, else of the machine, of this process's control group or of what JupyterHub allows
+    (``MEM_LIMIT``); None if unknown."""
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[0])
@@ -157,6 +162,11 @@ def free_memory() -> float | None:
         group = Path("/sys/fs/cgroup")
         limit = float((group / "memory.max").read_text())
         free.append(limit - float((group / "memory.current").read_text()))
+    with contextlib.suppress(OSError, ValueError, KeyError, StopIteration):
+        limit = float(os.environ["MEM_LIMIT"])
+        lines = Path("/proc/self/status").read_text().splitlines()
+        mine = 1024 * float(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+        free.append(limit - SERVER - mine)
     return min(free, default=None)
 
 

@@ -206,7 +206,7 @@ class _Bench:
     def _history(self) -> Runs:
         """Runs that somebody made who looked at the pool first."""
         study, n = self.study, self.size.history
-        states = history_states(self.domains, n, study.seed)
+        states = history_states(self.domains, n, study.seed, study.available(), self.budget)
         losses = {
             i: study.measure_state(tilts)["loss"].to_dict() for i, tilts in enumerate(states[: n // 2 + 1])
         }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from causalmix_nb.design import RunSpec, sample_tilts
+from causalmix_nb.design import RunSpec, sample_tilts, scarcest_shares
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.pool import Tilt
 
@@ -125,6 +125,8 @@ def logged_history(
     return specs
 
 
-def history_states(domains: Sequence[str], n_runs: int, seed: int) -> list[dict[str, Tilt]]:
+def history_states(
+    domains: Sequence[str], n_runs: int, seed: int, available: Mapping[str, int], token_budget: int
+) -> list[dict[str, Tilt]]:
     """Sub-pools of a history: of the same kinds as in a design, but others."""
-    return sample_tilts(domains, n_runs // 2 + 1, seed + 1)
+    return sample_tilts(domains, n_runs // 2 + 1, seed + 1, scarcest=scarcest_shares(available, token_budget))

@@ -210,7 +210,8 @@ class Training:
             rungs(
                 token_budget, halving, self.config.batch * self.config.context
             )  # refuses what cannot be halved
-        design = design_runs(self.domains, n_runs, token_budget, self.seed, states)
+        available = self.available() if states else None
+        design = design_runs(self.domains, n_runs, token_budget, self.seed, states, available)
         target = as_target(target_tokens, token_budget)
         return [replace(spec, target_tokens=target) for spec in design] if target else design
 

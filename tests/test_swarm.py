@@ -226,6 +226,21 @@ def test_a_swarm_that_would_not_fit_is_not_tried(monkeypatch):
     assert pace.fits(ProxyConfig(), 4, 100_000, 1) and not pace.fits(ProxyConfig(), 512, 100_000, 2)
 
 
+def test_no_more_workers_than_fit_where_a_hub_limits_the_memory(monkeypatch, tmp_path):
+    from causalmix_nb import pace
+
+    monkeypatch.setattr(pace, "cores", lambda: 8)
+    monkeypatch.setattr(pace, "WORTH", 1e99)
+    monkeypatch.setenv("MEM_LIMIT", str(64 * 2**30))
+    monkeypatch.setattr(pace, "SHARE", 0.6 if (pace.free_memory() or 0) > 8e9 else 1e9)  # a small machine
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64).workers == 8
+    monkeypatch.setattr(pace, "SHARE", 0.6)
+    monkeypatch.setenv("MEM_LIMIT", str(2 * 2**30))
+    assert pace.free_memory() < 2 * 2**30 - pace.SERVER
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64).workers == 1
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64, workers=3).workers == 3  # as asked
+
+
 def test_the_gpu_benchmark_runs_at_toy_size_without_a_gpu():
     script = Path(__file__).parent / "benchmarks" / "swarm_gpu.py"
     shown = subprocess.run(

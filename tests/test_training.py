@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from causalmix_nb.corpus import Corpus, run_windows
-from causalmix_nb.design import RunSpec, design_runs, sample_mixtures, sample_tilts
+from causalmix_nb.design import SCARCE_EPOCHS, RunSpec, design_runs, sample_mixtures, sample_tilts
 from causalmix_nb.errors import CausalMixError, PoolError, StudyError, TrainingError
 from causalmix_nb.outcomes import Evaluator, target_weights
 from causalmix_nb.pool import Pool, Tilt
@@ -114,6 +114,13 @@ def test_the_state_says_nothing_about_the_mixture():
 def test_the_first_state_is_the_pool_as_it_is():
     tilts = sample_tilts(("a", "b"), 16)
     assert tilts[0] == {} and any(tilts[1:])
+
+
+def test_a_domain_is_made_so_scarce_that_it_repeats_and_no_scarcer():
+    runs = design_runs(("a", "b"), 400, 10_000, available={"a": 10**6, "b": 10**3})
+    kept = {name: [run.tilts[name].keep for run in runs if name in run.tilts] for name in ("a", "b")}
+    assert min(kept["a"]) == pytest.approx(0.5 * 10_000 / SCARCE_EPOCHS / 10**6, rel=0.5)
+    assert min(kept["b"]) > 0.5  # 1,000 tokens repeat five times as they are
 
 
 def test_a_run_is_known_by_what_decides_its_outcome():
