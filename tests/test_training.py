@@ -119,7 +119,8 @@ def test_the_first_state_is_the_pool_as_it_is():
 def test_a_domain_is_made_so_scarce_that_it_repeats_and_no_scarcer():
     runs = design_runs(("a", "b"), 400, 10_000, available={"a": 10**6, "b": 10**3})
     kept = {name: [run.tilts[name].keep for run in runs if name in run.tilts] for name in ("a", "b")}
-    assert min(kept["a"]) == pytest.approx(0.5 * 10_000 / SCARCE_EPOCHS / 10**6, rel=0.5)
+    scarcest = 0.5 * 10_000 / SCARCE_EPOCHS / 10**6
+    assert scarcest <= min(kept["a"]) < 4 * scarcest
     assert min(kept["b"]) > 0.5  # 1,000 tokens repeat five times as they are
 
 
