@@ -21,13 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from causalmix_nb import demo_pool
+from causalmix_nb import demo_pool, pace
 from causalmix_nb.chunk import DATA
 from causalmix_nb.corpus import Corpus, run_windows
 from causalmix_nb.design import design_runs
 from causalmix_nb.launch import launch
 from causalmix_nb.outcomes import outcome_directions
-from causalmix_nb.pace import Pace, pace_for
 from causalmix_nb.proxy import ProxyConfig, precision_of
 from causalmix_nb.runs import Runs
 
@@ -58,16 +57,16 @@ def windows_of(corpus: Corpus, spec, config: ProxyConfig) -> np.ndarray:
     return np.concatenate([windows for windows, _ in data.blocks()])
 
 
-def swarm(folder: Path, specs, config: ProxyConfig) -> tuple[float, Pace]:
+def swarm(folder: Path, specs, config: ProxyConfig) -> tuple[float, pace.Pace]:
     """Tokens per second of a whole launch, and the pace that was measured for it beforehand."""
     corpus = Corpus.open(folder / DATA)
-    pace = pace_for(folder, config, [spec.token_budget for spec in specs])
+    found = pace.pace_for(folder, config, [spec.token_budget for spec in specs])
     store = Runs.open(folder / f"{config.d_model}.sqlite", create=True)
     store.declare_outcomes(outcome_directions(corpus))
     jobs = {f"{i}": spec for i, spec in enumerate(specs)}
     report = launch(folder, jobs, {key: {} for key in jobs}, store, config)
     assert report.done == len(specs), report
-    return report.done * specs[0].token_budget / report.seconds, pace
+    return report.done * specs[0].token_budget / report.seconds, found
 
 
 def one_by_one(corpus: Corpus, specs, config: ProxyConfig) -> float:
@@ -124,6 +123,7 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
+    pace.WORTH = 0.0  # measured however little there is to train, so that there is a figure
     peaks = {name: matmul_peak(getattr(torch, name)) for name in ("float32", "bfloat16")}
     print(
         f"{os.cpu_count()} cores; matrix products reach "
@@ -144,14 +144,14 @@ def main() -> None:
             trainer(corpus, few[:1], config, False)  # what is slow the first time
             theirs, parameters = trainer(corpus, few, config, False)
             half, _ = trainer(corpus, few, config, True)
-            whole, pace = swarm(folder, specs, config)
+            whole, chosen = swarm(folder, specs, config)
             single = one_by_one(corpus, few, config)
             again, _ = trainer(corpus, few, config, False)
             theirs = (theirs + again) / 2  # before and after ours, since the machine's speed drifts
-            training = pace.tokens_per_second or float("nan")
+            training = chosen.tokens_per_second
             print(
                 f"{size:>5s}: swarm {training:9,.0f} tokens/s training ({config.n_parameters:,} parameters, "
-                f"{training * 3 * config.n_parameters / peak:.0%} of the peak; {pace.workers} workers x {pace.threads} threads x {pace.width} runs), "
+                f"{training * 3 * config.n_parameters / peak:.0%} of the peak; {chosen.workers} workers x {chosen.threads} threads x {chosen.width} runs), "
                 f"{whole:9,.0f} with start, data and scoring; one by one {single:9,.0f} ({training / single:.2f}x, {whole / single:.2f}x); "
                 f"Trainer {theirs:9,.0f} ({parameters:,} parameters; {training / theirs:.2f}x, {whole / theirs:.2f}x), in bf16 {half:9,.0f}",
                 flush=True,
