@@ -50,6 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--target", type=pairs, help="weights of the domains in the outcome")
     parser.add_argument("--budget", type=int, default=50_000, help="tokens of a run")
+    parser.add_argument("--seed", type=int, default=0, help="of the design, the shifts and the runs")
     parser.add_argument("--shifts", nargs="+")
     parser.add_argument("--methods", nargs="+", default=list(RIVALS))
     parser.add_argument("--runs", type=int, help=f"of the design ({FULL.runs})")
@@ -66,7 +67,9 @@ def main() -> None:
     else:
         pool = Pool.from_files(str(options.data / "*.jsonl*")) if options.data else demo_pool()
         target = options.target or (None if options.data else DEMO_TARGET)
-        study = Study.create(folder, pool, target=target, config=TINY if options.quick else None)
+        study = Study.create(
+            folder, pool, target=target, config=TINY if options.quick else None, seed=options.seed
+        )
     study._meta["token_budget"] = 2_000 if options.quick else options.budget
     given = {name: getattr(options, name) for name in ("runs", "history", "seeds")}
     size = replace(QUICK if options.quick else FULL, **{k: v for k, v in given.items() if v is not None})
