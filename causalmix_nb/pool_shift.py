@@ -42,6 +42,8 @@ from causalmix_nb.shift_results import BEST, KEPT, LEARNT_FROM_HISTORY, PoolShif
 from causalmix_nb.shifts import (
     AS_IT_IS,
     LARGER,
+    REACTION,
+    SPREAD,
     Shift,
     chosen_shifts,
     history_states,
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from causalmix_nb.launch import OnProgress
     from causalmix_nb.study import Study
 
-STORE, HISTORY, LARGER_STUDY = "shifts.sqlite", "history.sqlite", "larger"
+STORE, HISTORY, LARGER_STUDY = "shifts.sqlite", "history_{}_{:g}_{:g}.sqlite", "larger"
 SEARCH_SEED, FINAL_SEED, TRAIN_SEED = 4_000_003, 5_000_003, 3_000_003
 
 
@@ -66,7 +68,8 @@ class Size:
 
     runs: of the design. history: runs whose mixture somebody chose; 0 leaves that part out. seeds: paired, of every method at every shift.
     first, rounds, batch: of the direct search at each shift, besides the methods' mixtures. finalists: mixtures of it that are trained
-    again, with ``again`` seeds each. search: runs of grid and Bayesian optimisation as methods.
+    again, with ``again`` seeds each. search: runs of grid and Bayesian optimisation as methods. reaction, spread: of the history, as in
+    :func:`causalmix_nb.shifts.logged_history`.
     """
 
     runs: int = 160
@@ -78,6 +81,8 @@ class Size:
     finalists: int = 3
     again: int = 2
     search: int = 40
+    reaction: float = REACTION
+    spread: float = SPREAD
 
 
 FULL = Size()
@@ -205,13 +210,17 @@ class _Bench:
 
     def _history(self) -> Runs:
         """Runs that somebody made who looked at the pool first."""
-        study, n = self.study, self.size.history
+        study, size, n = self.study, self.size, self.size.history
         states = history_states(self.domains, n, study.seed, study.available(), self.budget)
         losses = {
             i: study.measure_state(tilts)["loss"].to_dict() for i, tilts in enumerate(states[: n // 2 + 1])
         }
-        specs = logged_history(self.domains, losses, states, n, self.budget, study.seed)
-        store = Runs.open(study._need_folder() / HISTORY, create=True)
+        chosen = size.reaction, size.spread
+        specs = logged_history(self.domains, losses, states, n, self.budget, study.seed, *chosen)
+        name = HISTORY.format(
+            n, *chosen
+        )  # people compare with all that they saw: a longer history is another one
+        store = Runs.open(study._need_folder() / name, create=True)
         store.declare_outcomes(outcome_directions(self.corpus))
         self._launch(study, specs, store, "history")
         return store

@@ -101,6 +101,8 @@ def logged_history(
     n_runs: int,
     token_budget: int,
     seed: int = 0,
+    reaction: float = REACTION,
+    spread: float = SPREAD,
 ) -> list[RunSpec]:
     """Runs whose mixture was chosen because of the pool: more of a domain whose loss is high, as if it were hard and not bad.
 
@@ -108,8 +110,8 @@ def logged_history(
     ----------
     states: sub-pools, one after the other, two runs each.
     losses: number of a state -> domain -> the loss that was measured there, before mixing.
-
-    What people did for other reasons is normal in log shares, with standard deviation ``SPREAD``.
+    reaction: log share per standard deviation of a domain's loss. spread: standard deviation of what people did for other reasons, which is
+        normal in log shares.
     """
     rng = np.random.default_rng([seed, 11])
     table = np.array([[losses[i][name] for name in domains] for i in range(len(states))])
@@ -117,7 +119,7 @@ def logged_history(
     specs = []
     for i in range(n_runs):
         which = (i // 2) % len(states)
-        logs = REACTION * scaled[which] + SPREAD * rng.standard_normal(len(domains))
+        logs = reaction * scaled[which] + spread * rng.standard_normal(len(domains))
         shares = np.exp(logs - logs.max())
         specs.append(
             RunSpec(tuple((shares / shares.sum()).tolist()), token_budget, states[which], seed, seed + 500_009 + i, "history")

@@ -57,6 +57,8 @@ def main() -> None:
     parser.add_argument(
         "--history", type=int, help=f"runs of a history of chosen mixtures, 0 for none ({FULL.history})"
     )
+    parser.add_argument("--reaction", type=float, help=f"of the history to the pool ({FULL.reaction})")
+    parser.add_argument("--spread", type=float, help=f"of the history for other reasons ({FULL.spread})")
     parser.add_argument("--seeds", type=int, help=f"paired, of every method ({FULL.seeds})")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -71,7 +73,7 @@ def main() -> None:
             folder, pool, target=target, config=TINY if options.quick else None, seed=options.seed
         )
     study._meta["token_budget"] = 2_000 if options.quick else options.budget
-    given = {name: getattr(options, name) for name in ("runs", "history", "seeds")}
+    given = {name: getattr(options, name) for name in ("runs", "history", "reaction", "spread", "seeds")}
     size = replace(QUICK if options.quick else FULL, **{k: v for k, v in given.items() if v is not None})
     found = pool_shift(study, size, options.shifts, options.methods, progress=say())
     page = write_report(found, options.out)
