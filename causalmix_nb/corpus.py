@@ -41,6 +41,7 @@ from causalmix_nb.sampling import RunWindows, Stream
 PARTS = (("train", False), ("heldout", True))
 HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
 FEWEST_DOCUMENTS = 8  # of a domain that a run sees, however few its tokens should be
+VIEWED = 2_000_000  # documents in all the views that are kept for the next run; a dozen bytes each
 MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
 CHECKABLE = (
     16  # a domain whose held-out responses are at most so many bytes long is scored by exact match too
@@ -172,10 +173,15 @@ class Corpus:
     def view(self, domain: str, tilt: Tilt | None = None, seed: int = 0) -> View:
         """One domain as a sub-pool sees it."""
         key = (domain, tilt or Tilt(), seed)
-        if key not in self._views:
+        if key in self._views:
+            self._views[key] = self._views.pop(key)  # the one used last stands last
+        else:
             clean, noisy = self.documents(domain), self.documents(domain, "noisy")
             clean_text, noisy_text = self.texts(domain), self.texts(domain, "noisy")
             self._views[key] = View(clean, noisy, clean_text, noisy_text, self._furniture, *key)
+            kept = sum(view.n_documents for view in self._views.values())
+            while kept > VIEWED and len(self._views) > 1:
+                kept -= self._views.pop(next(iter(self._views))).n_documents
         return self._views[key]
 
     @cached_property

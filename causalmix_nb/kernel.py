@@ -124,7 +124,8 @@ class Kernel:
         at = self.named(theta)
         gram = self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
         if self.n_covariates:
-            gram = gram + self.alike(at, self.effective(at, *A), self.effective(at, *B))
+            here = self.effective(at, *A)
+            gram = gram + self.alike(at, here, here if A is B else self.effective(at, *B))
         return gram
 
     def blend(
@@ -141,10 +142,10 @@ class Kernel:
         """Square roots of the effective shares (m, K) of mixtures R (m, K) in contexts U (m, D) or (1, D)."""
         import torch
 
-        logs = torch.zeros((len(U), self.n_domains), dtype=U.dtype, device=U.device)
-        for k in sorted(set(self.domain) - {-1}):
-            columns = [j for j, domain in enumerate(self.domain) if domain == k]
-            logs[:, k] = U[:, columns] @ at["worth"][[self.covariate[j] for j in columns]]
+        columns = [j for j, k in enumerate(self.domain) if k >= 0]
+        worth = torch.zeros((U.shape[1], self.n_domains), dtype=U.dtype, device=U.device)
+        worth[columns, [self.domain[j] for j in columns]] = at["worth"][[self.covariate[j] for j in columns]]
+        logs = U @ worth
         return R * (FACTOR / 2 * torch.tanh(logs / FACTOR)).exp()
 
     def alike(self, at: dict[str, Tensor], E: Tensor, F: Tensor) -> Tensor:

@@ -116,6 +116,16 @@ def test_the_first_state_is_the_pool_as_it_is():
     assert tilts[0] == {} and any(tilts[1:])
 
 
+def test_views_that_were_used_long_ago_are_forgotten(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("causalmix_nb.corpus.VIEWED", 500)
+    corpus = Corpus.build(pool, tmp_path)
+    first = corpus.view("sums")
+    for level in range(1, 60):
+        assert corpus.view("sums") is first  # used again and again
+        corpus.view("apples", Tilt(noise=level / 100))
+    assert 1 < len(corpus._views) < 20
+
+
 def test_a_domain_is_made_so_scarce_that_it_repeats_and_no_scarcer():
     runs = design_runs(("a", "b"), 400, 10_000, available={"a": 10**6, "b": 10**3})
     kept = {name: [run.tilts[name].keep for run in runs if name in run.tilts] for name in ("a", "b")}
