@@ -167,7 +167,7 @@ class Corpus:
             return np.load(path, mmap_mode="r" if mapped else None)
         except (OSError, ValueError):
             raise StudyError(
-                f"the tokenised pool in {self.folder} is damaged; create the study again."
+                f"the tokenised pool in {self.folder} is damaged: {path.name} cannot be read; create the study again."
             ) from None
 
     def view(self, domain: str, tilt: Tilt | None = None, seed: int = 0) -> View:

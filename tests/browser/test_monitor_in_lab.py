@@ -12,7 +12,7 @@ mine = {{name: [f"The {{name[:6]}} number {{i}} is {{name[:5]}}ish." for i in ra
 config = cm.ProxyConfig(d_model=32, n_layers=1, n_heads=2, context=32, batch=4, base_tokens=8_000)
 made = cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=config)
 print("READY" + "-NOW")""",
-    "%causalmix run --runs 48 --budget 60k",
+    "%causalmix run --runs 48 --budget 200k",
     "print('ASLEEP' + '-NOW')\ntime.sleep(600)",
     "%load_ext causalmix_nb\n%causalmix attach",
     "%causalmix fit --method linear",
