@@ -441,7 +441,7 @@ def test_a_model_from_scratch_continues_from_a_base(pool, config, tmp_path):
     )
     study = Study.create(tmp_path / "s", pool, config=scratch)
     stages = set()
-    study.run(5, 1_000, executor="inline", progress=lambda p: stages.add(p.stage))
+    study.run(5, 1_000, executor="inline", states=False, progress=lambda p: stages.add(p.stage))
     assert stages >= {"base proxy", "proxy runs"} and (study.folder / "base.safetensors").exists()
     corpus, evaluate = study.corpus, Evaluator(study.corpus, 32)
     with HFProxy(scratch) as random:
