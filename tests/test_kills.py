@@ -193,14 +193,17 @@ def test_drivers_that_are_killed_lose_nothing_they_announced(begun, drivers):
 
 
 def test_workers_that_are_killed_lose_nothing_that_was_finished(begun):
-    rng, deaths, n = random.Random(1), [], 160
+    rng, deaths, n, done = random.Random(1), [], 160, 0
 
     def kill(progress):
-        if progress.stage == "proxy runs" and len(deaths) < WORKERS and rng.random() < 0.5:
-            workers = children()
-            if workers:
-                deaths.append(rng.choice(workers))
-                os.kill(deaths[-1], signal.SIGKILL)
+        nonlocal done
+        if progress.stage != "proxy runs" or len(deaths) == WORKERS or progress.done == done:
+            return  # each death follows some work: a launch rightly gives up if no worker ever begins
+        workers = children()
+        if workers and rng.random() < 0.5:
+            done = progress.done
+            deaths.append(rng.choice(workers) if len(deaths) % 2 else min(workers))
+            os.kill(deaths[-1], signal.SIGKILL)
 
     before = stored(begun.folder)
     while len(deaths) < WORKERS:
