@@ -16,9 +16,7 @@ import numpy as np
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.pool import Tilt
 
-SCARCE_EPOCHS = (
-    8.0  # how often a run with half its tokens in the scarcest domain reads all that is left of it
-)
+SCARCE_EPOCHS = 8.0  # a run with half its tokens in the scarcest domain reads what is left so often
 MOST_RUNS, MOST_TOKENS = 100_000, 10**10  # beyond these a typing mistake is likelier than a plan
 
 

@@ -369,13 +369,14 @@ class GaussianProcess(Model):
         import torch
 
         weights, Q = self._mode.weights, self._mode.points[0]
-        at, context, own = self._averaged_context(self._mode, self._contexts(state, scale))
+        U = self._contexts(state, scale)
+        at, context, own = self._averaged_context(self._mode, U)
         level, on_linear, on_smooth = (part.mean(0) * weights for part in context)
         per_share = torch.zeros(T.shape[1], dtype=torch.float64, device=self.device)
         for k, worth in own.items():
             per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
         known = self.kernel.effective(at, *self._mode.points) if own else None
-        few = _few(self._contexts(state, scale))
+        few = _few(U)
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
             R = self._tensor(np.sqrt(T[i : i + CHUNK]))

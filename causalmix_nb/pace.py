@@ -155,19 +155,21 @@ def free_memory() -> float | None:
     if torch is not None and torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[0])
     free: list[float] = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free.append(1024 * float(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        free.append(_noted("/proc/meminfo", "MemAvailable"))
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         group = Path("/sys/fs/cgroup")
         limit = float((group / "memory.max").read_text())
         free.append(limit - float((group / "memory.current").read_text()))
-    with contextlib.suppress(OSError, ValueError, KeyError, StopIteration):
-        limit = float(os.environ["MEM_LIMIT"])
-        lines = Path("/proc/self/status").read_text().splitlines()
-        mine = 1024 * float(next(line for line in lines if line.startswith("VmRSS")).split()[1])
-        free.append(limit - SERVER - mine)
+    with contextlib.suppress(OSError, ValueError, StopIteration, KeyError):
+        free.append(float(os.environ["MEM_LIMIT"]) - SERVER - _noted("/proc/self/status", "VmRSS"))
     return min(free, default=None)
+
+
+def _noted(file: str, name: str) -> float:
+    """Bytes that Linux notes under a name in a file of ``name: kilobytes kB`` lines."""
+    lines = Path(file).read_text().splitlines()
+    return 1024 * float(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
 
 def cores() -> int:

@@ -217,9 +217,8 @@ class _Bench:
         }
         chosen = size.reaction, size.spread
         specs = logged_history(self.domains, losses, states, n, self.budget, study.seed, *chosen)
-        name = HISTORY.format(
-            n, *chosen
-        )  # people compare with all that they saw: a longer history is another one
+        # People compare a pool with all those that they saw, so a longer history is another one.
+        name = HISTORY.format(n, *chosen)
         store = Runs.open(study._need_folder() / name, create=True)
         store.declare_outcomes(outcome_directions(self.corpus))
         self._launch(study, specs, store, "history")
