@@ -125,6 +125,24 @@ def test_fast_averages_over_states_equal_the_generic_ones(gp, state):
         np.testing.assert_allclose(fast, plain, atol=1e-9)
 
 
+def test_fast_averages_equal_the_generic_ones_where_shares_are_effective():
+    rng, domains = np.random.default_rng(5), ["a", "b", "c"]
+    T, states = rng.dirichlet(np.ones(3), 60), rng.uniform(0, 1, (6, 3))  # few enough that none is left out
+    X = states[np.arange(60) % 6]
+    y = np.sqrt(T * (1 - 0.9 * X)).sum(1) + 0.02 * rng.normal(size=60)
+    runs = Runs.from_frames(
+        pd.DataFrame(T, columns=domains),
+        pd.DataFrame({"score": y}),
+        state=pd.DataFrame(X, columns=[f"{name}.noise" for name in domains]),
+    )
+    gp = GaussianProcess(Problem.from_runs(runs), members=2)
+    assert "worth" in gp.kernel.layout()
+    for state in (None, dict(zip(gp.problem.state_names, X[0]))):
+        np.testing.assert_allclose(gp.expected(T[:9], state), Model.expected(gp, T[:9], state), atol=1e-9)
+        for fast, plain in zip(gp.joint(T[:9], state), Model.joint(gp, T[:9], state)):
+            np.testing.assert_allclose(fast, plain, atol=1e-9)
+
+
 def test_noise_is_recovered_from_the_runs(gp, problem):
     assert gp.noise_sd == pytest.approx(0.03, rel=0.6)
     sd, df = pure_error(problem)
