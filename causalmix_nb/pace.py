@@ -28,8 +28,8 @@ WIDTHS = (1, 2, 4)  # wider ones were never faster on a CPU, and their memory is
 GPU_WIDTHS = (8, 16, 32, 64, 128, 256, 512)
 SECONDS = 0.25  # that one arrangement is measured for
 WORTH = 1e12  # tokens times parameters of a launch for which a measurement of some seconds pays
-SHARE = 0.6  # of the free memory that swarms may take
-PROCESS = 400e6  # bytes of a process that has imported torch and accelerate and trains nothing yet
+SHARE = 0.8  # of the free memory that swarms may take
+PROCESS = 280e6  # bytes of its own of a process that has imported torch and accelerate; their code is shared with the process that asks
 SERVER = 0.2e9  # bytes of the notebook server, which JupyterHub counts too
 COPIES = 4  # of every weight: itself, its gradient, two moments of AdamW
 

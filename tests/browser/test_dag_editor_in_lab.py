@@ -1,8 +1,11 @@
 """The graph editor where people use it: a cycle refused as it is drawn, what goes wrong is seen, undo, rename and delete by keyboard."""
 
+from pathlib import Path
+
 import browser.lab as jupyter
 from browser.graphs import drag, drawn, to
 
+SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 GRAPH = "state -> mixture -> score; state -> score; quality"
 
 
@@ -73,3 +76,33 @@ def test_an_error_in_a_callback_is_seen_in_the_widget(page_of):
     page.get_by_test_id("dag-name").fill("more")
     page.get_by_test_id("dag-add").click()
     page.wait_for_selector('[data-testid=dag-error]:has-text("ZeroDivisionError")', timeout=120_000)
+
+
+CROSSED = """() => {
+  const nodes = [...document.querySelectorAll("[data-testid=dag-svg] .node")].map((g) => [g.key, g.querySelector(".shape").getBoundingClientRect()]);
+  const found = [];
+  for (const edge of document.querySelectorAll("[data-testid=dag-svg] .edge")) {
+    const line = edge.querySelector(".line"), ground = line.getScreenCTM();
+    for (let part = 0.02; part < 1; part += 0.02) {
+      const { x, y } = line.getPointAtLength(part * line.getTotalLength()).matrixTransform(ground);
+      for (const [name, box] of nodes) if (x > box.left && x < box.right && y > box.top && y < box.bottom) found.push(`${edge.key} through ${name}`);
+    }
+  }
+  return [nodes.length, [...new Set(found)]];
+}"""
+
+
+def test_no_arrow_runs_through_a_node_also_after_one_was_moved(page_of):
+    page = start(page_of, "routes.ipynb")
+    graph = "state -> mixture; state -> score; mixture -> mixed_loss -> score; mixture -> score; state -> mixed_loss; state <-> score"
+    jupyter.python(page, f"editor.graph = {graph!r}")
+    drawn(page, "edge", "mixture", "mixed_loss")
+    assert page.evaluate(CROSSED) == [4, []]
+    page.get_by_test_id("dag").screenshot(path=str(SCREENS / "arrows.png"))
+    jupyter.python(
+        page, "editor._asked(editor, {'do': 'move', 'a': 'mixed_loss', 'x': 350.0, 'y': 120.0}, [])"
+    )
+    page.wait_for_function(
+        "() => document.querySelector('[data-testid=dag-node-mixed_loss]').getAttribute('transform') === 'translate(350 120)'"
+    )
+    assert page.evaluate(CROSSED) == [4, []]
