@@ -14,28 +14,29 @@ from causalmix_nb.magic_language import MagicError
 
 if TYPE_CHECKING:
     from causalmix_nb.study import Study
+    from causalmix_nb.typesetting import Bundle
 
 Arguments = argparse.Namespace
-Show = Callable[..., None]
+Attach = Callable[..., None]
 
 
-def check(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def check(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.check(args.outcome, random_state=args.seed)
 
 
-def overlap(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def overlap(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.overlap(tilt)
 
 
-def refute(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def refute(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.refute(args.outcome, n_repeats=args.repeats, random_state=args.seed)
 
 
-def select(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def select(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.select_state(args.outcome, method=args.method, random_state=args.seed)
 
 
-def leaderboard(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def leaderboard(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.leaderboard(
         args.outcome,
         args.methods or None,
@@ -45,25 +46,29 @@ def leaderboard(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     )
 
 
-def effect(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def effect(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     table = study.effects(tilt, pairs=args.pairs, simultaneous=args.together)
-    if not args.quiet:
+    model = study.model
+    assert model is not None
+
+    def shown() -> Bundle:
         from causalmix_nb.cards_runs import effects_card
 
-        assert study.model is not None
-        show(effects_card(table, study.model.outcome, study.model.minimize, args.pairs, args.together))
+        return effects_card(table, model.outcome, model.minimize, args.pairs, args.together)
+
+    attach(table, "", shown)
     return table
 
 
-def interpret(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def interpret(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.interpret(args.depth)
 
 
-def paths(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def paths(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.paths(args.outcome, args.through, random_state=args.seed)
 
 
-def price(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def price(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     if not args.features:
         raise MagicError(
             "%causalmix price needs a description of the domain, for example %causalmix price loss=2.1 style=9."
@@ -71,11 +76,11 @@ def price(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.price(args.features, tilt, args.outcome, random_state=args.seed)
 
 
-def explore(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def explore(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.explore(tilt)
 
 
-def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def counterfactual(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     if not args.shares:
         raise MagicError(
             "%causalmix counterfactual needs a run and a share, for example %causalmix counterfactual 12 math=0.4."
@@ -83,7 +88,7 @@ def counterfactual(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
     return study.counterfactual(args.run, args.shares, keep=args.keep)
 
 
-def pareto(study: Study, args: Arguments, tilt: Any, show: Show) -> Any:
+def pareto(study: Study, args: Arguments, tilt: Any, attach: Attach) -> Any:
     return study.pareto(args.outcomes, constraints(args), tilt, method=args.method, random_state=args.seed)
 
 
@@ -100,7 +105,7 @@ def constraints(args: Arguments) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-ANSWERS: dict[str, Callable[[Any, Arguments, Any, Show], Any]] = {
+ANSWERS: dict[str, Callable[[Any, Arguments, Any, Attach], Any]] = {
     "check": check,
     "overlap": overlap,
     "refute": refute,

@@ -2,7 +2,8 @@
 
 Results stay plain objects with their plain ``repr``; the cards are display formatters, registered by name (so that nothing
 is imported for it) and taken back on unload. What a magic has to say about a result besides the result itself, a note or a
-second picture, is attached to that object and shown with it, so that ``x = %causalmix …`` and a final ``;`` stay silent.
+second picture, is attached to that object and shown with it, so that ``x = %causalmix …`` and a final ``;`` stay silent. A table
+that a magic returns is shown as the card attached to it; tables of the user's own are left to pandas.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ TYPES = (  # module and name, sorted
     ("transfer", "Transfer"),
     ("tutorial", "Tutorial"),
 )
+FRAMES = ("pandas.DataFrame", "pandas.core.frame.DataFrame")  # of pandas 3, and before
 EVERY = 0.2  # seconds between two updates of the progress
 KEPT = 32  # results whose notes are remembered
 
@@ -66,10 +68,14 @@ class ResultDisplay:
     def register(self) -> None:
         for module, name in TYPES:
             self._formatter.for_type_by_name(f"causalmix_nb.{module}", name, self.format)
+        for name in FRAMES:
+            self._formatter.for_type_by_name(*name.rsplit(".", 1), self.format)
 
     def unregister(self) -> None:
         for module, name in TYPES:
             self._formatter.pop(f"causalmix_nb.{module}.{name}", None)
+        for name in FRAMES:
+            self._formatter.pop(name, None)
 
     def attach(self, result: Any, note: str = "", *more: Callable[[], Bundle]) -> None:
         """Show a sentence under a result, and further cards below it, whenever it is displayed."""
@@ -96,14 +102,14 @@ class ResultDisplay:
         from causalmix_nb.typesetting import Bundle, escape
 
         found = view(result)
-        if found is None:
-            return None
         note, more = next(((note, more) for known, note, more in self._attached if known is result), ("", ()))
-        parts = [found, *(make() for make in more)]
+        parts = [*([found] if found else []), *(make() for make in more)]
+        if not parts:
+            return None
         below = f'<div style="margin:4px 2px;opacity:.8">{escape(note)}</div>' if note else ""
         html = '<div style="height:8px"></div>'.join(part.html for part in parts)
         text = "\n".join([*(part.text for part in parts), *([note] if note else [])])
-        return Bundle(html + below, text, found.figure)
+        return Bundle(html + below, text, parts[0].figure)
 
 
 class LiveProgress:

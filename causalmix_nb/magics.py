@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from causalmix_nb.graph import CausalGraph
     from causalmix_nb.study import Study
+    from causalmix_nb.typesetting import Bundle
 
 Arguments = argparse.Namespace
 Namespace = Mapping[str, Any]
@@ -106,7 +107,7 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
             self._await(self.study)
         if args.command in magic_answers.ANSWERS:
             result = magic_answers.ANSWERS[args.command](
-                self._current(args), args, tilts(args), self.display.show
+                self._current(args), args, tilts(args), self.display.attach
             )
         elif args.command == "dag":
             result = self._dag(args, ns, cell)
@@ -222,12 +223,13 @@ class CausalMixMagics(TrainingMagics, AboutMagics, Magics):
     def _state(self, args: Arguments, ns: Namespace) -> Any:
         tilt = tilts(args)
         state = self._current(args).measure_state(tilt)
-        if not args.quiet:
+
+        def shown() -> Bundle:
             from causalmix_nb.cards_runs import state_card
 
-            self.display.show(
-                state_card(state, f"The state of the {'tilted ' if tilt else ''}pool, before mixing")
-            )
+            return state_card(state, f"The state of the {'tilted ' if tilt else ''}pool, before mixing")
+
+        self.display.attach(state, "", shown)
         return state
 
     def _dag(self, args: Arguments, ns: Namespace, cell: str | None = None) -> Any:

@@ -307,6 +307,17 @@ def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(fitted):
     assert "noise 90%" in fitted.printed
 
 
+@pytest.mark.parametrize("line, says", [("state", "before mixing"), ("effect", "more of each domain causes")])
+def test_a_table_that_a_magic_returns_is_shown_once_as_its_card(fitted, line, says):
+    table = run(fitted, f"%causalmix {line}")
+    assert says in fitted.printed
+    shown = fitted.display_formatter.format(table)[0]
+    assert says in shown["text/plain"] and "dataframe" not in shown.get("text/html", "")
+    assert run(fitted, f"%causalmix {line};") is None or says not in fitted.printed
+    assert "dataframe" in fitted.display_formatter.format(table.copy())[0]["text/html"]  # left to pandas
+    assert says not in fitted.display_formatter.format(table.copy())[0]["text/plain"]
+
+
 def test_tables_of_other_people_become_the_study(shell, finished):
     run(shell, f"%causalmix study open {finished.folder};\n%causalmix runs --csv tables;")
     runs = run(shell, "%causalmix runs import tables/ratios.csv tables/metrics.csv")
