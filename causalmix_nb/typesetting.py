@@ -107,14 +107,24 @@ def table(frame: pd.DataFrame, caption: str = "", formats: Formats | None = None
 
 
 def text_table(frame: pd.DataFrame, formats: Formats | None = None, columns: int = COLUMNS) -> str:
-    """A frame as lines of text no wider than ``columns``; the widest columns give way."""
+    """A frame as lines of text no wider than ``columns``: long headers take several lines, then the widest columns give way."""
     headers, rows, numeric = _cells(frame, formats)
+    columns -= 2 * (len(headers) - 1)
+    heads = [[header] for header in headers]
     cells = [headers, *rows]
     widths = [max(display_width(row[j]) for row in cells) for j in range(len(headers))]
-    while sum(widths) + 2 * (len(widths) - 1) > columns and max(widths) > 4:
+    if sum(widths) > columns:
+        words = [max(map(display_width, header.split()), default=0) for header in headers]
+        widths = [max([word, 1, *(display_width(row[j]) for row in rows)]) for j, word in enumerate(words)]
+        heads = [
+            textwrap.wrap(header, width, break_long_words=False) or [""]
+            for header, width in zip(headers, widths)
+        ]
+    while sum(widths) > columns and max(widths) > 4:
         widths[widths.index(max(widths))] -= 1
+    tallest = max(map(len, heads))
     lines = []
-    for row in cells:
+    for row in [*zip(*([""] * (tallest - len(head)) + head for head in heads)), *rows]:
         parts = [padded(text, width, right) for text, width, right in zip(row, widths, numeric)]
         lines.append("  ".join(parts).rstrip())
     left = len(frame) - len(rows)
@@ -124,15 +134,21 @@ def text_table(frame: pd.DataFrame, formats: Formats | None = None, columns: int
 def _cells(frame: pd.DataFrame, formats: Formats | None) -> tuple[list[str], list[list[str]], list[bool]]:
     formats = formats or {}
     some = frame.iloc[:MOST_ROWS]
-    headers = [short(name, 24).replace("_", " ") for name in (frame.index.name or "", *frame.columns)]
+    headers = [_header(name) for name in (frame.index.name or "", *frame.columns)]
     columns = [[_shown(value, formats.get("index")) for value in some.index]]
     numeric = [False]
     for j, name in enumerate(frame.columns):
         values = list(some.iloc[:, j])
-        columns.append([_shown(value, formats.get(str(name), _column_format(values))) for value in values])
+        share = str(name).startswith("mixture.") and all(isinstance(value, float) for value in values)
+        usual = ".1%" if share else _column_format(values)
+        columns.append([_shown(value, formats.get(str(name), usual)) for value in values])
         known = [value for value in values if not is_missing(value)]
         numeric.append(bool(known) and not any(isinstance(value, (str, bool)) for value in known))
     return headers, [list(row) for row in zip(*columns)], numeric
+
+
+def _header(name: Any) -> str:
+    return short(str(name).removeprefix("mixture."), 24).replace("_", " ")
 
 
 def _column_format(values: Sequence[Any]) -> str | None:
@@ -153,6 +169,8 @@ def is_missing(value: Any) -> bool:
 def _shown(value: Any, form: str | Callable[[Any], str] | None) -> str:
     if is_missing(value):
         return "–"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if callable(form):
         return clean(form(value))
     if form is not None:

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import math
 import re
 from html.parser import HTMLParser
 
@@ -264,6 +265,22 @@ def test_tables_escape_and_align_and_leave_out_what_is_too_long():
     assert "… and 60 more rows" in typesetting.table(pd.DataFrame({"n": range(100)}))
     wide = typesetting.text_table(pd.DataFrame({f"column {k}": ["漢字" * 20] for k in range(6)}))
     assert max(map(typesetting.display_width, wide.split("\n"))) <= typesetting.COLUMNS
+
+
+def test_a_table_of_text_too_wide_for_a_line_breaks_its_headers_and_no_number():
+    names = [
+        f"{outcome}_{part}" for outcome in ("code_loss", "web_loss") for part in ("lower", "upper", "gain")
+    ]
+    frame = pd.DataFrame({"mixture.web": [0.25, 4.7e-8]} | {name: [1.2345, math.inf] for name in names})
+    lines = typesetting.text_table(frame, columns=60).split("\n")
+    assert max(map(len, lines)) <= 60 and "…" not in "".join(lines)
+    assert lines[-3].split() == ["web", *(["lower", "upper", "gain"] * 2)]
+    assert lines[-2].split() == ["0", "25.0%", *["1.234"] * 6] and lines[-1].split() == [
+        "1",
+        "0.0%",
+        *"∞" * 6,
+    ]
+    assert typesetting.text_table(pd.DataFrame({"a": []}), columns=1)
 
 
 def test_a_figure_is_an_image_with_its_alternative_text():
