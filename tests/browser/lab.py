@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ class Notebooks:
             context.close()
         self._contexts, self.asked = [], []
         base, _, token = self.address.replace("/lab/tree/{}", "").replace("&reset", "").partition("?")
-        with urllib.request.urlopen(f"{base}/api/sessions?{token}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{base}/api/sessions?{token}", timeout=60) as answer:
             sessions = json.load(answer)
         for session in sessions:
             gone = urllib.request.Request(f"{base}/api/sessions/{session['id']}?{token}", method="DELETE")
@@ -254,6 +254,24 @@ def save(page: Any) -> None:
     page.wait_for_function(
         "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=120_000
     )
+
+
+def saved(page: Any, path: Path, shows: Callable[[Any], bool], tries: int = 60) -> Any:
+    """Save the notebook until what lies on disk shows something (snapshots follow their widget a little later); the notebook."""
+    import nbformat
+
+    for _ in range(tries):
+        save(page)
+        book = nbformat.read(path, 4)
+        if shows(book):
+            break
+        page.wait_for_timeout(1000)
+    return book
+
+
+def written(cell: Any) -> str:
+    """The HTML in the outputs of a cell of a notebook."""
+    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
 
 
 def dark(page: Any, on: bool = True) -> None:

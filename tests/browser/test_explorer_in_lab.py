@@ -58,10 +58,10 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
         "import json; print('HOLDS' + json.dumps([sum(explorer.shares), *explorer.shares, explorer.answer['gain']]))",
     )
     jupyter.run_cell(page, 0)
-    page.wait_for_selector('.jp-OutputArea-output:has-text("READY-NOW")', timeout=90_000)
+    page.wait_for_selector('.jp-OutputArea-output:has-text("READY-NOW")')
     jupyter.run_cell(page, 1)
     explorer = page.get_by_test_id("explorer")
-    explorer.wait_for(timeout=30_000)
+    explorer.wait_for()
     assert page.locator('[class^="causalmix-snapshot-"]').first.is_hidden()  # the living one is there
     times = page.evaluate(MOVES, [0.05 + 0.02 * i for i in range(30)])
     print(
@@ -81,7 +81,7 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     assert took < 300 * crowd
     jupyter.run_cell(page, 2)
     held = page.locator('.jp-OutputArea-output:has-text("HOLDS")').last
-    held.wait_for(timeout=15_000)
+    held.wait_for()
     total, *shares, gain = json.loads(held.inner_text().removeprefix("HOLDS"))
     assert abs(total - 1) < 1e-9
     assert abs(shares[3] - 0.41) < 1e-6  # the last of the fifty
@@ -95,9 +95,7 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     page.get_by_test_id("explorer-field-5").fill("250")
     page.keyboard.press("Enter")
     page.get_by_test_id("explorer-preset-0").click()
-    page.wait_for_selector(
-        '[data-testid=explorer-verdict]:has-text("better than the baseline")', timeout=10_000
-    )
+    page.wait_for_selector('[data-testid=explorer-verdict]:has-text("better than the baseline")')
     page.wait_for_function(
         "() => !document.querySelector('[data-testid=explorer-pre]').textContent.includes('domain5=1 ')"
     )  # the code follows

@@ -39,7 +39,7 @@ def test_bad_input_is_one_sentence_and_the_kernel_lives(page_of):
     page.click('.lm-MenuBar-item:has-text("Run")')
     page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
     error = page.locator(".jp-OutputArea-output", has_text="Did you mean")
-    error.first.wait_for(timeout=60_000)
+    error.first.wait_for(timeout=120_000)
     assert "Traceback" not in error.first.inner_text()
     assert len(error.first.inner_text().strip().splitlines()) <= 4
 
@@ -49,7 +49,7 @@ def test_the_saved_quickstart_keeps_its_pictures_without_a_kernel_run(page_of):
     page_of.path("saved.ipynb").parent.mkdir()
     nbformat.write(saved, page_of.path("saved.ipynb"))
     page = page_of.open("saved.ipynb")
-    page.wait_for_selector(".jp-OutputArea-output img", timeout=30_000)
+    page.wait_for_selector(".jp-OutputArea-output img", timeout=120_000)
     jupyter.picture(page, ROOT / "build" / "screens" / "quickstart.png")
     pictures = page.locator(".jp-OutputArea-output img")
     assert pictures.count() >= 5

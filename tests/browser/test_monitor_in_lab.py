@@ -1,7 +1,5 @@
 """The swarm monitor where people use it: the cell is free, what is interrupted is not the swarm, and a kernel's death is told."""
 
-import nbformat
-
 import browser.lab as jupyter
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -71,12 +69,7 @@ def test_stop_and_go_on_an_interrupt_elsewhere_and_a_kernel_that_dies_on_the_way
     jupyter.run_cell(page, 4)  # waits for the runs
     jupyter.run_cell(page, 5)
     output(page, 5, "ALL-DONE finished 48 48", 500_000)
-    jupyter.save(page)
-    saved = nbformat.read(page_of.path("monitor.ipynb"), 4)
-    page.wait_for_timeout(1000)
-    jupyter.save(page)
-    saved = nbformat.read(page_of.path("monitor.ipynb"), 4)
-    shown = "".join(o.get("data", {}).get("text/html", "") for o in saved.cells[3].outputs if "data" in o)
-    assert (
-        "is gone" not in shown and f"{48 - kept} runs trained" in shown
-    )  # the final state, not the one that was shown first
+    ended = f"{48 - kept} runs trained"
+    book = jupyter.saved(page, page_of.path("monitor.ipynb"), lambda b: ended in jupyter.written(b.cells[3]))
+    shown = jupyter.written(book.cells[3])
+    assert "is gone" not in shown and ended in shown  # the final state, not the one that was shown first

@@ -61,6 +61,9 @@ def test_from_a_graph_to_a_file(page_of):
     show(page, 2)
     jupyter.screens(page, SCREENS, "newcomer_stopped")
     page.get_by_test_id("monitor-resume").click()
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=monitor-said]').textContent.includes('interrupted')"
+    )  # the button's message reaches the kernel beside the cells' (on a subshell), not before them
     jupyter.run_cell(page, 3)  # waits for the runs
     jupyter.ended(page, 3)
     told = jupyter.python(
@@ -79,10 +82,13 @@ def test_from_a_graph_to_a_file(page_of):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2, steps=8)
     page.mouse.up()
-    page.wait_for_timeout(500)
-    share, total = json.loads(
-        jupyter.python(page, "import json; print(json.dumps([explorer.shares[1], sum(explorer.shares)]))")
-    )
+    for _ in range(100):
+        share, total = json.loads(
+            jupyter.python(page, "import json; print(json.dumps([explorer.shares[1], sum(explorer.shares)]))")
+        )
+        if abs(share - 0.6) < 0.03:
+            break
+        page.wait_for_timeout(300)
     assert abs(share - 0.6) < 0.03 and abs(total - 1) < 1e-9
     assert abs(float(page.get_by_test_id("explorer-field-1").input_value()) - 100 * share) < 0.06
     page.get_by_test_id("explorer-bars").click()
