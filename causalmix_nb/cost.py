@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SPEED = "speed.json"  # a note in the study's folder: how fast its last launch was
 BINDER = 2e9  # bytes: mybinder.org restarts a session above this
+KERNEL = 600e6  # bytes of a process that has read a pool and trained a base proxy
 STARTUP = 5.0  # seconds until a worker has imported torch and read the pool
 ROW = 2_000  # bytes of a run in the store
 SECONDS = 0.4  # that a measurement of the speed takes
@@ -245,9 +246,8 @@ def launch_cost(
     work = trained + len(budgets) * scoring_tokens(config, n_domains)
     measuring = states * SAMPLE_BYTES / 3 * max(1, workers)  # by this process alone
     seconds = (work + measuring) / speed.tokens_per_second + (STARTUP if workers and budgets else 0.0)
-    here = PROCESS if workers else 0.0
     swarm = _chunk_bytes(config, min(width, len(budgets)), max(budgets)) if budgets else 0.0
-    memory = here + max(workers, 1) * (PROCESS + swarm)
+    memory = KERNEL + (workers * (PROCESS + swarm) if workers else swarm)
     disk = len(budgets) * ROW + (4 * config.n_parameters if base else 0)
     return Cost(
         len(budgets), finished, trained, config.n_parameters, 6.0 * config.n_parameters * trained, seconds, memory, disk,
