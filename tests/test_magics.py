@@ -313,7 +313,7 @@ def test_a_table_that_a_magic_returns_is_shown_once_as_its_card(fitted, line, sa
     assert says in fitted.printed
     shown = fitted.display_formatter.format(table)[0]
     assert says in shown["text/plain"] and "dataframe" not in shown.get("text/html", "")
-    assert run(fitted, f"%causalmix {line};") is None or says not in fitted.printed
+    assert run(fitted, f"%causalmix {line};") is None and says not in fitted.printed
     assert "dataframe" in fitted.display_formatter.format(table.copy())[0]["text/html"]  # left to pandas
     assert says not in fitted.display_formatter.format(table.copy())[0]["text/plain"]
 
