@@ -1,7 +1,7 @@
 """The subcommands of ``%causalmix`` that ask a question of runs or of a fitted model: one method of the study each.
 
-Every function here takes the study, the parsed line, the sub-pool it names (or None) and ``attach``, which shows further
-cards under a result; it returns the result.
+Every function here takes the study, the parsed line, the sub-pool it names (or None) and ``attach``, which shows cards
+with a result; it returns the result.
 """
 
 from __future__ import annotations

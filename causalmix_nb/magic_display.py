@@ -78,7 +78,7 @@ class ResultDisplay:
             self._formatter.pop(name, None)
 
     def attach(self, result: Any, note: str = "", *more: Callable[[], Bundle]) -> None:
-        """Show a sentence under a result, and further cards below it, whenever it is displayed."""
+        """Show a sentence under a result, and further cards below it (of a table: instead of it), whenever it is displayed."""
         others = [entry for entry in self._attached if entry[0] is not result]
         self._attached = [*others, (result, note, more)][-KEPT:]
 

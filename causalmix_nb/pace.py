@@ -28,8 +28,9 @@ WIDTHS = (1, 2, 4)  # wider ones were never faster on a CPU, and their memory is
 GPU_WIDTHS = (8, 16, 32, 64, 128, 256, 512)
 SECONDS = 0.25  # that one arrangement is measured for
 WORTH = 1e12  # tokens times parameters of a launch for which a measurement of some seconds pays
-SHARE = 0.8  # of the free memory that swarms may take
+SHARE, GPU_SHARE = 0.8, 0.6  # of the free memory that swarms may take
 PROCESS = 280e6  # bytes of its own of a process that has imported torch and accelerate; their code is shared with the process that asks
+CONTEXT = 400e6  # bytes of a GPU that a process takes before it trains
 SERVER = 0.2e9  # bytes of the notebook server, which JupyterHub counts too
 COPIES = 4  # of every weight: itself, its gradient, two moments of AdamW
 
@@ -88,7 +89,7 @@ def measure(config: ProxyConfig, workers: int | None = None, token_budget: int =
     with _crew(max(counts)) as crew:
         for count in counts:
             threads, best = max(1, n_cores // count), 0.0
-            for width in _widths(config):
+            for width in GPU_WIDTHS if _on_gpu() else WIDTHS:
                 if width > 1 and not fits(config, width, token_budget, count):
                     break
                 asked = {"config": config.to_dict(), "width": width, "threads": threads}
@@ -144,16 +145,17 @@ def swarm_bytes(config: Any, width: int, token_budget: int) -> float:
 
 def fits(config: ProxyConfig, width: int, token_budget: int, workers: int) -> bool:
     """Whether so many swarms of so many runs fit into the memory that is free."""
-    free = free_memory()
-    return free is None or workers * (PROCESS + swarm_bytes(config, width, token_budget)) < SHARE * free
+    free, swarm = free_memory(), swarm_bytes(config, width, token_budget)
+    if _on_gpu():
+        return free is None or workers * (CONTEXT + swarm) < GPU_SHARE * free
+    return free is None or workers * (PROCESS + swarm) < SHARE * free
 
 
 def free_memory() -> float | None:
     """Bytes that are free: of the GPU where there is one, else of the machine, of this process's control group or of what JupyterHub allows
     (``MEM_LIMIT``); None if unknown."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return float(torch.cuda.mem_get_info()[0])
+    if _on_gpu():
+        return float(sys.modules["torch"].cuda.mem_get_info()[0])
     free: list[float] = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
         free.append(_noted("/proc/meminfo", "MemAvailable"))
@@ -185,9 +187,9 @@ def tuned_allocator() -> dict[str, str]:
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
-def _widths(config: ProxyConfig) -> Sequence[int]:
+def _on_gpu() -> bool:
     torch: Any = sys.modules.get("torch")
-    return GPU_WIDTHS if torch is not None and torch.cuda.is_available() else WIDTHS
+    return torch is not None and torch.cuda.is_available()
 
 
 def _torch_version() -> str:

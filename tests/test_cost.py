@@ -46,6 +46,10 @@ def test_memory_counts_weights_gradients_and_two_moments_of_every_run_and_worker
     assert eight - one >= 7 * 16 * small.n_parameters
     assert launch_cost(wide, [1_000] * 8, 3, KNOWN, workers=1, width=8).memory > eight
     assert launch_cost(small, [1_000] * 8, 3, KNOWN, workers=3, width=8).memory > eight + 2 * PROCESS
+    here = launch_cost(small, [1_000] * 8, 3, KNOWN, workers=0, width=8).memory
+    assert eight - here == pytest.approx(
+        PROCESS
+    )  # the swarm is the same, in this process or in one of its own
 
 
 def test_a_launch_that_does_not_fit_a_binder_says_so():

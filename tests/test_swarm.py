@@ -242,6 +242,18 @@ def test_no_more_workers_than_fit_where_a_hub_limits_the_memory(monkeypatch, tmp
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64, workers=3).workers == 3  # as asked
 
 
+def test_two_workers_fit_beside_a_lesson_in_two_gigabytes(monkeypatch, tmp_path):
+    from causalmix_nb import pace
+
+    monkeypatch.setattr(pace, "cores", lambda: 2)
+    monkeypatch.setattr(pace, "WORTH", 1e99)
+    monkeypatch.setattr(pace, "_noted", lambda file, name: 64e9 if name == "MemAvailable" else 0.97e9)
+    monkeypatch.setenv("MEM_LIMIT", str(2 * 2**30))
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 128).workers == 2
+    monkeypatch.setenv("MEM_LIMIT", str(3 * 2**29))
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 128).workers == 1
+
+
 def test_the_gpu_benchmark_runs_at_toy_size_without_a_gpu():
     script = Path(__file__).parent / "benchmarks" / "swarm_gpu.py"
     shown = subprocess.run(

@@ -168,11 +168,10 @@ function render({ model, el }) {
     const start = clip(A, mid), end = clip(B, mid);
     return { start, mid, end, path: `M${start.x} ${start.y} Q${mid.x} ${mid.y} ${end.x} ${end.y}` };
   }
-  function crosses({ start, mid, end }, a, b) { // does the curve run through a node that is not its own, or above the ground?
-    const others = view.nodes.filter((n) => n.name !== a && n.name !== b);
+  function crosses({ start, mid, end }, others) { // does the curve run through one of these nodes, or above the ground?
     for (let t = 0.05; t < 1; t += 0.05) {
       const at = (k) => (1 - t) * (1 - t) * start[k] + 2 * t * (1 - t) * mid[k] + t * t * end[k], x = at("x"), y = at("y");
-      if (y < 4 || others.some((n) => Math.abs(n.x - x) < half(n.name, n.role) + 3 && Math.abs(n.y - y) < H + 3)) return true;
+      if (y < 4 || others.some(([n, w]) => Math.abs(n.x - x) < w + 3 && Math.abs(n.y - y) < H + 3)) return true;
     }
     return false;
   }
@@ -181,20 +180,22 @@ function render({ model, el }) {
     const arrow = kind === "hidden" && view.edges.find((pair) => pair.includes(a) && pair.includes(b));
     const taken = arrow ? route("edge", ...arrow).bend * (arrow[0] === a ? 1 : -1) : null;
     const bends = [...(kind === "hidden" ? [0.22, -0.22] : [0]), ...[60, -60, 100, -100, 150, -150, 210, -210].map(away)];
-    const routes = bends.filter((bend) => taken === null || Math.abs(bend - taken) >= away(40)).map((bend) => ({ bend, ...edgePath(a, b, bend) }));
-    return routes.find((curve) => !crosses(curve, a, b)) ?? routes[0];
+    const free = bends.filter((bend) => taken === null || Math.abs(bend - taken) >= away(40));
+    const others = view.nodes.filter((n) => n.name !== a && n.name !== b).map((n) => [n, half(n.name, n.role)]);
+    const bend = free.find((some) => !crosses(edgePath(a, b, some), others)) ?? free[0];
+    return { bend, ...edgePath(a, b, bend) };
   }
   function head(point, towards) {
     const angle = Math.atan2(point.y - towards.y, point.x - towards.x), at = (turn, r) => `${point.x - r * Math.cos(angle + turn)},${point.y - r * Math.sin(angle + turn)}`;
     return `${point.x},${point.y} ${at(0.4, 11)} ${at(-0.4, 11)}`;
   }
-  function placeEdge(group) {
+  function placeEdge(group) { // returns how far down it reaches
     const [kind, a, b] = group.key, geometry = route(kind, a, b);
     group.querySelectorAll("path").forEach((p) => p.setAttribute("d", geometry.path));
     const heads = group.querySelectorAll("polygon");
     heads[0].setAttribute("points", head(geometry.end, geometry.mid));
     if (heads[1]) heads[1].setAttribute("points", head(geometry.start, geometry.mid));
-    group.lowest = Math.max(geometry.start.y, geometry.end.y, (geometry.start.y + 2 * geometry.mid.y + geometry.end.y) / 4);
+    return Math.max(geometry.start.y, geometry.end.y, (geometry.start.y + 2 * geometry.mid.y + geometry.end.y) / 4);
   }
   function redraw() {
     const focused = document.activeElement?.key ?? null;
@@ -204,6 +205,7 @@ function render({ model, el }) {
     svg.style.cssText = `width: 100%; max-width: ${width}px; min-width: ${Math.round(width * 0.6)}px; height: auto`; // shrinks a little, then scrolls
     svg.replaceChildren();
     const ground = draw(svg, "rect", { width, fill: "transparent", "data-testid": "dag-ground" });
+    let height = Math.max(160, ...view.nodes.map((n) => n.y + 50));
     for (const [kind, pairs] of [["edge", view.edges], ["hidden", view.hidden]]) {
       for (const [a, b] of pairs) {
         const words = kind === "edge" ? `${a} causes ${b}` : `a hidden cause of ${a} and ${b}`;
@@ -214,12 +216,11 @@ function render({ model, el }) {
         draw(group, "path", { class: "line" });
         draw(group, "polygon");
         if (kind === "hidden") draw(group, "polygon");
-        placeEdge(group);
+        height = Math.max(height, placeEdge(group) + 16);
         group.addEventListener("pointerdown", (event) => { event.stopPropagation(); group.focus(); choose(group.key); });
         group.addEventListener("focus", () => choose(group.key));
       }
     }
-    const height = Math.max(160, ...view.nodes.map((n) => n.y + 50), ...[...svg.querySelectorAll(".edge")].map((edge) => edge.lowest + 16));
     ground.setAttribute("height", height);
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     shapes = new Map();

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox",
@@ -215,15 +216,14 @@ def python(page: Any, code: str, timeout: float = 120_000) -> str:
     )
 
 
-def screens(page: Any, folder: Path, name: str) -> None:
+def screens(page: Any, name: str) -> None:
     """Screenshots in light and dark, 1280 and 800 pixels wide, from the top of the page; the page is left light and wide."""
-    folder.mkdir(parents=True, exist_ok=True)
     for theme in ("light", "dark"):
         dark(page, theme == "dark")
         for width in (1280, 800):
             page.set_viewport_size({"width": width, "height": 1400})
             page.wait_for_timeout(250)
-            page.screenshot(path=str(folder / f"{name}_{theme}_{width}.png"))
+            page.screenshot(path=str(SCREENS / f"{name}_{theme}_{width}.png"))
     dark(page, False)
     page.set_viewport_size({"width": 1280, "height": 1400})
 
@@ -269,9 +269,9 @@ def saved(page: Any, path: Path, shows: Callable[[Any], bool], tries: int = 60) 
     return book
 
 
-def written(cell: Any) -> str:
-    """The HTML in the outputs of a cell of a notebook."""
-    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+def written(cell: Any, kind: str = "text/html") -> str:
+    """What the outputs of a cell of a notebook hold of one kind."""
+    return "\n".join(output.get("data", {}).get(kind, "") for output in cell.outputs)
 
 
 def dark(page: Any, on: bool = True) -> None:

@@ -3,11 +3,9 @@
 import json
 import os
 import statistics
-from pathlib import Path
 
 import browser.lab as jupyter
 
-SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 SETUP = f"""%load_ext causalmix_nb
 import numpy as np, pandas as pd, causalmix_nb as cm
@@ -103,5 +101,5 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     assert explorer.get_by_text(HOSTILE).count() >= 1
     page.set_viewport_size({"width": 800, "height": 1400})
     page.wait_for_timeout(500)
-    page.screenshot(path=str(SCREENS / "explorer_800.png"))
+    page.screenshot(path=str(jupyter.SCREENS / "explorer_800.png"))
     assert slider.bounding_box()["width"] > 80

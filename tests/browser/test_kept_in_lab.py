@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 
 import browser.lab as jupyter
 
-SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 NAMES = (
     "<img src=x onerror=window.hacked=1>",
     "'quoted' \"name\" & co",
@@ -90,7 +88,7 @@ def test_names_are_text_every_control_has_the_keyboard_and_axe_is_content(page_o
             page.keyboard.press("Tab")
         assert len(stops) == n, (selector, n, sorted(stops))
         assert [name for ring, name in stops.values() if not ring] == []
-    jupyter.screens(page, SCREENS, "hostile")
+    jupyter.screens(page, "hostile")
     for on in (False, True):
         jupyter.dark(page, on)
         for selector in WIDGETS:
@@ -111,15 +109,18 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
     page.get_by_test_id("dag-add").click()
     page.get_by_test_id("dag-node-added last").wait_for(timeout=120_000)
     path = page_of.path("kept.ipynb")
-    plain = lambda cell: " ".join(str(o.get("data", {}).get("text/plain", "")) for o in cell.outputs)  # noqa: E731
     book = jupyter.saved(
-        page, path, lambda b: "added last" in jupyter.written(b.cells[1]) and "60%" in plain(b.cells[2])
+        page,
+        path,
+        lambda b: (
+            "added last" in jupyter.written(b.cells[1]) and "60%" in jupyter.written(b.cells[2], "text/plain")
+        ),
     )
     assert path.stat().st_size < 1_000_000
     nbformat.validate(book)
     kept = [jupyter.written(cell) for cell in book.cells]
     assert "added last" in kept[1] and "seen" not in kept[1]
-    assert "60%" in plain(book.cells[2])
+    assert "60%" in jupyter.written(book.cells[2], "text/plain")
     assert "If one did it" in kept[2]
 
     assert page_of.strangers() == []
@@ -137,7 +138,7 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
                 picture = shown.locator(".jp-OutputArea-output img").first
                 assert picture.is_visible() and picture.evaluate("e => e.naturalWidth > 0")
         assert again.evaluate("() => window.hacked === undefined")
-        again.screenshot(path=str(SCREENS / f"reopened_{'trusted' if trusted else 'untrusted'}.png"))
+        again.screenshot(path=str(jupyter.SCREENS / f"reopened_{'trusted' if trusted else 'untrusted'}.png"))
 
     off = {
         name: ""
@@ -169,4 +170,4 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
         == 0
     )
     assert page_of.strangers() == []
-    offline.screenshot(path=str(SCREENS / "exported.png"), full_page=True)
+    offline.screenshot(path=str(jupyter.SCREENS / "exported.png"), full_page=True)

@@ -26,7 +26,7 @@ cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=cm.ProxyConfi
     )
     jupyter.run_all(page, "ALL-DONE", 120_000)
     page.wait_for_timeout(500)
-    jupyter.picture(page, ROOT / "build" / "screens" / "path.png")
+    jupyter.picture(page, jupyter.SCREENS / "path.png")
     assert page.locator('.jp-OutputArea-output[data-mime-type*="error"]').count() == 0
     pictures = page.locator(".jp-OutputArea-output img")
     assert pictures.count() >= 3  # graph, returns, mixture
@@ -50,7 +50,7 @@ def test_the_saved_quickstart_keeps_its_pictures_without_a_kernel_run(page_of):
     nbformat.write(saved, page_of.path("saved.ipynb"))
     page = page_of.open("saved.ipynb")
     page.wait_for_selector(".jp-OutputArea-output img", timeout=120_000)
-    jupyter.picture(page, ROOT / "build" / "screens" / "quickstart.png")
+    jupyter.picture(page, jupyter.SCREENS / "quickstart.png")
     pictures = page.locator(".jp-OutputArea-output img")
     assert pictures.count() >= 5
     assert all(pictures.nth(i).evaluate("e => e.naturalWidth > 0") for i in range(pictures.count()))

@@ -1,12 +1,10 @@
 """The path of a newcomer in one notebook: a graph by mouse and by keyboard, proxies stopped and resumed, a fit, a slider, a file."""
 
 import json
-from pathlib import Path
 
 import browser.lab as jupyter
 from browser.graphs import WANTED, by_keys, by_mouse
 
-SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 DEFAULT = "state -> mixture; state -> score; mixture -> score"
 CELLS = (
     """%load_ext causalmix_nb
@@ -43,7 +41,7 @@ def test_from_a_graph_to_a_file(page_of):
     by_mouse(page)
     graph_is(page, WANTED)
     show(page, 1)
-    jupyter.screens(page, SCREENS, "newcomer_graph")
+    jupyter.screens(page, "newcomer_graph")
 
     jupyter.python(page, f"study.set_graph({DEFAULT!r})")
     jupyter.run_cell(page, 1)
@@ -59,7 +57,7 @@ def test_from_a_graph_to_a_file(page_of):
     done = int(jupyter.python(page, "print(len(study.runs.keys('done')))"))
     assert done < 16
     show(page, 2)
-    jupyter.screens(page, SCREENS, "newcomer_stopped")
+    jupyter.screens(page, "newcomer_stopped")
     page.get_by_test_id("monitor-resume").click()
     page.wait_for_function(
         "() => !document.querySelector('[data-testid=monitor-said]').textContent.includes('interrupted')"
@@ -98,7 +96,7 @@ def test_from_a_graph_to_a_file(page_of):
     )
     page.wait_for_selector("[data-testid=explorer-ternary] circle", state="attached", timeout=120_000)
     show(page, 4)
-    jupyter.screens(page, SCREENS, "newcomer_explorer")
+    jupyter.screens(page, "newcomer_explorer")
     page.set_viewport_size({"width": 800, "height": 1400})
     lock, frame = page.get_by_test_id("explorer-lock-0"), explorer.bounding_box()
     assert (
