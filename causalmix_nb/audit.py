@@ -16,7 +16,6 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.fit import SEEDS
 from causalmix_nb.gaussian_process import pure_error
 from causalmix_nb.mixture import log_mixture
-from causalmix_nb.model import Problem
 from causalmix_nb.nuisances import (
     RANDOMISED,
     assignment_sentence,
@@ -27,6 +26,7 @@ from causalmix_nb.nuisances import (
     state_and_scale,
 )
 from causalmix_nb.overlap import overlap
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

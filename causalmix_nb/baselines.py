@@ -18,7 +18,7 @@ import numpy as np
 from causalmix_nb.errors import FitError, MixtureError, did_you_mean
 from causalmix_nb.fit import fit
 from causalmix_nb.mixture import Mixture, as_shares
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 
 BASELINES = ("equal", "natural", "regmix", "best_run", "law", "dmo")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb import plots, sparklines
 from causalmix_nb.cards_runs import runs_card
 from causalmix_nb.cards_study import check_up_card, pool_card, report_card, status_card, tutorial_card
-from causalmix_nb.plots import BLUE, ORANGE, clean, percent, picture, short, unit
+from causalmix_nb.pictures import clean, percent, picture, short, unit
+from causalmix_nb.plots import BLUE, ORANGE
 from causalmix_nb.typesetting import (
     COLUMNS,
     LINE,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb import sparklines
-from causalmix_nb.plots import BLUE, GREEN, ORANGE, clean, percent, picture, short
+from causalmix_nb.pictures import clean, percent, picture, short
+from causalmix_nb.plots import BLUE, GREEN, ORANGE
 from causalmix_nb.typesetting import (
     COLUMNS,
     LINE,

@@ -14,7 +14,7 @@ import traitlets
 
 from causalmix_nb.errors import GraphError
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.plots import picture
+from causalmix_nb.pictures import picture
 from causalmix_nb.typesetting import Bundle, card
 from causalmix_nb.widget import STATIC, LiveWidget, answers
 

@@ -21,7 +21,7 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.forest import ForestModel, fit_forest
 from causalmix_nb.mixture import Mixture, as_shares, log_mixture
-from causalmix_nb.model import LEVEL, Model, Problem
+from causalmix_nb.model import LEVEL, Model
 from causalmix_nb.nuisances import (
     Coordinates,
     Nuisance,
@@ -38,6 +38,7 @@ from causalmix_nb.nuisances import (
     state_and_scale,
     state_features,
 )
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

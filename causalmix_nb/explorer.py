@@ -21,7 +21,8 @@ from causalmix_nb.errors import MixtureError
 from causalmix_nb.export import export
 from causalmix_nb.mixture import Mixture, as_shares
 from causalmix_nb.model import Model
-from causalmix_nb.plots import clean, mixture_bars, picture
+from causalmix_nb.pictures import clean, picture
+from causalmix_nb.plots import mixture_bars
 from causalmix_nb.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.recipe import Recipe
 from causalmix_nb.seeing import DO, SEE, seen_surface, why_they_differ

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 from causalmix_nb.surface import (
     GaussianProcess,
     WarpedProcess,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
 from causalmix_nb.nuisances import (
     Coordinates,
     assignment_sentence,
@@ -28,6 +28,7 @@ from causalmix_nb.nuisances import (
     split_folds,
     state_and_scale,
 )
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     pass

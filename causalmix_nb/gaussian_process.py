@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from causalmix_nb.kernel import Kernel, Points, kernel_of
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor

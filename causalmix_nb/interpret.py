@@ -19,7 +19,7 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
 from causalmix_nb.model import LEVEL, Model
-from causalmix_nb.plots import short
+from causalmix_nb.pictures import short
 from causalmix_nb.plots_state import change_heatmap, state_tree
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor

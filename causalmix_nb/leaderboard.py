@@ -17,8 +17,8 @@ import numpy as np
 
 from causalmix_nb.errors import CausalMixError, FitError, did_you_mean
 from causalmix_nb.fit import METHODS, fit_problem, rank_correlation, side_by_side
-from causalmix_nb.model import Problem
 from causalmix_nb.plots_policy import learning_curves
+from causalmix_nb.problem import Problem
 from causalmix_nb.surface import pure_error
 
 if TYPE_CHECKING:

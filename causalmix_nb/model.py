@@ -1,28 +1,25 @@
 """What every fitted model offers, whatever its method: predictions, contrasts and marginal returns with intervals.
 
-A :class:`Problem` holds the arrays of one estimation problem. A :class:`Model` answers questions about the
-*expected* outcome E[Y | do(T = t), X = x]. Each method supplies two primitives – the mean at some points, and the
-joint covariance of its estimation error there – and every interval in the package is derived from them here,
-so that a difference of two mixtures is never treated as a difference of independent estimates.
+A :class:`Model` answers questions about the *expected* outcome E[Y | do(T = t), X = x]. Each method supplies two primitives – the mean
+at some points, and the joint covariance of its estimation error there – and every interval in the package is derived from them here, so
+that a difference of two mixtures is never treated as a difference of independent estimates.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError, did_you_mean, listed
+from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import Mixture, as_shares, intervene, replace_zeros
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from causalmix_nb.graph import CausalGraph
-    from causalmix_nb.runs import Runs
 
 LEVEL = 0.95
 MAX_STATES = 64  # how many of the runs' states an average over states is taken over
@@ -66,237 +63,6 @@ class Effect:
             f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
             f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The arrays of one estimation problem; rows are finished runs with a finite outcome.
-
-    T (n, K) shares; X (n, d) state; S (n, s) log10 of scale; y (n,) outcome in its own units;
-    groups (n,) int: runs with equal mixture and state (repeated seeds, or one run at several scales) share a number and must not be
-    split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
-    """
-
-    outcome: str
-    minimize: bool
-    domains: tuple[str, ...]
-    state_names: tuple[str, ...]
-    scale_names: tuple[str, ...]
-    T: np.ndarray
-    X: np.ndarray
-    S: np.ndarray
-    y: np.ndarray
-    groups: np.ndarray
-    clusters: np.ndarray
-    adjustment: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def n_runs(self) -> int:
-        return len(self.y)
-
-    @property
-    def repeats(self) -> np.ndarray:
-        """(n,) int: runs with equal mixture, state and scale share a number; they differ by chance alone."""
-        return np.unique(np.column_stack([self.groups, self.S.round(9)]), axis=0, return_inverse=True)[
-            1
-        ].ravel()
-
-    @property
-    def rungs(self) -> np.ndarray:
-        """(n,) int: runs of equal scale share a number."""
-        return (
-            np.unique(self.S.round(9), axis=0, return_inverse=True)[1].ravel()
-            if self.S.shape[1]
-            else np.zeros(self.n_runs, int)
-        )
-
-    def subset(self, rows: np.ndarray) -> Problem:
-        """The same problem on some of its rows (indices or a mask)."""
-        return replace(
-            self, **{name: getattr(self, name)[rows] for name in ("T", "X", "S", "y", "groups", "clusters")}
-        )
-
-    def without_state(self) -> Problem:
-        """The same problem as a method sees it that ignores the pool's state."""
-        return replace(self, X=self.X[:, :0], state_names=())
-
-    @classmethod
-    def from_runs(
-        cls,
-        runs: Runs,
-        outcome: str | Mapping[str, float] | None = None,
-        graph: CausalGraph | None = None,
-        use_state: bool = True,
-    ) -> Problem:
-        """Select the usable runs, and the state columns that the graph allows to condition on.
-
-        outcome: a name, or outcome -> weight for a weighted sum (of outcomes where higher is better, losses count
-        negatively; a sum of losses alone stays a loss).
-
-        Raises
-        ------
-        FitError: unknown outcome; no finished run; an outcome that is constant or never finite; fewer than two domains.
-        GraphError: the graph lacks the mixture or the outcome, does not identify the effect, or needs a
-            covariate that the runs do not record.
-        """
-        frame = runs.frame
-        outcome, minimize, y_all, node = _outcome(runs, outcome, graph)
-        usable = np.isfinite(y_all) & (frame["status"] == "done").to_numpy()
-        notes = []
-        if not usable.any():
-            raise FitError(
-                f"outcome {outcome!r} has no finite value in {len(frame)} runs; check the runs that failed."
-            )
-        if not usable.all():
-            notes.append(
-                f"{int((~usable).sum())} of {len(frame)} runs left out: failed, or {outcome} is not finite"
-            )
-        frame, y = frame[usable].reset_index(drop=True), y_all[usable]
-        if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
-            raise FitError(
-                f"outcome {outcome!r} is {y[0]:.6g} in every run, so nothing can be learnt from it; choose another outcome."
-            )
-        domains = runs.domains
-        if len(domains) < 2:
-            raise FitError(f"runs have {len(domains)} domain; a mixture needs at least 2.")
-        T = as_shares(
-            frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3
-        )
-        kept, adjustment, excluded = (
-            _covariates(runs, node, graph) if use_state else ((), (), ["state is switched off"])
-        )
-        notes += excluded
-        X, state_names = _columns(frame, "state", kept, notes)
-        S, scale_names = _columns(frame, "scale", runs.scale_names, notes)
-        if (S <= 0).any():
-            raise FitError(
-                "a scale must be positive (parameters, tokens); check the scale columns of the runs."
-            )
-        S = np.log10(S)
-        groups = np.unique(np.hstack([T, X]).round(9), axis=0, return_inverse=True)[1].ravel()
-        if said := _scales_sentence(scale_names, S):
-            notes.append(said)
-        clusters = (
-            np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
-        )
-        return cls(
-            outcome, minimize, domains, state_names, scale_names,
-            T, X, S, y, groups, clusters, tuple(adjustment), tuple(notes),
-        )  # fmt: skip
-
-
-def _scales_sentence(names: Sequence[str], S: np.ndarray) -> str:
-    """That runs of several scales are fitted together, or nothing."""
-    if not names:
-        return ""
-    counts = np.unique(S.round(9), axis=0, return_counts=True)[1]
-    largest = ", ".join(f"{10**value:,.0f} {name}" for name, value in zip(names, S[int(S.sum(1).argmax())]))
-    return (
-        f"runs of {len(counts)} scales are fitted together, with the scale as a covariate; predictions are for the largest, {largest}, "
-        f"where {int((S.round(9) == S[int(S.sum(1).argmax())].round(9)).all(1).sum())} runs are"
-    )
-
-
-def _outcome(
-    runs: Runs, outcome: str | Mapping[str, float] | None, graph: CausalGraph | None
-) -> tuple[str, bool, np.ndarray, str]:
-    """Name of the outcome, whether lower is better, its values (n,) and its node in the graph."""
-    if not isinstance(outcome, Mapping):
-        name = _resolve_outcome(runs, outcome)
-        node = name if graph is not None and name in graph.nodes else "score"
-        return name, runs.minimize.get(name, False), runs.frame[f"outcome.{name}"].to_numpy(dtype=float), node
-    weights = {_resolve_outcome(runs, name): float(weight) for name, weight in outcome.items()}
-    if (
-        not weights
-        or not all(math.isfinite(w) and w >= 0 for w in weights.values())
-        or not any(weights.values())
-    ):
-        raise FitError(
-            "weights of outcomes must be numbers of at least 0, not all 0; write {'math': 0.5, 'code': 0.5}."
-        )
-    losses = {name: runs.minimize.get(name, False) for name in weights}
-    mixed = len(set(losses.values())) > 1
-    sign = {name: -1.0 if mixed and losses[name] else 1.0 for name in weights}
-    terms = [f"{'-' if sign[name] < 0 else '+'} {weight:g} {name}" for name, weight in weights.items()]
-    y = sum(
-        sign[name] * weight * runs.frame[f"outcome.{name}"].to_numpy(dtype=float)
-        for name, weight in weights.items()
-    )
-    node = next((name for name in weights if graph is not None and name in graph.nodes), "score")
-    return " ".join(terms).removeprefix("+ "), not mixed and all(losses.values()), np.asarray(y), node
-
-
-def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
-    names = runs.outcome_names
-    if not names:
-        raise FitError("the runs record no outcome; run some proxies first.")
-    if outcome is None or (outcome == "score" and "score" not in names):
-        return names[0]
-    if outcome not in names:
-        raise FitError(
-            f"unknown outcome {outcome!r}.{did_you_mean(outcome, names)} Outcomes are {listed(names)}."
-        )
-    return outcome
-
-
-def _covariates(
-    runs: Runs, node: str, graph: CausalGraph | None
-) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
-    """State columns a model may condition on, the adjustment set, and notes on those left out."""
-    if graph is None:
-        return runs.state_names, (), []
-    treatment: Any = "mixture" if "mixture" in graph.nodes else [d for d in runs.domains if d in graph.nodes]
-    adjustment = graph.adjustment_set(treatment or "mixture", node)
-    columns = {
-        name: {
-            column.removeprefix("state.")
-            for column in graph.columns_of(name, runs)
-            if column.startswith("state.")
-        }
-        for name in graph.nodes
-    }
-    for name in sorted(adjustment):
-        if not graph.columns_of(name, runs):
-            raise FitError(
-                f"the graph asks to adjust for {name!r}, which the runs do not record; record it as a state column, "
-                f"or change the graph. State columns are {', '.join(runs.state_names) or 'none'}."
-            )
-    allowed = graph.allowed_controls(
-        treatment or "mixture", node, [name for name in columns if columns[name]]
-    )
-    bad = graph.bad_controls(treatment or "mixture", node)
-    refused = {column: name for name in columns if name not in allowed for column in columns[name]}
-    named = set().union(*columns.values()) if columns else set()
-    notes = [
-        f"{column} is not conditioned on: {name} {bad.get(name, 'would open a path together with other controls')}"
-        for column, name in sorted(refused.items())
-    ]
-    silent = [name for name in runs.state_names if name not in named]
-    if silent:
-        notes.append(f"not in the graph, so not used: {', '.join(silent)}")
-    kept = tuple(name for name in runs.state_names if name in named and name not in refused)
-    return kept, tuple(sorted(adjustment)), notes
-
-
-def _columns(
-    frame: pd.DataFrame, part: str, names: Sequence[str], notes: list[str]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Columns of one part that vary; those that never do carry nothing and are noted."""
-    values = frame.reindex(columns=[f"{part}.{name}" for name in names]).to_numpy(dtype=float)
-    for name, column in zip(names, values.T):
-        if not np.isfinite(column).all():
-            raise FitError(
-                f"{part} {name!r} is missing in {int((~np.isfinite(column)).sum())} runs; fill it in or drop the column."
-            )
-    varies = np.array(
-        [np.ptp(column) > 1e-12 * max(1.0, float(np.abs(column).max())) for column in values.T], dtype=bool
-    )
-    constant = [name for name, v in zip(names, varies) if not v]
-    if constant and part == "state":
-        notes.append(f"the same in every run, so not used: {', '.join(constant)}")
-    kept = tuple(name for name, v in zip(names, varies) if v)
-    return values[:, varies] if len(names) else np.zeros((len(frame), 0)), kept
 
 
 class Model:

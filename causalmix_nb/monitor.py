@@ -18,7 +18,7 @@ import traitlets
 
 from causalmix_nb.cards import render
 from causalmix_nb.jobs import GONE, RUNNING, Standing, ask_to_stop, standing
-from causalmix_nb.plots import clean, short
+from causalmix_nb.pictures import clean, short
 from causalmix_nb.typesetting import Bundle, card, escape, note_list, paragraph, text_lines
 from causalmix_nb.widget import STATIC, LiveWidget, answers
 

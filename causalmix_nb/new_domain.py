@@ -19,7 +19,7 @@ from causalmix_nb.effects import _refuse_decided
 from causalmix_nb.errors import FitError, did_you_mean, listed
 from causalmix_nb.mixed_model import MixedModel
 from causalmix_nb.mixture import log_mixture
-from causalmix_nb.model import LEVEL, Problem
+from causalmix_nb.model import LEVEL
 from causalmix_nb.nuisances import (
     coordinates_of,
     learn_nuisance,
@@ -28,6 +28,7 @@ from causalmix_nb.nuisances import (
     state_and_scale,
 )
 from causalmix_nb.plots_domain import price_forest
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

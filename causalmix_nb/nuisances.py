@@ -19,7 +19,7 @@ import numpy as np
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import ilr_basis, log_mixture, replace_zeros
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

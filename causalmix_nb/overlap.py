@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
 from causalmix_nb.plots_audit import shares_tried
+from causalmix_nb.problem import Problem
 from causalmix_nb.support import Support
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ import numpy as np
 from causalmix_nb.errors import FitError, GraphError
 from causalmix_nb.graph_text import quoted
 from causalmix_nb.mixture import ilr, ilr_basis
-from causalmix_nb.model import LEVEL, Problem
-from causalmix_nb.plots import short
+from causalmix_nb.model import LEVEL
+from causalmix_nb.pictures import short
 from causalmix_nb.plots_state import path_forest
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,21 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots import (
-    BLUE,
-    INK,
-    MOST,
-    ORANGE,
-    _inked,
-    _legend,
-    _locator,
-    _plain,
-    _rows,
-    _told,
-    clean,
-    short,
-    unit,
-)
+from causalmix_nb.pictures import INK, clean, short, unit
+from causalmix_nb.plots import BLUE, MOST, ORANGE, _inked, _legend, _locator, _plain, _rows, _told
 
 if TYPE_CHECKING:
     import pandas as pd

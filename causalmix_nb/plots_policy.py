@@ -7,21 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    _axis,
-    _figure,
-    _inked,
-    _legend,
-    _plain,
-    _rows,
-    _told,
-    percent,
-    short,
-)
+from causalmix_nb.pictures import INK, percent, short
+from causalmix_nb.plots import BLUE, GREEN, ORANGE, _axis, _figure, _inked, _legend, _plain, _rows, _told
 
 if TYPE_CHECKING:
     import pandas as pd

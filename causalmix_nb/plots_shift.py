@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots import BLUE, GREEN, INK, ORANGE, _figure, _inked, _legend, _plain, _told, short, unit
+from causalmix_nb.pictures import INK, short, unit
+from causalmix_nb.plots import BLUE, GREEN, ORANGE, _figure, _inked, _legend, _plain, _told
 
 if TYPE_CHECKING:
     import pandas as pd

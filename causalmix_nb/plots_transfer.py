@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots import BLUE, INK, ORANGE, _figure, _inked, _plain, _told, clean, short, unit
+from causalmix_nb.pictures import INK, clean, short, unit
+from causalmix_nb.plots import BLUE, ORANGE, _figure, _inked, _plain, _told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

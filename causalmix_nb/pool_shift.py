@@ -402,7 +402,7 @@ def _searching_seed(shift: Shift, row: tuple[float, ...]) -> int:
 def _explained(runs: Runs, study: Study) -> float:
     """Share of the mixture's variance that the state explains: about 0 in a design, not in a history."""
     from causalmix_nb.effects import fit_linear
-    from causalmix_nb.model import Problem
+    from causalmix_nb.problem import Problem
 
     problem = Problem.from_runs(runs, BPB, study.graph)
     return float(fit_linear(problem, n_repeats=1).diagnostics["treatment_r2"])

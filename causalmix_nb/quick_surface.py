@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import FitError
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     from causalmix_nb.graph import CausalGraph

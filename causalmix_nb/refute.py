@@ -19,8 +19,8 @@ import numpy as np
 
 from causalmix_nb.effects import LinearModel, fit_linear
 from causalmix_nb.errors import FitError
-from causalmix_nb.model import Problem
 from causalmix_nb.plots_audit import hidden_cause
+from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from causalmix_nb.cards import view
 from causalmix_nb.cards_runs import dose_card, effects_card
 from causalmix_nb.cards_study import state_sparklines
 from causalmix_nb.errors import ExportError
-from causalmix_nb.plots import clean
+from causalmix_nb.pictures import clean
 from causalmix_nb.typesetting import Bundle, escape, paragraph
 
 STYLE = """

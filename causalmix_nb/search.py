@@ -21,8 +21,8 @@ import numpy as np
 from causalmix_nb.design import sample_mixtures
 from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Problem
 from causalmix_nb.policy import draw_candidates
+from causalmix_nb.problem import Problem
 from causalmix_nb.surface import fit_gp
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import numpy as np
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.fit import QUICK, _fit_one, rank_correlation
-from causalmix_nb.model import Problem
 from causalmix_nb.plots_policy import subset_scores
+from causalmix_nb.problem import Problem
 from causalmix_nb.surface import folds
 
 if TYPE_CHECKING:

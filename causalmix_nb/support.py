@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from causalmix_nb.model import Problem
 from causalmix_nb.nuisances import state_and_scale, state_features
+from causalmix_nb.problem import Problem
 
 NEIGHBOURS = 3  # a place is as far from the runs as from its third nearest
 COVERED = 0.95  # quantile of the runs' own distances that bounds what they cover

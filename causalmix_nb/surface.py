@@ -19,7 +19,8 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.gaussian_process import GaussianProcess, pure_error
 from causalmix_nb.mixture import ilr_basis
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 from causalmix_nb.warped import WarpedProcess, fit_gp, likelier_scale
 
 __all__ = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from causalmix_nb.plots import short
+from causalmix_nb.pictures import short
 from causalmix_nb.typesetting import escape, number_text
 
 SIDE = 16  # small triangles along an edge; SIDE² of them in all

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from causalmix_nb.gaussian_process import GaussianProcess
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 
 MARGIN = 0.3  # distance of the transformation's pole from the best run, in standard deviations
 SKEWED = 0.75  # skewness below which the plain scale is kept without trying

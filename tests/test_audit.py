@@ -9,9 +9,9 @@ import pytest
 from causalmix_nb.audit import audit
 from causalmix_nb.errors import FitError
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.model import Problem
 from causalmix_nb.overlap import overlap
 from causalmix_nb.policy import optimize
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.support import Support
 from causalmix_nb.surface import fit_gp

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalmix_nb import cards, cards_study, plots, typesetting
+from causalmix_nb import cards, cards_study, pictures, plots, typesetting
 from causalmix_nb.comparison import compare_outcomes
 from causalmix_nb.export import export
 from causalmix_nb.fit import fit
@@ -287,4 +287,4 @@ def test_a_figure_is_an_image_with_its_alternative_text():
     image = typesetting.figure_svg(plots.mixture_bars(pd.Series({"math": 0.7, "code": 0.3})))
     assert image.startswith('<img alt="Bars: ') and "math 70%" in image
     drawn = base64.b64decode(re.search(r"base64,([^\"]*)", image)[1]).decode()
-    assert drawn.startswith("<svg") and f'color="{plots.INK}"' in drawn and ">math</text>" in drawn
+    assert drawn.startswith("<svg") and f'color="{pictures.INK}"' in drawn and ">math</text>" in drawn

@@ -112,7 +112,7 @@ def example(tmp_path):
 
 
 def test_the_example_of_an_estimator_has_intervals(example):
-    from causalmix_nb.model import Problem
+    from causalmix_nb.problem import Problem
     from known_truth import make_runs, make_world
 
     problem = Problem.from_runs(make_runs(make_world(0), 40), "score")

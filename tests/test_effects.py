@@ -17,8 +17,9 @@ from causalmix_nb.effects import (
 )
 from causalmix_nb.errors import FitError
 from causalmix_nb.mixture import Mixture, ilr, ilr_basis, log_mixture
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
 from causalmix_nb.nuisances import split_folds
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 
 TRUTH = np.array([1.0, 0.3, -0.2, -0.5])  # theta per ilr coordinate of five domains

@@ -13,7 +13,7 @@ from causalmix_nb.effects import fit_linear
 from causalmix_nb.errors import MixtureError
 from causalmix_nb.explorer import MixtureExplorer
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.quick_surface import quick_surfaces
 from causalmix_nb.ternary import SIDE, cells
 from worlds import make_world

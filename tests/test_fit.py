@@ -10,7 +10,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.fit import cross_validate, fit, fit_outcomes, noise_ceiling
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 

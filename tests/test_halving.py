@@ -10,7 +10,7 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.fit import cross_validate, fit, rank_within
 from causalmix_nb.gaussian_process import pure_error
 from causalmix_nb.halving import added, promote, rungs, sizes
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import Study
 

@@ -9,7 +9,7 @@ import pytest
 from causalmix_nb.effects import fit_linear
 from causalmix_nb.errors import FitError
 from causalmix_nb.interpret import Split, interpret
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_regmix
 from worlds import make_world

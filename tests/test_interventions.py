@@ -9,8 +9,8 @@ import pytest
 from causalmix_nb.errors import MixtureError, RunsError
 from causalmix_nb.interventions import counterfactual, do, dose_response, shift, swap
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Problem
 from causalmix_nb.policy import optimize
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from causalmix_nb import leaderboard as module
 from causalmix_nb.errors import FitError
 from causalmix_nb.leaderboard import EQUAL, leaderboard
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from worlds import make_world
 

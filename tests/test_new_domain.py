@@ -8,8 +8,8 @@ import pytest
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.mixed_model import _S, _TAU, MixedModel
-from causalmix_nb.model import Problem
 from causalmix_nb.new_domain import price_domain
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 
 FEATURES = ("loss", "style")

@@ -8,8 +8,8 @@ import pytest
 
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.fit import fit
-from causalmix_nb.model import Problem
 from causalmix_nb.pareto import pareto, undominated
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp
 from known_truth import DOMAINS, STATE, draw, make_world

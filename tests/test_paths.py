@@ -10,8 +10,8 @@ from causalmix_nb.effects import fit_linear
 from causalmix_nb.errors import FitError, GraphError
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.mixture import clr
-from causalmix_nb.model import Problem
 from causalmix_nb.paths import TOTAL, front_door, path_effects
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 
 DOMAINS = ["a", "b", "c"]

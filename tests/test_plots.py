@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalmix_nb import plots
+from causalmix_nb import pictures, plots
 
 DOMAINS = ["math", "code", "web"]
 HOSTILE = [
@@ -61,7 +61,7 @@ def every_figure(names) -> dict:
 
 
 def texts(figure) -> str:
-    return " ".join(ET.fromstring(plots.to_svg(figure)).itertext())
+    return " ".join(ET.fromstring(pictures.to_svg(figure)).itertext())
 
 
 @pytest.mark.filterwarnings("error")
@@ -69,7 +69,7 @@ def texts(figure) -> str:
 def test_every_figure_draws_without_a_warning_and_says_what_it_shows(names):
     for figure in every_figure(names).values():
         figure.savefig(io.BytesIO(), format="png")
-        svg = plots.to_svg(figure)
+        svg = pictures.to_svg(figure)
         assert len(figure.alt) > 20 and figure.alt.isprintable()
         assert ET.fromstring(svg).get("aria-label") == figure.alt
         assert "<script" not in svg
@@ -77,14 +77,14 @@ def test_every_figure_draws_without_a_warning_and_says_what_it_shows(names):
 
 @pytest.mark.parametrize("name", list(every_figure(DOMAINS)))
 def test_a_page_may_hold_any_number_of_figures(name):
-    svg = plots.to_svg(every_figure(DOMAINS)[name])
+    svg = pictures.to_svg(every_figure(DOMAINS)[name])
     assert not re.search(r"\b(id|href|clip-path)=|<style|url\(", svg)
     assert len(svg) < 40_000
 
 
 def test_ink_is_the_colour_of_the_pages_text():
-    svg = plots.to_svg(plots.marginal_returns(estimates(DOMAINS), "bpb"))
-    assert "fill: currentColor" in svg and "stroke: currentColor" in svg and plots.INK not in svg
+    svg = pictures.to_svg(plots.marginal_returns(estimates(DOMAINS), "bpb"))
+    assert "fill: currentColor" in svg and "stroke: currentColor" in svg and pictures.INK not in svg
     assert plots.GREEN.lower() in svg and plots.ORANGE.lower() in svg
 
 
@@ -131,10 +131,10 @@ def test_many_domains_leave_the_smallest_out_and_say_so():
 def test_settings_outside_neither_change_the_figure_nor_are_changed():
     import matplotlib
 
-    before = plots.to_svg(plots.mixture_bars(shares(DOMAINS)))
+    before = pictures.to_svg(plots.mixture_bars(shares(DOMAINS)))
     with matplotlib.rc_context({"axes.grid": True, "font.size": 30, "lines.linewidth": 9}):
         inside = dict(matplotlib.rcParams)
-        assert plots.to_svg(plots.mixture_bars(shares(DOMAINS))) == before
+        assert pictures.to_svg(plots.mixture_bars(shares(DOMAINS))) == before
         assert dict(matplotlib.rcParams) == inside
 
 

@@ -9,8 +9,8 @@ import pytest
 from causalmix_nb.constraints import Constraints, project
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.model import Problem
 from causalmix_nb.policy import climb, optimize
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.support import TrustRegion
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix

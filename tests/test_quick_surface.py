@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from causalmix_nb.graph import CausalGraph
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 from causalmix_nb.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.runs import Runs
 from worlds import make_world

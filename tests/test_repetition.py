@@ -6,8 +6,8 @@ import pytest
 from causalmix_nb.corpus import FEWEST_DOCUMENTS, Corpus, run_windows
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.model import Problem
 from causalmix_nb.pool import Pool, Tilt
+from causalmix_nb.problem import Problem
 from causalmix_nb.repetition import mismatch, repetition
 from causalmix_nb.study import Study
 from tiny import TINY, sentences

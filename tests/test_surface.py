@@ -11,7 +11,8 @@ from causalmix_nb import gaussian_process
 from causalmix_nb.errors import FitError
 from causalmix_nb.fit import fit
 from causalmix_nb.gaussian_process import GaussianProcess
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 from causalmix_nb.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from causalmix_nb.effects import fit_linear
 from causalmix_nb.gaussian_process import GaussianProcess
-from causalmix_nb.model import Model, Problem
+from causalmix_nb.model import Model
+from causalmix_nb.problem import Problem
 from worlds import World, make_world
 
 

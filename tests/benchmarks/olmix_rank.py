@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from causalmix_nb.fit import cross_validate
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from causalmix_nb import Runs
 from causalmix_nb.fit import METHODS, fit_outcomes, rank_correlation
-from causalmix_nb.model import Problem
+from causalmix_nb.problem import Problem
 from causalmix_nb.surface import REGMIX, REGMIX_PATIENCE, _boost
 
 SIZES = ("1m", "60m")
