@@ -51,7 +51,10 @@ def status_card(status: Any) -> Bundle:
         f'<p style="margin:10px 0 0 0;padding:6px 10px;border-left:4px solid {BLUE}">Next: '
         f"<strong>{escape(status.next_step)}</strong></p>"
     )
-    body = picture(sparklines.track(done)) + f'<table style="{TABLE};width:100%">{rows}</table>{step}'
+    body = (
+        picture(sparklines.track(done))
+        + f'<table style="{TABLE};width:100%;table-layout:auto">{rows}</table>{step}'
+    )
     wide = max(map(len, STEPS))
     lines = [f"{'○' if _open(where) else '●'} {name:<{wide}}  {where}" for name, where in words.items()]
     text = [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 100  # of a terminal
 MOST_ROWS = 40  # of a table
-CELL = 60  # characters of a table cell
+CELL, SHORT = 60, 16  # characters of a table cell, and of one that stays on one line
 TEXT = "var(--jp-ui-font-color1, currentColor)"
 LINE = "var(--jp-border-color2, rgba(128,128,128,0.4))"
 FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
@@ -84,16 +84,25 @@ def table(frame: pd.DataFrame, caption: str = "", formats: Formats | None = None
     headers, rows, numeric = _cells(frame, formats)
     edge = f"padding:3px 14px 3px 0;border-bottom:1px solid {LINE}"
 
-    def cell(tag: str, text: str, right: bool, scope: str = "") -> str:
-        side = "right;white-space:nowrap" if right else "left"
-        weight = 600 if tag == "th" else 400
-        return f'<{tag}{scope} style="text-align:{side};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
+    def cell(text: str, right: bool, scope: str = "") -> str:
+        """Numbers and short names of rows stay on one line, headers of columns break between words."""
+        tag, weight = ("th", 600) if scope else ("td", 400)
+        breaks = (
+            "overflow-wrap:normal"
+            if scope == "col"
+            else "white-space:nowrap"
+            if right or len(text) <= SHORT
+            else ""
+        )
+        said = f' scope="{scope}"' if scope else ""
+        side = "right" if right else "left"
+        return f'<{tag}{said} style="text-align:{side};{breaks};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
 
-    head = "".join(cell("th", text, right, ' scope="col"') for text, right in zip(headers, numeric))
+    head = "".join(cell(text, right, "col") for text, right in zip(headers, numeric))
     body = "".join(
         "<tr>"
-        + cell("th", row[0], False, ' scope="row"')
-        + "".join(cell("td", text, right) for text, right in zip(row[1:], numeric[1:]))
+        + cell(row[0], False, "row")
+        + "".join(cell(text, right) for text, right in zip(row[1:], numeric[1:]))
         + "</tr>"
         for row in rows
     )

@@ -262,6 +262,9 @@ def test_tables_escape_and_align_and_leave_out_what_is_too_long():
     html = typesetting.table(frame, "<caption>", {"<a>": ".2f"})
     assert "<i>" not in html and "<y>" not in html and "<caption>" not in html
     assert "1.50" in html and "–" in html and "b c" in html
+    assert re.search(r'scope="row" style="[^"]*nowrap[^"]*">x<', html) and not re.search(
+        r'scope="col" style="[^"]*nowrap', html
+    )
     assert "… and 60 more rows" in typesetting.table(pd.DataFrame({"n": range(100)}))
     wide = typesetting.text_table(pd.DataFrame({f"column {k}": ["漢字" * 20] for k in range(6)}))
     assert max(map(typesetting.display_width, wide.split("\n"))) <= typesetting.COLUMNS
