@@ -38,7 +38,7 @@ from causalmix_nb.rivals import (
 )
 from causalmix_nb.runs import Runs
 from causalmix_nb.search import likeliest_best, next_mixtures
-from causalmix_nb.shift_results import BEST, KEPT, LEARNT_FROM_HISTORY, PoolShift
+from causalmix_nb.shift_results import BEST, KEPT, LEARNT_FROM_HISTORY, REFERENCES, PoolShift
 from causalmix_nb.shifts import (
     AS_IT_IS,
     LARGER,
@@ -114,6 +114,47 @@ def pool_shift(
     return bench.run(shifts, check_rivals(methods))
 
 
+def prove(
+    study: Study,
+    recommended: pd.DataFrame,
+    promised: pd.DataFrame,
+    shifts: Sequence[Shift],
+    tokens: Mapping[str, int] | None = None,
+    size: Size = FULL,
+    executor: str = "local",
+    workers: int | None = None,
+    progress: OnProgress | None = None,
+) -> PoolShift:
+    """Train on this study what was recommended with the runs of another one of the same domains: does it hold for a larger model?
+
+    Parameters
+    ----------
+    recommended, promised, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that study; its references and what
+        it learnt from a history are left out, and the best mixtures are searched for anew, by training on this study.
+    shifts: where to train; the pool as it is comes first.
+
+    Raises
+    ------
+    StudyError: domains that are not those of the study, a shift without a recommendation, or an interrupt; the same call then goes on.
+    """
+    bench = _Bench(study, size, executor, workers, progress)
+    if set(recommended.columns) != set(bench.domains):
+        raise StudyError(
+            f"the mixtures are over {', '.join(recommended.columns)}; the study has {', '.join(bench.domains)}."
+        )
+    mixtures: dict[str, dict[str, tuple[float, ...]]] = {}
+    for shift in shifts:
+        if shift.name not in recommended.index.get_level_values(0):
+            raise StudyError(f"nothing was recommended for the shift {shift.name!r}; leave it out.")
+        rows = recommended.loc[shift.name, list(bench.domains)]
+        mixtures[shift.name] = {
+            str(name): bench._row(row)
+            for name, row in zip(rows.index, rows.to_numpy(float))
+            if name not in REFERENCES and not str(name).endswith(LEARNT_FROM_HISTORY)
+        }
+    return bench.prove(shifts, mixtures, promised.loc[[s.name for s in shifts]], dict(tokens or {}))
+
+
 class Benchmark:
     """The half of a :class:`causalmix_nb.study.Study` that puts it to the test."""
 
@@ -146,6 +187,8 @@ class _Bench:
         self.refused: dict[str, str] = {}
 
     def run(self, names: Sequence[str] | None, methods: tuple[str, ...]) -> PoolShift:
+        import pandas as pd
+
         study, size = self.study, self.size
         weights = dict.fromkeys(self.domains, 0.0) | target_weights(self.corpus, study._meta["target"])
         shifts = chosen_shifts(pool_shifts(weights, study.available(), self.budget), names)
@@ -167,10 +210,42 @@ class _Bench:
             shift.name: {name: as_row(a.mixture, self.domains) for name, a in advice[shift.name].items()}
             for shift in shifts
         }
+        ours = {shift: said[OURS] for shift, said in advice.items()}
+        promised = pd.DataFrame(
+            [(a.gain, a.lower, a.upper, a.keeps) for a in ours.values()],
+            index=pd.Index(list(ours), name="shift"),
+            columns=["gain", "lower", "upper", "keeps"],
+        )
+        explained = {"design": _explained(study._need_runs(), study)}
+        if history is not None:
+            explained["history"] = _explained(history, study)
+            history.close()
+        return self.prove(shifts, mixtures, promised, tokens, explained)
+
+    def prove(
+        self,
+        shifts: Sequence[Shift],
+        mixtures: dict[str, dict[str, tuple[float, ...]]],
+        promised: pd.DataFrame,
+        tokens: dict[str, int],
+        explained: Mapping[str, float] | None = None,
+    ) -> PoolShift:
+        """What could be won at every shift, by direct search, and what every method's mixture is worth there."""
+        import pandas as pd
+
         self._search(shifts, mixtures)
         tokens[KEPT] = self._search_tokens(len(mixtures[AS_IT_IS]) - 2)
         outcomes = self._train(shifts, mixtures)
-        return self._report(shifts, mixtures, advice, outcomes, tokens, history)
+        index = [(s.name, name) for s in shifts for name in mixtures[s.name]]
+        table = pd.DataFrame(
+            [mixtures[s][name] for s, name in index],
+            index=pd.MultiIndex.from_tuples(index, names=["shift", "method"]),
+            columns=list(self.domains),
+        )
+        return PoolShift(
+            outcomes, table, promised, tuple(shifts), tokens, self.outcome, self.minimize,
+            self.size.runs, self.size.history, explained or {}, self.refused,
+        )  # fmt: skip
 
     # -- who says what -------------------------------------------------------------------------------------
 
@@ -353,40 +428,6 @@ class _Bench:
             [(s.name, name, j, y) for (s, name, j), y in zip(rows, values)],
             columns=["shift", "method", "seed", "outcome"],
         )
-
-    # -- report --------------------------------------------------------------------------------------------
-
-    def _report(
-        self,
-        shifts: tuple[Shift, ...],
-        mixtures: Mapping[str, Mapping[str, tuple[float, ...]]],
-        advice: Mapping[str, Mapping[str, Advice]],
-        outcomes: pd.DataFrame,
-        tokens: dict[str, int],
-        history: Runs | None,
-    ) -> PoolShift:
-        import pandas as pd
-
-        index = [(s.name, name) for s in shifts for name in mixtures[s.name]]
-        table = pd.DataFrame(
-            [mixtures[s][name] for s, name in index],
-            index=pd.MultiIndex.from_tuples(index, names=["shift", "method"]),
-            columns=list(self.domains),
-        )
-        ours = {s.name: advice[s.name][OURS] for s in shifts}
-        promised = pd.DataFrame(
-            [(a.gain, a.lower, a.upper, a.keeps) for a in ours.values()],
-            index=pd.Index(list(ours), name="shift"),
-            columns=["gain", "lower", "upper", "keeps"],
-        )
-        explained = {"design": _explained(self.study._need_runs(), self.study)}
-        if history is not None:
-            explained["history"] = _explained(history, self.study)
-            history.close()
-        return PoolShift(
-            outcomes, table, promised, shifts, tokens, self.outcome, self.minimize,
-            self.size.runs, self.size.history, explained, self.refused,
-        )  # fmt: skip
 
 
 def _starts(mixtures: Mapping[str, tuple[float, ...]]) -> list[tuple[float, ...]]:

@@ -13,7 +13,7 @@ from scipy.stats import ttest_rel
 from causalmix_nb.errors import StudyError
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.pool import Tilt
-from causalmix_nb.pool_shift import STORE, Size, larger_study, pool_shift, write_report
+from causalmix_nb.pool_shift import STORE, Size, larger_study, pool_shift, prove, write_report
 from causalmix_nb.rivals import ADAPTING, advise
 from causalmix_nb.runs import Runs
 from causalmix_nb.shift_results import (
@@ -195,6 +195,24 @@ def test_an_experiment_that_is_stopped_goes_on_where_it_was(finished, found):
     assert not [p for p in seen if p.stage == "direct search" and p.done]
     assert trained == len(Runs.open(again.folder / STORE)) - before
     pd.testing.assert_frame_equal(second.outcomes, found.outcomes)
+
+
+def test_what_was_recommended_is_proven_on_a_larger_model(study, found):
+    larger = larger_study(study, 2)
+    shifts = [shift for shift in found.shifts if shift.name != "noisier"]
+    asked = (found.mixtures, found.advice, shifts, found.tokens, TINY, "inline")
+    proven = prove(larger, *asked)
+    assert proven.methods == found.methods and set(proven.outcomes["shift"]) == {AS_IT_IS, "mild"}
+    ours = [(AS_IT_IS, "causalmix"), ("mild", "regmix"), ("mild", "equal")]
+    pd.testing.assert_frame_equal(proven.mixtures.loc[ours], found.mixtures.loc[ours])
+    assert not np.allclose(proven.seeds("mild").loc["equal"], found.seeds("mild").loc["equal"])
+    store = Runs.open(larger.folder / STORE)
+    assert store.frame["scale.parameters"].unique() == [larger.config.n_parameters]
+    assert len(store) > 0 and prove(larger, *asked).outcomes.equals(proven.outcomes)
+    with pytest.raises(StudyError, match="nothing was recommended for the shift 'scarce'"):
+        prove(larger, found.mixtures, found.advice, [Shift("scarce", "")], size=TINY)
+    with pytest.raises(StudyError, match="the study has apples"):
+        prove(larger, found.mixtures.drop(columns="bolts"), found.advice, shifts, size=TINY)
 
 
 def test_the_page_and_the_tables_are_written_with_names_escaped(found, tmp_path):
