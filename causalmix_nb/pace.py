@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ NOTE = "pace.json"
 WIDTH = 4  # runs that train as one where nothing was measured
 WIDTHS = (1, 2, 4)  # wider ones were never faster on a CPU, and their memory is what a Binder has not got
 GPU_WIDTHS = (8, 16, 32, 64, 128, 256, 512)
+GPU_WIDTH = 64  # the widest where nothing was measured
 SECONDS = 0.25  # that one arrangement is measured for
 WORTH = 1e12  # tokens times parameters of a launch for which a measurement of some seconds pays
 SHARE, GPU_SHARE = 0.8, 0.6  # of the free memory that swarms may take
@@ -59,10 +61,11 @@ def pace_for(folder: Path, config: ProxyConfig, budgets: Sequence[int], workers:
     workers: number of worker processes, where it is given.
     """
     n_cores = cores()
-    most = max(1, min(workers or n_cores, -(-len(budgets) // 2)))  # two runs each at least
+    places = 1 if _on_gpu() else n_cores  # processes take turns on a GPU; wide swarms fill it
+    most = max(1, min(workers or places, -(-len(budgets) // 2)))  # two runs each at least
     while workers is None and most > 1 and not fits(config, 1, max(budgets), most):
         most -= 1
-    plain = Pace(most, max(1, n_cores // most))
+    plain = Pace(most, max(1, n_cores // most), _usual_width(config, max(budgets), most))
     if sum(budgets) * config.n_parameters < WORTH:
         return plain
     known = [config.to_dict(), n_cores, workers, _torch_version()]
@@ -75,15 +78,22 @@ def pace_for(folder: Path, config: ProxyConfig, budgets: Sequence[int], workers:
     return found
 
 
+def _usual_width(config: ProxyConfig, token_budget: int, workers: int) -> int:
+    if not _on_gpu():
+        return WIDTH
+    widths = [w for w in GPU_WIDTHS if w <= GPU_WIDTH and fits(config, w, token_budget, workers)]
+    return max(widths, default=WIDTH)
+
+
 def measure(config: ProxyConfig, workers: int | None = None, token_budget: int = 100_000) -> Pace:
     """Find the fastest arrangement by training on random bytes, for some seconds in all.
 
-    workers: the number of processes where it is given; else one per core, fewer with more threads, and one alone are tried.
+    workers: the number of processes where it is given; else one per core, fewer with more threads, and one alone are tried. On a GPU one
+        and two are tried, without the compiler, which takes longer than all of this.
     """
     n_cores = cores()
-    counts = (
-        [workers] if workers else sorted({max(1, n_cores // k) for k in (1, 2, 4, n_cores)}, reverse=True)
-    )
+    usual = {2, 1} if _on_gpu() else {max(1, n_cores // k) for k in (1, 2, 4, n_cores)}
+    counts = [workers] if workers else sorted(usual, reverse=True)
     counts = [count for count in counts if fits(config, 1, token_budget, count)] or [min(counts)]
     tried: dict[tuple[int, int, int], float] = {}
     with _crew(max(counts)) as crew:
@@ -128,7 +138,7 @@ def speed_here(config: ProxyConfig, width: int, seconds: float = SECONDS) -> flo
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - before)
 
-    take_steps(swarm, batches(), 1_000_000, 1e-4)
+    take_steps(swarm, batches(), 1_000_000, 1e-4, compile_after=math.inf)
     return float(np.prod(shape) / np.median(times))
 
 

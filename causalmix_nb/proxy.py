@@ -118,7 +118,7 @@ class ProxySwarm:
         self._losses: Any = _token_losses
 
     def compile(self) -> None:
-        """Let the compiler fuse what lies between the matrix products: worth its half minute on a GPU and in long runs."""
+        """Let the compiler fuse what lies between the matrix products; it takes some seconds, for every new shape."""
         import torch
 
         self._losses = torch.compile(_token_losses, dynamic=False)

@@ -254,6 +254,19 @@ def test_two_workers_fit_beside_a_lesson_in_two_gigabytes(monkeypatch, tmp_path)
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 128).workers == 1
 
 
+def test_a_gpu_gets_one_process_and_a_wide_swarm_that_fits(monkeypatch, tmp_path):
+    from causalmix_nb import pace
+
+    monkeypatch.setattr(pace, "_on_gpu", lambda: True)
+    monkeypatch.setattr(pace, "WORTH", 1e99)
+    monkeypatch.setattr(pace, "free_memory", lambda: 80e9)
+    found = pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512)
+    assert (found.workers, found.width) == (1, pace.GPU_WIDTH)
+    assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512, workers=2).workers == 2
+    monkeypatch.setattr(pace, "free_memory", lambda: 3e9)
+    assert 1 < pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512).width < pace.GPU_WIDTH
+
+
 def test_the_gpu_benchmark_runs_at_toy_size_without_a_gpu():
     script = Path(__file__).parent / "benchmarks" / "swarm_gpu.py"
     shown = subprocess.run(

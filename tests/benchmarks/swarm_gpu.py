@@ -1,4 +1,4 @@
-"""Training on one GPU: the swarm at several widths and sizes, with its share of the card's peak (MFU), beside Hugging Face's Trainer.
+"""Training on one GPU: the swarm at several widths and sizes (not compiled), with its share of the card's peak (MFU), beside Hugging Face's Trainer.
 
 MFU counts 6 floating-point operations per parameter and token and, per layer, 12 per token, context and width for attention; ``--peak`` is the
 card's dense bfloat16 peak. ``--launch`` also times a whole launch: 512 runs x 10M tokens at 1M parameters, data and scoring included.
