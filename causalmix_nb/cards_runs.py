@@ -40,7 +40,8 @@ def runs_card(runs: Any) -> Bundle:
     figure = plots.runs_mixtures(shares, frame[f"outcome.{first}"], first, runs.minimize[first])
     reasons = frame.loc[frame["status"] == "failed", "reason"].dropna().value_counts()
     why = "; ".join(f"{reason} ({count}x)" for reason, count in reasons.head(3).items())
-    state = f"{len(runs.state_names)} state columns" if runs.state_names else "no state"
+    n = len(runs.state_names)
+    state = f"{n} state column{'s' * (n > 1)}" if n else "no state"
     foot = f"{state}; failed: {why}" if why else state
     text = f"{title}\n{text_table(scores)}\n{foot}"
     return Bundle(card(title, figure_svg(figure) + table(scores), foot), text, figure)

@@ -214,7 +214,7 @@ class Model:
         p = self.problem
         lines = [
             f"{self.method}: {p.outcome} ({'lower' if p.minimize else 'higher'} is better), {p.n_runs} runs, "
-            f"{len(p.domains)} domains, {len(p.state_names)} state columns"
+            f"{len(p.domains)} domains, {len(p.state_names)} state column{'s' * (len(p.state_names) != 1)}"
         ]
         for name, value in self.diagnostics.items():
             shown = f"{value:.4g}" if isinstance(value, float) else value

@@ -96,12 +96,13 @@ def mixture_bars(
     if before is not None:
         axes.vlines(before, y - 0.42, y + 0.42, color=ORANGE, linewidth=2.4, label=_plain(short(names[1])))
         _legend(axes, 2)
-    ends = shares if before is None else np.maximum(shares, before)
-    for k, end in enumerate(ends):
-        axes.annotate(
-            percent(shares[k]), (end, k), (6, 0), textcoords="offset points", va="center", fontsize=9
-        )
-    axes.set_xlim(0, max(float(ends.max()), 0.01) * 1.12)
+    widest = 1.12 * max(0.01, float(shares.max()), 0.0 if before is None else float(before.max()))
+    for k, share in enumerate(shares):
+        # beside its bar, or past the stroke where that would run through it
+        covered = before is not None and share <= before[k] < share + 0.1 * widest
+        end = before[k] if before is not None and covered else share
+        axes.annotate(percent(share), (end, k), (6, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.set_xlim(0, widest)
     _percent(axes.xaxis)
     axes.set_xlabel("share of the training tokens" + (f" (and {rest} more domains)" if rest else ""))
     told = [

@@ -138,6 +138,18 @@ def test_settings_outside_neither_change_the_figure_nor_are_changed():
         assert dict(matplotlib.rcParams) == inside
 
 
+def test_a_share_stands_beside_its_bar_and_past_a_stroke_that_would_run_through_it():
+    mixture, baseline = (
+        pd.Series({"far": 0.1, "near": 0.3, "over": 0.6}),
+        pd.Series(1 / 3, ["far", "near", "over"]),
+    )
+    notes = [
+        text for text in plots.mixture_bars(mixture, baseline).axes[0].texts if text.get_text().endswith("%")
+    ]
+    assert [text.get_text() for text in notes] == ["10%", "30%", "60%"]
+    assert [text.xy[0] for text in notes] == pytest.approx([0.1, 1 / 3, 0.6])
+
+
 def test_a_notebook_shows_the_picture_with_its_alternative_text():
     figure = plots.mixture_bars(shares(DOMAINS))
     assert figure._repr_html_().startswith('<img alt="Bars: ')
