@@ -380,7 +380,7 @@ def _benchmark(p: Parser) -> None:
         "--runs",
         type=count,
         metavar="N",
-        help="runs to learn from; those that are there are not repeated (160)",
+        help="runs to learn from; those that are there are not repeated (256)",
     )
     p.add(
         "--no-history",

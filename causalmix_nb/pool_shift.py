@@ -72,8 +72,8 @@ class Size:
     :func:`causalmix_nb.shifts.logged_history`.
     """
 
-    runs: int = 160
-    history: int = 128
+    runs: int = 256
+    history: int = 256
     seeds: int = 8
     first: int = 6
     rounds: int = 2
