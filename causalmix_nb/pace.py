@@ -61,11 +61,11 @@ def pace_for(folder: Path, config: ProxyConfig, budgets: Sequence[int], workers:
     workers: number of worker processes, where it is given.
     """
     n_cores = cores()
-    places = 1 if _on_gpu() else n_cores  # processes take turns on a GPU; wide swarms fill it
-    most = max(1, min(workers or places, -(-len(budgets) // 2)))  # two runs each at least
+    most = max(1, min(workers or n_cores, -(-len(budgets) // 2)))  # two runs each at least
     while workers is None and most > 1 and not fits(config, 1, max(budgets), most):
         most -= 1
-    plain = Pace(most, max(1, n_cores // most), _usual_width(config, max(budgets), most))
+    usual = 1 if _on_gpu() and workers is None else most  # processes take turns on a GPU; wide swarms fill it
+    plain = Pace(usual, max(1, n_cores // usual), _usual_width(config, max(budgets), usual))
     if sum(budgets) * config.n_parameters < WORTH:
         return plain
     known = [config.to_dict(), n_cores, workers, _torch_version()]

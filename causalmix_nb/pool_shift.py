@@ -131,12 +131,15 @@ def prove(
     ----------
     recommended, promised, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that study; its references and what
         it learnt from a history are left out, and the best mixtures are searched for anew, by training on this study.
-    shifts: where to train; the pool as it is comes first.
+    shifts: where to train, with the pool as it is.
 
     Raises
     ------
-    StudyError: domains that are not those of the study, a shift without a recommendation, or an interrupt; the same call then goes on.
+    StudyError: domains that are not those of the study, shifts without the pool as it is, one without a recommendation, or an interrupt;
+        the same call then goes on.
     """
+    if AS_IT_IS not in [shift.name for shift in shifts]:
+        raise StudyError(f"the shifts lack {AS_IT_IS!r}, which the others are compared with; put it first.")
     bench = _Bench(study, size, executor, workers, progress)
     if set(recommended.columns) != set(bench.domains):
         raise StudyError(

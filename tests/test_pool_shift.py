@@ -210,7 +210,9 @@ def test_what_was_recommended_is_proven_on_a_larger_model(study, found):
     assert store.frame["scale.parameters"].unique() == [larger.config.n_parameters]
     assert len(store) > 0 and prove(larger, *asked).outcomes.equals(proven.outcomes)
     with pytest.raises(StudyError, match="nothing was recommended for the shift 'scarce'"):
-        prove(larger, found.mixtures, found.advice, [Shift("scarce", "")], size=TINY)
+        prove(larger, found.mixtures, found.advice, [*shifts, Shift("scarce", "")], size=TINY)
+    with pytest.raises(StudyError, match="the shifts lack 'as it is'"):
+        prove(larger, found.mixtures, found.advice, shifts[1:], size=TINY)
     with pytest.raises(StudyError, match="the study has apples"):
         prove(larger, found.mixtures.drop(columns="bolts"), found.advice, shifts, size=TINY)
 
