@@ -91,8 +91,9 @@ class TrainingMagics:
     def _benchmark(self, args: Arguments, ns: Namespace) -> Any:
         from dataclasses import replace
 
-        from causalmix_nb.pool_shift import FULL, QUICK, write_report
+        from causalmix_nb.pool_shift import FULL, QUICK
         from causalmix_nb.rivals import RIVALS
+        from causalmix_nb.shift_results import write_report
 
         asked = {"runs": args.runs, "seeds": args.seeds, "history": 0 if args.no_history else None}
         size = replace(QUICK if args.quick else FULL, **{k: v for k, v in asked.items() if v is not None})

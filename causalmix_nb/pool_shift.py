@@ -8,12 +8,10 @@ reported.
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,7 +137,7 @@ def prove(
         the same call then goes on.
     """
     if AS_IT_IS not in [shift.name for shift in shifts]:
-        raise StudyError(f"the shifts lack {AS_IT_IS!r}, which the others are compared with; put it first.")
+        raise StudyError(f"the shifts lack {AS_IT_IS!r}, which the others are compared with; add it.")
     bench = _Bench(study, size, executor, workers, progress)
     if set(recommended.columns) != set(bench.domains):
         raise StudyError(
@@ -247,7 +245,7 @@ class _Bench:
         )
         return PoolShift(
             outcomes, table, promised, tuple(shifts), tokens, self.outcome, self.minimize,
-            self.size.runs, self.size.history, explained or {}, self.refused,
+            explained or {}, self.refused,
         )  # fmt: skip
 
     # -- who says what -------------------------------------------------------------------------------------
@@ -477,43 +475,3 @@ def _wider(config: ProxyConfig, times: float) -> ProxyConfig:
         larger = replace(config, d_model=wide, n_layers=config.n_layers + 1)
         if larger.n_parameters >= times * config.n_parameters:
             return larger
-
-
-def write_report(found: PoolShift, folder: str | Path) -> Path:
-    """One HTML page and the tables as CSV files, in a folder; returns the page."""
-    from causalmix_nb.cards import render
-    from causalmix_nb.typesetting import card, paragraph, table
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    found.outcomes.to_csv(folder / "outcomes.csv", index=False)
-    tables = {
-        "methods": (found.table, "Methods over all shifts"),
-        "headroom": (found.headroom, "What adapting could win at each shift"),
-        "ours_minus": (found.pooled_table, "Ours minus each other method, averaged over shifts"),
-        "history": (found.history_table, "Learnt from a history of chosen mixtures"),
-        "by_shift": (found.by_shift, "Method by shift"),
-        "mixtures": (found.mixtures.reset_index(), "Mixtures"),
-        "advice": (found.advice, "What ours promised over the mixture it would keep"),
-    }
-    parts = []
-    for name, (frame, caption) in tables.items():
-        frame.to_csv(folder / f"{name}.csv", index=frame.index.name is not None)
-        groups = [("", frame)] if "shift" not in frame else list(frame.groupby("shift", sort=False))
-        body = "".join(
-            table(part.drop(columns="shift", errors="ignore"), str(label)) for label, part in groups
-        )
-        parts.append(card(caption, body))
-    what = "".join(paragraph(f"{shift.name}: {shift.what}") for shift in found.shifts)
-    first = render(found)
-    assert first is not None
-    page = folder / "pool_shift.html"
-    page.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Pool shift</title>"
-        f"<body style='max-width:860px;margin:24px auto'>{first.html}{card('The shifts', what)}{''.join(parts)}</body></html>",
-        encoding="utf-8",
-    )
-    (folder / "pool_shift.json").write_text(
-        json.dumps({"sentences": found.sentences, "explained": dict(found.assignment)}, indent=1)
-    )
-    return page

@@ -17,7 +17,7 @@ from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.fit import fit
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.outcomes import target_weights
-from causalmix_nb.policy import CAUTION, optimize
+from causalmix_nb.policy import optimize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,21 +94,20 @@ def advise(
     model.baseline = Mixture.equal(model.domains)
     if method != OURS:
         return {name: Advice(_ask(model, state, policy).mixture) for name, state in states.items()}
-    kept = _ask(model, source, policy, caution=0.0).mixture
+    kept = _ask(model, source, policy).mixture
     found = {}
     for name, state in states.items():
-        best = _ask(model, state, policy, kept, 0.0)
+        best = _ask(model, state, policy, kept)
         moved = float(np.abs(best.mixture.to_array(model.domains) - kept.to_array(model.domains)).sum()) / 2
         keeps = moved < STAY or not best.gain > LEAVE * best.se
         found[name] = Advice(kept if keeps else best.mixture, best.gain, best.lower, best.upper, keeps)
     return found
 
 
-def _ask(
-    model: Model, state: pd.Series, policy: str, baseline: Mixture | None = None, caution: float = CAUTION
-) -> Any:
+def _ask(model: Model, state: pd.Series, policy: str, baseline: Mixture | None = None) -> Any:
+    """Without caution, which is for one recommendation; only the surface's policy knows it."""
     known = state if model.problem.state_names else None
-    return optimize(model, known, policy, baseline=baseline, caution=caution)
+    return optimize(model, known, policy, baseline=baseline, caution=0.0)
 
 
 def _blind(study: Study, runs: Runs, method: str, outcome: str) -> Mixture:

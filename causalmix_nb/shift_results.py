@@ -10,10 +10,12 @@ pool as it was, both trained at the shift with paired seeds. Where it is small, 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,7 +92,7 @@ class PoolShift:
     outcomes: one row per training: ``shift``, ``method``, ``seed``, ``outcome`` (own units). Methods that learnt from a history of
         chosen mixtures end in `` (history)``; ``best found`` and ``best before`` are the references.
     mixtures: (shift, method) × domain. advice: per shift, what ours promised (``gain``, ``lower``, ``upper``) and whether it ``keeps``.
-    tokens: method -> training tokens that its answers cost, for all shifts together. n_runs, n_history: what was learnt from.
+    tokens: method -> training tokens that its answers cost, for all shifts together.
     """
 
     outcomes: pd.DataFrame
@@ -100,8 +102,6 @@ class PoolShift:
     tokens: Mapping[str, int]
     outcome: str
     minimize: bool
-    n_runs: int
-    n_history: int
     assignment: Mapping[
         str, float
     ]  # design, history -> share of the mixture's variance that the state explains
@@ -342,3 +342,43 @@ class PoolShift:
 
     def __str__(self) -> str:
         return "\n".join([self.title, *self.sentences])
+
+
+def write_report(found: PoolShift, folder: str | Path) -> Path:
+    """One HTML page and the tables as CSV files, in a folder; returns the page."""
+    from causalmix_nb.cards import render
+    from causalmix_nb.typesetting import card, paragraph, table
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    found.outcomes.to_csv(folder / "outcomes.csv", index=False)
+    tables = {
+        "methods": (found.table, "Methods over all shifts"),
+        "headroom": (found.headroom, "What adapting could win at each shift"),
+        "ours_minus": (found.pooled_table, "Ours minus each other method, averaged over shifts"),
+        "history": (found.history_table, "Learnt from a history of chosen mixtures"),
+        "by_shift": (found.by_shift, "Method by shift"),
+        "mixtures": (found.mixtures.reset_index(), "Mixtures"),
+        "advice": (found.advice, "What ours promised over the mixture it would keep"),
+    }
+    parts = []
+    for name, (frame, caption) in tables.items():
+        frame.to_csv(folder / f"{name}.csv", index=frame.index.name is not None)
+        groups = [("", frame)] if "shift" not in frame else list(frame.groupby("shift", sort=False))
+        body = "".join(
+            table(part.drop(columns="shift", errors="ignore"), str(label)) for label, part in groups
+        )
+        parts.append(card(caption, body))
+    what = "".join(paragraph(f"{shift.name}: {shift.what}") for shift in found.shifts)
+    first = render(found)
+    assert first is not None
+    page = folder / "pool_shift.html"
+    page.write_text(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Pool shift</title>"
+        f"<body style='max-width:860px;margin:24px auto'>{first.html}{card('The shifts', what)}{''.join(parts)}</body></html>",
+        encoding="utf-8",
+    )
+    (folder / "pool_shift.json").write_text(
+        json.dumps({"sentences": found.sentences, "explained": dict(found.assignment)}, indent=1)
+    )
+    return page

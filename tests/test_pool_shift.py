@@ -13,7 +13,7 @@ from scipy.stats import ttest_rel
 from causalmix_nb.errors import StudyError
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.pool import Tilt
-from causalmix_nb.pool_shift import STORE, Size, larger_study, pool_shift, prove, write_report
+from causalmix_nb.pool_shift import STORE, Size, larger_study, pool_shift, prove
 from causalmix_nb.rivals import ADAPTING, advise
 from causalmix_nb.runs import Runs
 from causalmix_nb.shift_results import (
@@ -24,6 +24,7 @@ from causalmix_nb.shift_results import (
     pool_differences,
     ratio_of_means,
     resampled_interval,
+    write_report,
 )
 from causalmix_nb.shifts import AS_IT_IS, Shift, logged_history, pool_shifts
 from causalmix_nb.study import Study
@@ -62,7 +63,7 @@ def experiment(gains: dict[str, dict[str, float]], noise: float, n_seeds: int = 
     advice = pd.DataFrame({"gain": 0.0, "lower": 0.0, "upper": 0.0, "keeps": True}, index=list(gains))
     return PoolShift(
         pd.DataFrame(rows, columns=["shift", "method", "seed", "outcome"]), pd.DataFrame(), advice,
-        tuple(Shift(name, "") for name in gains), {}, "bpb", True, 0, 0, {}, {},
+        tuple(Shift(name, "") for name in gains), {}, "bpb", True, {}, {},
     )  # fmt: skip
 
 

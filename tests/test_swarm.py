@@ -263,6 +263,11 @@ def test_a_gpu_gets_one_process_and_a_wide_swarm_that_fits(monkeypatch, tmp_path
     found = pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512)
     assert (found.workers, found.width) == (1, pace.GPU_WIDTH)
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512, workers=2).workers == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(pace, "WORTH", 0.0)
+        patch.setattr(pace, "cores", lambda: 16)
+        patch.setattr(pace, "measure", lambda *_: pace.Pace(2, 8, 128))
+        assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512) == pace.Pace(2, 8, 128)
     monkeypatch.setattr(pace, "free_memory", lambda: 3e9)
     assert 1 < pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512).width < pace.GPU_WIDTH
 

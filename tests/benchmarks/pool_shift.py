@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from causalmix_nb import Pool, Study, demo_pool
 from causalmix_nb.launch import Progress
 from causalmix_nb.magic_language import pairs
-from causalmix_nb.pool_shift import FULL, QUICK, pool_shift, write_report
+from causalmix_nb.pool_shift import FULL, QUICK, pool_shift
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.rivals import RIVALS
+from causalmix_nb.shift_results import write_report
 from causalmix_nb.study import META
 from causalmix_nb.typesetting import text_table
 

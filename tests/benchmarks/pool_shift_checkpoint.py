@@ -21,8 +21,9 @@ from pool_shift import DEMO_TARGET, say
 import causalmix_nb as cm
 from causalmix_nb.magic_language import count
 from causalmix_nb.outcomes import target_weights
-from causalmix_nb.pool_shift import Size, prove, write_report
-from causalmix_nb.shifts import pool_shifts
+from causalmix_nb.pool_shift import Size, prove
+from causalmix_nb.shift_results import write_report
+from causalmix_nb.shifts import chosen_shifts, pool_shifts
 from causalmix_nb.study import META
 from causalmix_nb.typesetting import text_table
 
@@ -71,11 +72,7 @@ def main() -> None:
         return
     budget = small._budget()  # the shifts are those for which the mixtures were recommended
     weights = dict.fromkeys(small.domains, 0.0) | target_weights(small._need_corpus(), small._meta["target"])
-    shifts = [
-        shift
-        for shift in pool_shifts(weights, small.available(), budget)
-        if shift.name in ("as it is", *args.shifts)
-    ]
+    shifts = chosen_shifts(pool_shifts(weights, small.available(), budget), args.shifts)
     study._meta["token_budget"] = args.budget
     read = {name: pd.read_csv(args.experiment / f"{name}.csv") for name in ("mixtures", "advice", "methods")}
     recommended = read["mixtures"].set_index(["shift", "method"])
