@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.backup import rescue, write_backup
+from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.mixture import as_shares
-from causalmix_nb.scores import lower_is_better
 
 if TYPE_CHECKING:
     import pandas as pd

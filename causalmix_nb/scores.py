@@ -20,15 +20,6 @@ from typing import Any
 from causalmix_nb.errors import TrainingError
 
 Score = Callable[[Any], Any]
-LOSSES = (
-    "loss",
-    "perplexity",
-    "ppl",
-    "bpb",
-    "nll",
-    "bits",
-    "error",
-)  # in the name of a score: lower is better
 
 
 def as_score(score: str | Score | None, here: bool) -> str | Score | None:
@@ -126,8 +117,3 @@ def as_results(name: str, value: Any) -> dict[str, float]:
         raise TrainingError(
             f"the score {name} returned a {type(value).__name__}; return a number, or a dict of name -> number."
         ) from None
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether the name of a score says that lower is better."""
-    return any(word in name.lower() for word in LOSSES)

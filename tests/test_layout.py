@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "causalmix_nb"
 ORDER = [
     "errors",
+    "directions",
     "mixture",
     "doctor",
     "tutorial",

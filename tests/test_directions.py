@@ -1,0 +1,17 @@
+"""Which way is better is read from whole words of a name, in one place."""
+
+import pytest
+
+from causalmix_nb.directions import direction_of
+
+LOWER = """wer cer ter mse mae rmse error error_rate err loss nll perplexity ppl bpb bits_per_byte cross_entropy brier
+    brier_score val_loss valLoss evalBPB eval/loss/math loss2 WER metric/the_pile_arxiv_val_loss word_perplexity bits-per-byte
+    crossEntropyLoss bpb.mathematics negative_log_likelihood""".split()
+HIGHER = """applied_math_acc supply_chain_acc glossary_f1 orbits_acc filtered_acc letter_acc character_accuracy acc_norm pass@1
+    gsm8k.exact_match mmluAcc R2 humaneval_pass1 rougeL error_detection_acc neg_mean_squared_error reward_per_token""".split()
+SILENT = "score7 quiz avg mean humaneval loss_reduction glossary orbits supply bitstream".split()
+
+
+@pytest.mark.parametrize("names, lower", [(LOWER, True), (HIGHER, False), (SILENT, None)])
+def test_the_words_of_a_name_say_which_way_is_better(names, lower):
+    assert {name: direction_of(name) for name in names} == dict.fromkeys(names, lower)
