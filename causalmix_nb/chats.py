@@ -266,7 +266,7 @@ def _call(call: Any) -> str:
     if not isinstance(call, Mapping):
         return str(call)
     inner = call["function"] if isinstance(call.get("function"), Mapping) else call
-    arguments = next(
+    arguments: Any = next(
         (inner[key] for key in ("arguments", "input", "parameters") if inner.get(key) is not None), {}
     )
     if isinstance(arguments, str):

@@ -12,7 +12,6 @@ import contextlib
 import csv
 import gzip
 import io
-import json
 import lzma
 import re
 import sys
@@ -21,9 +20,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from causalmix_nb.chats import is_chat
-from causalmix_nb.documents import Row, Unread, needed
+from causalmix_nb.documents import Placed, Row, Unread, needed
+from causalmix_nb.encodings import AT_ONCE, text_of, undecoded, wrong
 from causalmix_nb.errors import PoolError
+from causalmix_nb.json_rows import json_lines, json_values
 
 KINDS = {
     ".jsonl": "lines", ".ndjson": "lines", ".json": "json", ".parquet": "parquet", ".arrow": "arrow", ".feather": "arrow",
@@ -31,15 +31,7 @@ KINDS = {
 }  # fmt: skip
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-AT_ONCE = 1 << 20  # characters of a file that are looked at together
 ROWS = 256  # of a Parquet or Arrow file that are turned into Python objects together
-
-Placed = tuple["Row | Unread", str]  # a row and what it is called
 
 
 def domain_name(path: Path) -> str:
@@ -88,15 +80,15 @@ def read_rows(
             return
         with _opened(path) as file:
             if kind == "lines":
-                yield from _lines(file, path, encoding)
+                yield from json_lines(file, path, encoding)
             elif kind == "json":
-                yield from _json(file, path, encoding)
+                yield from json_values(file, path, encoding)
             elif kind == "csv":
                 yield from _csv(file, path, encoding, "\t" if suffix == ".tsv" else None)
             else:
                 yield from _paragraphs(file, path, encoding)
     except UnicodeDecodeError as error:
-        raise _undecoded(path, error, encoding) from None
+        raise undecoded(path, error, encoding) from None
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile):
         raise PoolError(
             f"{path.name} is not what its suffix says (the compressed data are damaged or end too early); "
@@ -104,11 +96,6 @@ def read_rows(
         ) from None
     except OSError as error:
         raise PoolError(f"{path.name} cannot be read ({error.strerror or error}); check the file.") from None
-
-
-def wrong(path: Path, why: str) -> PoolError:
-    """The error for a file that is something else than its name says."""
-    return PoolError(f"{path.name} is not what its suffix says ({why}); check the file.")
 
 
 def paragraphs(text: str, size: int = 2000) -> list[str]:
@@ -141,7 +128,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         elif how == "bz2":
             yield bz2.BZ2File(raw)  # type: ignore[misc]
         elif how == "xz":
-            yield lzma.LZMAFile(raw)  # type: ignore[misc]
+            yield lzma.LZMAFile(raw)  # type: ignore[misc]  # noqa: SIM115
         elif how == "zstd":
             import pyarrow as pa
 
@@ -150,253 +137,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield raw
 
 
-def _encoding_of(file: IO[bytes], given: str | None) -> tuple[str, bytes]:
-    """How a file's characters are written, from its mark or the zeros of UTF-16, and the bytes that were read to see."""
-    start = file.read(4096)
-    if given is not None:
-        return given, start
-    for mark, name in MARKS:
-        if start.startswith(mark):
-            return name, start
-    even, odd = start[0::2].count(0), start[1::2].count(0)
-    half = max(1, len(start) // 2)
-    if odd > 0.4 * half and even < 0.1 * half:
-        return "utf-16-le", start
-    if even > 0.4 * half and odd < 0.1 * half:
-        return "utf-16-be", start
-    return "utf-8", start
-
-
-def _text_of(file: IO[bytes], encoding: str | None) -> tuple[IO[str], str]:
-    """The characters of a file with its own line ends, and their encoding."""
-    name, start = _encoding_of(file, encoding)
-    joined: Any = io.BufferedReader(_Again(start, file), AT_ONCE)
-    return io.TextIOWrapper(joined, encoding=name, newline=""), name
-
-
-class _Again(io.RawIOBase):
-    """A stream whose first bytes have been read already, from its beginning."""
-
-    def __init__(self, start: bytes, rest: IO[bytes]) -> None:
-        self._start, self._rest = start, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._start[: len(buffer)] or self._rest.read(len(buffer))
-        self._start = self._start[len(data) :]
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _lines(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[Placed]:
-    """JSON lines. One broken line is passed on as such; where none is whole, the file is no JSON lines."""
-    name, start = _encoding_of(file, encoding)
-    stream = io.BufferedReader(_Again(start, file), AT_ONCE)
-    if name not in ("utf-8", "utf-8-sig") or b"\r" in start[:-1].replace(b"\r\n", b""):
-        yield from _json(stream, path, name)
-        return
-    whole, foreign, native, broken, error = 0, 0, 0, "", None
-    for number, line in enumerate(stream, 1):
-        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        where = f"line {number:,}"
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as undecoded:
-            error = error or (where, undecoded)
-            foreign += line.endswith(b"\n")  # else it is the end of a writer that was stopped
-            yield Unread("a line that is no UTF-8", where), where
-            continue
-        native += not text.isascii()
-        rows = _value(text)
-        if (
-            number == 1
-            and rows
-            and isinstance(rows[0], Unread)
-            and text.lstrip()[:1] in ("[", "{")
-            and stream.peek(1)
-        ):
-            # One value over several lines, if it is any.
-            yield from _json(io.BufferedReader(_Again(line, stream), AT_ONCE), path, None)
-            return
-        for row in rows:
-            if isinstance(row, Unread):
-                broken = broken or f"{where}: {row.reason}"
-                row = Unread(row.reason, where)
-            else:
-                whole += 1
-            yield row, where
-    if error and foreign and not native:  # no line proves that the file is UTF-8 with some damage
-        raise _undecoded(path, error[1], encoding, error[0])
-    if not whole and broken:
-        raise wrong(path, broken)
-
-
-def _value(text: str) -> list[Row | Unread]:
-    """The rows on a line: none where it is blank, Unread where it is broken."""
-    text = text.strip().strip("\x1e")  # RFC 7464 marks records so
-    if not text:
-        return []
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        return [Unread("JSON nested too deeply", "")]
-    except ValueError as error:
-        try:
-            if not text.endswith(","):
-                raise error
-            value = json.loads(text[:-1])
-        except (ValueError, RecursionError):
-            return [Unread(f"broken JSON ({_why(error)})", "")]
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(row, dict) for row in value)
-        and not is_chat(value)
-    ):
-        return value
-    return [_row(value)]
-
-
-def _row(value: Any) -> Row | Unread:
-    """A JSON value as a row: an object is one, a text is a document, a list of turns is a conversation."""
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, str):
-        return {"text": value}
-    return {"messages": value} if is_chat(value) else Unread("JSON that is no object", "")
-
-
-def _why(error: ValueError) -> str:
-    return getattr(error, "msg", str(error))[:60]
-
-
-def _json(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[Placed]:
-    """A file of JSON values: one array of rows, an object that holds one, or values one after another."""
-    text, _ = _text_of(file, encoding)
-    pieces = _Values(text)
-    array = pieces.peek() == "["
-    if array:
-        pieces.skip(1)
-    number, whole, broken = 0, 0, ""
-    while (first := pieces.peek(",")) and not (array and first == "]"):
-        number += 1
-        where = f"row {number:,}" if array else f"value {number:,}"
-        try:
-            value = pieces.take()
-        except RecursionError:
-            raise PoolError(
-                f"{path.name}, {where}: JSON nested too deeply to be read; check the file."
-            ) from None
-        except ValueError as error:
-            why = f"{where}: {_why(error)}"
-            if whole and pieces.ended:  # a writer that was stopped
-                yield Unread("JSON that breaks off", where), where
-                return
-            if array or not pieces.skip_line():
-                raise wrong(path, why) from None
-            broken = broken or why
-            yield Unread("broken JSON", where), where
-            continue
-        rows = [value]
-        if number == 1 and not array and isinstance(value, dict):
-            rows = _inner(value) or rows
-        for i, inner in enumerate(rows, 1):
-            row = _row(inner)
-            place = where if len(rows) == 1 else f"row {i:,}"
-            whole += not isinstance(row, Unread)
-            yield (Unread(row.reason, place) if isinstance(row, Unread) else row), place
-    if array and first != "]":
-        yield Unread("JSON that breaks off", f"row {number + 1:,}"), f"row {number + 1:,}"
-    elif array:
-        pieces.skip(1)
-        if pieces.peek():
-            raise wrong(path, "something follows the JSON array")
-    if number and not whole:
-        raise wrong(path, broken or "no JSON object in it")
-
-
-def _inner(value: dict[str, Any]) -> list[Any] | None:
-    """The rows of an object that is a whole table: ``{"data": [{…}, …]}``, ``{"text": {"0": …}}`` as pandas writes it."""
-    lists = [held for held in value.values() if isinstance(held, list)]
-    if len(lists) == 1 and len(lists[0]) and all(isinstance(row, dict) for row in lists[0]):
-        named = next(key for key, held in value.items() if held is lists[0])
-        if named.lower() in (
-            "data",
-            "rows",
-            "train",
-            "examples",
-            "instances",
-            "records",
-            "documents",
-            "items",
-        ):
-            return lists[0]
-    columns = [held for held in value.values() if isinstance(held, dict)]
-    if columns and len(columns) == len(value) and all(held.keys() == columns[0].keys() for held in columns):
-        if all(str(key).isdigit() for key in columns[0]):
-            return [{name: held[key] for name, held in value.items()} for key in columns[0]]
-    return None
-
-
-class _Values:
-    """JSON values one after another, from a text that is read a piece at a time."""
-
-    def __init__(self, text: IO[str]) -> None:
-        self._text, self._buffer, self._at, self.ended = text, "", 0, False
-        self._decoder = json.JSONDecoder()
-
-    def peek(self, between: str = "") -> str:
-        """The next character that is neither white space nor one of those, or nothing at the end."""
-        while True:
-            rest = self._buffer[self._at : self._at + 64].lstrip(" \t\r\n\x1e\ufeff" + between)
-            if rest:
-                self._at += min(64, len(self._buffer) - self._at) - len(rest)
-                return rest[0]
-            self._at = min(self._at + 64, len(self._buffer))
-            if self._at >= len(self._buffer) and not self._more(AT_ONCE):
-                return ""
-
-    def skip(self, n: int) -> None:
-        self._at += n
-
-    def take(self) -> Any:
-        """The next value; ValueError where there is none."""
-        piece = AT_ONCE
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer, self._at)
-            except ValueError as error:
-                # What is wrong at the end may only be that the rest has not been read; read twice as much each time.
-                at_end = getattr(error, "pos", 0) >= len(self._buffer) - 16
-                if not (at_end or "Unterminated" in str(error)) or not self._more(piece):
-                    raise
-                piece *= 2
-                continue
-            if end == len(self._buffer) and self._more(piece):  # a number may go on
-                continue
-            self._at = end
-            return value
-
-    def skip_line(self) -> bool:
-        """Go to the next line; False where there is none."""
-        while (end := self._buffer.find("\n", self._at)) < 0:
-            if not self._more(AT_ONCE):
-                return False
-        self._at = end + 1
-        return True
-
-    def _more(self, n: int) -> bool:
-        piece = "" if self.ended else self._text.read(n)
-        self.ended = self.ended or not piece
-        self._buffer, self._at = self._buffer[self._at :] + piece, 0
-        return bool(piece)
-
-
 def _csv(file: IO[bytes], path: Path, encoding: str | None, delimiter: str | None) -> Iterator[Placed]:
     """A table of text: every cell is the text it is, the words NA and None too; an empty cell is missing."""
-    text, _ = _text_of(file, encoding)
+    text, _ = text_of(file, encoding)
     head = text.readline().removeprefix("\ufeff")
     while head and not head.strip():
         head = text.readline()
@@ -462,7 +205,7 @@ def _any_cell_size() -> Iterator[None]:
 
 def _paragraphs(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[Placed]:
     """A text, cut at its paragraphs."""
-    text, _ = _text_of(file, encoding)
+    text, _ = text_of(file, encoding)
     whole = text.read().replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     for i, piece in enumerate(paragraphs(whole), 1):
         yield {"text": piece}, f"piece {i:,}"
@@ -509,14 +252,3 @@ def _ipc(path: Path) -> Iterator[Any]:
         except pa.ArrowInvalid:
             file.seek(0)
             yield from pa.ipc.open_stream(file)
-
-
-def _undecoded(path: Path, error: UnicodeDecodeError, given: str | None, where: str = "") -> PoolError:
-    at = f"{where}: " if where else ""
-    byte = f"byte 0x{error.object[error.start]:02x}" if error.start < len(error.object) else "its end"
-    if given is not None or error.encoding.lower() not in ("utf-8", "utf8"):
-        return wrong(path, f"{at}no {given or error.encoding} text, {byte}")
-    return PoolError(
-        f"{path.name} is not what its suffix says ({at}no UTF-8 text, {byte}); save it as UTF-8, or name how it is "
-        "written, for example encoding='cp1252'."
-    )

@@ -46,7 +46,7 @@ class DocumentStore:
 
         if self._texts:
             self._write()
-        if self._file is None:
+        if self._file is None or self._path is None:
             return Dataset(pa.Table.from_batches(self._batches, _schema()), fingerprint=uuid.uuid4().hex[:16])
         self._file.close()
         dataset = Dataset.from_file(str(self._path))

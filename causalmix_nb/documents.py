@@ -88,6 +88,9 @@ class Unread:
     where: str
 
 
+Placed = tuple["Row | Unread", str]  # a row and what it is called
+
+
 class DocumentReader:
     """Reads rows as (prompt, text) and counts what it met.
 
@@ -127,9 +130,11 @@ class DocumentReader:
             if not text.strip():
                 raise Unreadable("empty text" if not layout.response else "empty response")
         except Unreadable as error:
-            return self._leave(str(error), row.where if isinstance(row, Unread) else where)
+            self._leave(str(error), row.where if isinstance(row, Unread) else where)
+            return None
         except RecursionError:
-            return self._leave("values nested too deeply", where)
+            self._leave("values nested too deeply", where)
+            return None
         self._documents += 1
         self._columns[layout.label] += 1
         if noted:
@@ -384,10 +389,10 @@ def _sides(asked: Any, answer: Any, note: Callable[[str], None]) -> tuple[str, s
         prompt = as_text(asked, note) or ""
         if asked is None:
             note("answers without a prompt were read as texts")
-    text = as_text(answer, note)
-    if text is None:
+    learnt = as_text(answer, note)
+    if learnt is None:
         raise Unreadable("no response")
-    return prompt, text
+    return prompt, learnt
 
 
 def _apart(chosen: str, rejected: Any) -> tuple[str, str]:

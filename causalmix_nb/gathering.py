@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.chats import is_chat
-from causalmix_nb.document_files import Placed, table_rows
+from causalmix_nb.document_files import table_rows
 from causalmix_nb.document_store import DocumentStore
-from causalmix_nb.documents import DocumentReader, DomainReport, Unread, needed
+from causalmix_nb.documents import DocumentReader, DomainReport, Placed, Unread, needed
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def gather_by(
     PoolError: no such column, one that names too many domains, or a domain without documents.
     """
     found: dict[str, tuple[DocumentReader, DocumentStore]] = {}
-    nowhere, seen, spaced = DocumentReader(columns), {}, set()
+    nowhere = DocumentReader(columns)
+    seen: dict[tuple[Any, ...], None] = {}
+    spaced: set[str] = set()
     full = f"more than max_bytes ({max_bytes:,} bytes) of the domain" if max_bytes else ""
     for row, where in rows:
         if isinstance(row, Unread):
@@ -234,10 +236,16 @@ def _frame_rows(frame: Any, what: str, chosen: Any) -> Iterator[Any]:
 
 def _name(value: Any, names: Collection[str]) -> str:
     """The domain that a cell names; ValueError with the reason where it names none."""
-    if value is None or value != value:
-        raise ValueError("no domain name")
-    if isinstance(value, (list, dict, tuple)) or hasattr(value, "tolist") and getattr(value, "ndim", 0):
+    if isinstance(value, (list, dict, tuple)) or getattr(value, "ndim", 0) != 0:
         raise ValueError("a domain name that is a list or a mapping")
+    if hasattr(value, "item"):  # a number of numpy's
+        value = value.item()
+    if (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, float) and value != value)
+    ):
+        raise ValueError("no domain name")
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):

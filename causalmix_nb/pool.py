@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.document_files import Placed, domain_name, paragraphs, read_rows
-from causalmix_nb.documents import DomainReport
+from causalmix_nb.document_files import domain_name, paragraphs, read_rows
+from causalmix_nb.documents import DomainReport, Placed
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 from causalmix_nb.gathering import Domain, check_columns, gather, gather_by, label_names, rows_of
 from causalmix_nb.mixture import Mixture, unknown_domain
