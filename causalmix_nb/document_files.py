@@ -154,7 +154,7 @@ def _csv(file: IO[bytes], path: Path, encoding: str | None, delimiter: str | Non
                 if not cells:
                     continue
                 if len(cells) > len(names):
-                    yield Unread("more cells than the header has", where), where
+                    yield Unread("more cells than the header has"), where
                     continue
                 cells += [""] * (len(names) - len(cells))
                 yield dict(zip(names, (cell or None for cell in cells))), where

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from os.path import commonprefix
 from typing import Any
 
@@ -68,16 +68,11 @@ class DomainReport:
     @property
     def said(self) -> tuple[str, ...]:
         """Everything that is worth a sentence, the rows that were left out first."""
-        lines = [f"{self.n_left_out:,} of {self.rows:,} rows left out: {self.why}"] if self.left_out else []
-        lines += (
-            [f"{how} ({n:,} of {self.documents:,})" for how, n in self.columns.items()]
-            if len(self.columns) > 1
-            else []
-        )
+        of = f" of {self.rows:,}" if self.documents else ""
+        lines = [f"{self.n_left_out:,}{of} rows left out: {self.why}"] if self.left_out else []
+        if len(self.columns) > 1:
+            lines += [f"{how} ({n:,} of {self.documents:,})" for how, n in self.columns.items()]
         return (*lines, *(f"{note} ({n:,} documents)" if n else note for note, n in self.notes.items()))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,6 @@ class Unread:
     """A place in a file where a row should be and none can be read."""
 
     reason: str
-    where: str
 
 
 Placed = tuple["Row | Unread", str]  # a row and what it is called
@@ -130,7 +124,7 @@ class DocumentReader:
             if not text.strip():
                 raise Unreadable("empty text" if not layout.response else "empty response")
         except Unreadable as error:
-            self._leave(str(error), row.where if isinstance(row, Unread) else where)
+            self._leave(str(error), where)
             return None
         except RecursionError:
             self._leave("values nested too deeply", where)

@@ -34,24 +34,19 @@ def json_lines(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[Pl
         except UnicodeDecodeError as failed:
             error = error or (where, failed)
             foreign += line.endswith(b"\n")  # else it is the end of a writer that was stopped
-            yield Unread("a line that is no UTF-8", where), where
+            yield Unread("a line that is no UTF-8"), where
             continue
         native += not text.isascii()
         rows = _value(text)
+        opens = number == 1 and text.lstrip()[:1] in ("[", "{")
         if (
-            number == 1
-            and rows
-            and isinstance(rows[0], Unread)
-            and text.lstrip()[:1] in ("[", "{")
-            and stream.peek(1)
-        ):
-            # One value over several lines, if it is any.
+            opens and isinstance(rows[0], Unread) and stream.peek(1)
+        ):  # one value over several lines, if it is any
             yield from json_values(io.BufferedReader(Again(line, stream), AT_ONCE), path, None)
             return
         for row in rows:
             if isinstance(row, Unread):
                 broken = broken or f"{where}: {row.reason}"
-                row = Unread(row.reason, where)
             else:
                 whole += 1
             yield row, where
@@ -69,14 +64,14 @@ def _value(text: str) -> list[Row | Unread]:
     try:
         value = json.loads(text)
     except RecursionError:
-        return [Unread("JSON nested too deeply", "")]
+        return [Unread("JSON nested too deeply")]
     except ValueError as error:
         try:
             if not text.endswith(","):
                 raise error
             value = json.loads(text[:-1])
         except (ValueError, RecursionError):
-            return [Unread(f"broken JSON ({_why(error)})", "")]
+            return [Unread(f"broken JSON ({_why(error)})")]
     if (
         isinstance(value, list)
         and value
@@ -93,7 +88,7 @@ def _row(value: Any) -> Row | Unread:
         return value
     if isinstance(value, str):
         return {"text": value}
-    return {"messages": value} if is_chat(value) else Unread("JSON that is no object", "")
+    return {"messages": value} if is_chat(value) else Unread("JSON that is no object")
 
 
 def _why(error: ValueError) -> str:
@@ -120,12 +115,12 @@ def json_values(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[P
         except ValueError as error:
             why = f"{where}: {_why(error)}"
             if whole and pieces.ended:  # a writer that was stopped
-                yield Unread("JSON that breaks off", where), where
+                yield Unread("JSON that breaks off"), where
                 return
             if array or not pieces.skip_line():
                 raise wrong(path, why) from None
             broken = broken or why
-            yield Unread("broken JSON", where), where
+            yield Unread("broken JSON"), where
             continue
         rows = [value]
         if number == 1 and not array and isinstance(value, dict):
@@ -134,9 +129,9 @@ def json_values(file: IO[bytes], path: Path, encoding: str | None) -> Iterator[P
             row = _row(inner)
             place = where if len(rows) == 1 else f"row {i:,}"
             whole += not isinstance(row, Unread)
-            yield (Unread(row.reason, place) if isinstance(row, Unread) else row), place
+            yield row, place
     if array and first != "]":
-        yield Unread("JSON that breaks off", f"row {number + 1:,}"), f"row {number + 1:,}"
+        yield Unread("JSON that breaks off"), f"row {number + 1:,}"
     elif array:
         pieces.skip(1)
         if pieces.peek():
