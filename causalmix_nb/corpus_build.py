@@ -223,12 +223,21 @@ def _pieces(
             pieces = cut_text(text, plan.piece)
             chosen = list(range(len(pieces)))
             if plan.sizes[i] > plan.limit:  # at random, and the first where a prompt belongs to it
-                rng = np.random.default_rng([plan.seed, 5, i])
-                rest = rng.permutation(np.arange(bool(prompt), len(pieces)))
-                sizes = np.array([len(piece.encode()) for piece in pieces])
-                drawn = np.concatenate([np.arange(bool(prompt)), rest])
-                many = int((np.cumsum(sizes[drawn]) <= plan.limit).sum())
-                chosen = sorted(drawn[: max(1, many)].tolist())
+                rest = np.random.default_rng([plan.seed, 5, i]).permutation(
+                    np.arange(bool(prompt), len(pieces))
+                )
+                chosen, room = [], plan.limit
+                for j in [0, *rest] if prompt else rest:
+                    size = len(pieces[j].encode())
+                    if size > room and chosen and room < SMALLEST:
+                        break
+                    if size > room:
+                        pieces[j] = cut_text(pieces[j], room)[0]
+                    chosen.append(int(j))
+                    room -= len(pieces[j].encode())
+                    if room < SMALLEST:
+                        break
+                chosen.sort()
             for j in chosen:
                 yield i, hashed, prompt if j == 0 else "", pieces[j], shorter and j == 0
 

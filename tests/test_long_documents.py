@@ -23,15 +23,17 @@ def documents(corpus, domain, part):
     return [held.text(i) for i in range(len(held))]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_document_of_ten_megabytes_pushes_no_other_out(tmp_path, seed):
-    pool = Pool.from_dict({"a": [*SHORT, long_text(seed)], "b": OTHER})
-    corpus = Corpus.build(pool, tmp_path, seed=seed)
+@pytest.mark.parametrize(
+    ("seed", "n_bytes"), [(0, 10_000_000), (1, 1_000_000), (2, 1_000_000), (3, 1_000_000)]
+)
+def test_a_document_of_ten_megabytes_pushes_no_other_out(tmp_path, seed, n_bytes):
+    pool = Pool.from_dict({"a": [*SHORT, long_text(seed, n_bytes)], "b": OTHER})
+    corpus = Corpus.build(pool, tmp_path, seed=seed, max_bytes=n_bytes * 8 // 10)
     train, heldout = documents(corpus, "a", "train"), documents(corpus, "a", "heldout")
     assert set(SHORT) <= set(train) | set(heldout)
     assert 5 <= len(heldout) <= 50 and set(heldout) <= set(SHORT)
     kept = corpus.kept["a"]
-    assert kept.documents == kept.kept == 201 and kept.cut == 1 and kept.bytes_kept <= 8_000_000
+    assert kept.documents == kept.kept == 201 and kept.cut == 1 and kept.bytes_kept <= n_bytes * 8 // 10
     assert "1 of 201 documents is cut into" in " ".join(corpus.notes)
     assert "% of the bytes are left out" in " ".join(corpus.notes)
 
