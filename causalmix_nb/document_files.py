@@ -95,7 +95,8 @@ def read_rows(
             "copy or download it again."
         ) from None
     except OSError as error:
-        raise PoolError(f"{path.name} cannot be read ({error.strerror or error}); check the file.") from None
+        why = (error.strerror or str(error)).split("\n")[0][:120]
+        raise PoolError(f"{path.name} cannot be read ({why}); check the file.") from None
 
 
 def paragraphs(text: str, size: int = 2000) -> list[str]:

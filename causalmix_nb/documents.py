@@ -144,6 +144,13 @@ class DocumentReader:
         """Keep something else that is worth saying of this domain."""
         self._notes[said] += n_documents
 
+    def take_over(self, other: DomainReport) -> None:
+        """Count the rows of a domain that has no document as rows of none."""
+        self._rows += other.rows
+        self._left_out.update(other.left_out)
+        for reason, where in other.first.items():
+            self._first.setdefault(reason, where)
+
     def report(self) -> DomainReport:
         """What was met so far."""
         notes = dict(self._notes)

@@ -153,7 +153,8 @@ def gather_by(
     for name in sorted(found):
         reader, store = found[name]
         if not reader.report().documents and len(found) > 2:  # said, and no reason to refuse the others
-            nowhere.note(f"domain {name!r} is left out, since it has no document: {reader.report().why}")
+            nowhere.take_over(reader.report())
+            nowhere.note(f"domain {name!r} is left out, since it has no document")
             continue
         made[name] = _finished(name, reader, store, source, f"domain {name!r}")
     return made, nowhere.report()

@@ -295,6 +295,11 @@ class Pool(Mapping):
         return tuple(said)
 
     @property
+    def unplaced(self) -> DomainReport:
+        """What became of the rows that belong to no domain."""
+        return self._unplaced
+
+    @property
     def reports(self) -> dict[str, DomainReport]:
         """What became of the rows of every domain."""
         return {name: domain.report for name, domain in self._domains.items()}
