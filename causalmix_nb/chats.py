@@ -151,7 +151,8 @@ def last_answer(turns: Sequence[Turn], note: Note) -> tuple[str, str]:
     if last < len(turns) - 1:
         note("turns after the last answer were not read")
     before = [text for _, text, _ in turns[:last] if text]
-    return ("\n".join(before) + "\n" if before else ""), turns[last][1]
+    marked = bool(before) and before[-1].endswith(ANSWER)  # hh-rlhf's mark ends a prompt by itself
+    return "\n".join(before) + ("\n" if before and not marked else ""), turns[last][1]
 
 
 def marked_turns(text: str) -> list[Turn]:

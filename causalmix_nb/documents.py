@@ -129,6 +129,8 @@ class DocumentReader:
         except RecursionError:
             self._leave("values nested too deeply", where)
             return None
+        if "\0" in text or "\0" in prompt:
+            noted.append("NUL characters become spaces when the study is made")
         self._documents += 1
         self._columns[layout.label] += 1
         if noted:
@@ -355,7 +357,6 @@ def _preference(prompt: Any, preferred: Any, first: Callable[[Iterable[str]], An
             raise Unreadable("no response")
         if isinstance(answer, str) and HUMAN in answer:
             before, text = last_answer(marked_turns(answer), note)
-            before = before[:-1]  # the mark itself ends it
         elif asked is None and not is_chat(answer):
             before, text = _apart(
                 as_text(answer, note) or "", row[rejected] if rejected is not None else None

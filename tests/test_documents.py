@@ -117,6 +117,7 @@ CHATS = {
         {"chosen": "\n\nHuman: Hi\n\nAssistant: Yes, a", "rejected": "\n\nHuman: Hi\n\nAssistant: Yes, b"},
         ("\n\nHuman: Hi\n\nAssistant:", "Yes, a"),
     ),
+    "hh-rlhf in messages": ({"messages": "\n\nHuman: Hi\n\nAssistant: Yo"}, ("\n\nHuman: Hi\n\nAssistant:", "Yo")),
     "alpaca": ({"instruction": "Add.", "input": "2+2", "output": "4"}, ("Add.\n2+2", "4")),
     "alpaca without input": ({"instruction": "Add 2+2.", "input": "", "output": "4"}, ("Add 2+2.", "4")),
     "alpaca in LLaMA-Factory": (
@@ -212,6 +213,10 @@ def test_what_was_read_in_an_unexpected_way_is_said():
     assert "pictures and other parts that are no text were skipped (1 documents)" in said
     assert "answers before the last one were read as context and are not learnt (1 documents)" in said
     assert "turns after the last answer were not read" in said
+
+
+def test_zeros_in_a_text_are_said():
+    assert any("NUL characters" in line for line in read("a\0b").report.said)
 
 
 def test_columns_that_were_passed_over_are_named():
