@@ -18,6 +18,7 @@ from causalmix_nb.typesetting import (
     Bundle,
     card,
     escape,
+    note_list,
     number_text,
     text_lines,
     text_table,
@@ -109,7 +110,8 @@ def _gained(what: str, estimate: float, lower: float, upper: float) -> str:
 
 def pool_card(pool: Any) -> Bundle:
     """How much there is of every domain: a bar beside its numbers."""
-    frame = pool.describe().rename(columns={"mean_bytes": "bytes_each"})
+    described = pool.describe()
+    frame = described.drop(columns=["left_out", "why"]).rename(columns={"mean_bytes": "bytes_each"})
     title = f"A pool of {len(frame)} domains, {_bytes(frame['bytes'].sum())}"
     formats = {"bytes": _bytes, "bytes_each": _bytes, "share": percent}
     most = float(frame["share"].max())
@@ -123,7 +125,14 @@ def pool_card(pool: Any) -> Bundle:
     body = grid(names, ("share of the bytes", "documents", "bytes", "bytes each"), rows)
     foot = "Shares in proportion to size are the natural mixture."
     foot = f"… and {left} more domains. {foot}" if left > 0 else foot
-    return Bundle(card(title, body, foot), text_lines(title, text_table(frame, formats)))
+    said = [
+        *pool.notes[:MOST_ROWS],
+        *([f"{more:,} more in pool.notes"] if (more := len(pool.notes) - MOST_ROWS) > 0 else []),
+    ]
+    return Bundle(
+        card(title, body + note_list(said), foot),
+        text_lines(title, text_table(frame, formats), *(f"! {line}" for line in said)),
+    )
 
 
 def state_sparklines(state: pd.DataFrame, trained: pd.DataFrame | None) -> Bundle:

@@ -11,35 +11,23 @@ those; difficulty, exact-match candidates and excerpts for the state still come 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from causalmix_nb.checksums import Checked, checksums
-from causalmix_nb.errors import PoolError, StudyError
+from causalmix_nb.corpus_build import Kept, build_domain
+from causalmix_nb.errors import StudyError
 from causalmix_nb.mixture import Mixture, unknown_domain
-from causalmix_nb.pool import (
-    BOILERPLATE,
-    Pool,
-    Tilt,
-    TiltPlan,
-    content_hash,
-    corrupt_text,
-    plan_tilt,
-    split_by_hash,
-)
+from causalmix_nb.pool import BOILERPLATE, Pool, Tilt, TiltPlan, plan_tilt
 from causalmix_nb.proxy import END
 from causalmix_nb.sampling import RunWindows, Stream
 
-PARTS = (("train", False), ("heldout", True))
-HELDOUT = 0.1  # share of a domain's documents that is kept for scoring
 FEWEST_DOCUMENTS = 8  # of a domain that a run sees, however few its tokens should be
 VIEWED = 2_000_000  # documents in all the views that are kept for the next run; a dozen bytes each
 MAX_BYTES = 8_000_000  # what is kept of one domain, in bytes, unless told otherwise
@@ -89,7 +77,7 @@ class Corpus:
         ----------
         pool: the domains.
         folder: made if it is not there.
-        max_bytes: what is kept of each domain, documents taken in a seeded random order.
+        max_bytes: what is kept of each domain, documents taken in a seeded random order; :attr:`kept` says what was left out.
 
         Raises
         ------
@@ -99,9 +87,10 @@ class Corpus:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            available = {}
+            available, kept = {}, {}
             for k, name in enumerate(pool.domains):
-                available[name] = _build_domain(pool, name, folder, k, max_bytes, seed)
+                available[name], held = build_domain(pool, name, folder, k, max_bytes, seed)
+                kept[name] = held.to_dict()
             meta = {
                 "domains": list(pool.domains),
                 "fingerprint": pool.fingerprint,
@@ -110,7 +99,8 @@ class Corpus:
             }
             stems = {f"{k:02d}" for k in range(len(pool.domains))}
             files = checksums(p for p in sorted(folder.glob("*.npy")) if p.name.split(".")[0] in stems)
-            write_meta(folder, {**meta, "documents": available, "files": files})
+            told = {"kept": kept, "read": list(pool.notes)}
+            write_meta(folder, {**meta, "documents": available, "files": files, **told})
         except OSError as error:
             raise StudyError(
                 f"cannot write to {folder} ({error.strerror}); choose a folder that can be written, with space left."
@@ -130,6 +120,17 @@ class Corpus:
     def check(self) -> None:
         """Raise :class:`StudyError`, naming the file, if a token array is not what :meth:`build` wrote."""
         self._files.check()
+
+    @property
+    def kept(self) -> dict[str, Kept]:
+        """What is here of every domain; empty for a corpus that an earlier version wrote."""
+        return {name: Kept(**values) for name, values in self._meta.get("kept", {}).items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing about how the pool was read, cut and held out, one sentence each."""
+        said = [f"{name}: {line}" for name, kept in self.kept.items() for line in kept.said]
+        return (*self._meta.get("read", ()), *said)
 
     @property
     def natural(self) -> Mixture:
@@ -396,78 +397,6 @@ def write_meta(folder: Path, meta: Mapping) -> None:
     partial = folder / "corpus.partial"
     partial.write_text(json.dumps(dict(meta)))
     partial.replace(folder / "corpus.json")
-
-
-def _build_domain(pool: Pool, name: str, folder: Path, k: int, max_bytes: int, seed: int) -> int:
-    """Write one domain's arrays, reading its documents twice and holding a batch of them at a time."""
-    documents = pool[name].documents
-    order = np.random.default_rng(seed).permutation(len(documents))
-    sizes, hashes, have = [], [], 0
-    for prompt, text in _read(documents, order):
-        sizes.append((len(prompt.encode()), len(text.encode()) + 1))
-        hashes.append(content_hash(f"{prompt}\0{text}", seed))
-        have += sizes[-1][1]
-        if have > max_bytes:
-            break
-    heldout = split_by_hash(np.array(hashes), HELDOUT)
-    if heldout.all() or not heldout.any():
-        raise PoolError(
-            f"domain {name!r} has too few distinct documents to hold some out; add documents or drop it."
-        )
-    lengths = np.array(sizes)
-    with contextlib.ExitStack() as files:
-
-        def array(part: str, held: bool, dtype: type = np.uint8) -> _Array:
-            n = int(lengths[heldout == held].sum())
-            return files.enter_context(_Array(folder / f"{k:02d}.{part}.npy", dtype, n))
-
-        sides = {held: (array(part, held), array(f"{part}.mask", held, bool)) for part, held in PARTS}
-        noisy = array("noisy", False)
-        for held, (n_prompt, n_text), (prompt, text) in zip(heldout, lengths, _read(documents, order)):
-            tokens, mask = sides[bool(held)]
-            tokens.add(_encode(prompt, text))
-            mask.add(np.repeat([False, True], [n_prompt, n_text]))
-            if not held:
-                noisy.add(_encode(prompt, corrupt_text(text, seed)))
-    for part, held in PARTS:
-        ends = np.cumsum(lengths[heldout == held].sum(1))
-        np.save(folder / f"{k:02d}.{part}.offsets.npy", np.concatenate([[0], ends]))
-    return int((~heldout).sum())
-
-
-def _read(documents: Any, order: np.ndarray, at_once: int = 512) -> Iterator[tuple[str, str]]:
-    """(prompt, text) of documents in an order, a batch at a time."""
-    for start in range(0, len(order), at_once):
-        batch = documents[order[start : start + at_once].tolist()]
-        yield from zip(batch["prompt"], batch["text"])
-
-
-def _encode(prompt: str, text: str) -> np.ndarray:
-    """One document's bytes and its end mark."""
-    data = prompt.encode().replace(b"\0", b" ") + text.encode().replace(b"\0", b" ") + bytes([END])
-    return np.frombuffer(data, np.uint8)
-
-
-class _Array:
-    """A one-dimensional ``.npy`` file of known length that is written piece by piece and never held in memory."""
-
-    def __init__(self, path: Path, dtype: type, n: int) -> None:
-        self._file = open(path, "wb")  # noqa: SIM115 - closed on exit
-        described = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-            "fortran_order": False,
-            "shape": (n,),
-        }
-        np.lib.format.write_array_header_1_0(self._file, described)
-
-    def add(self, piece: np.ndarray) -> None:
-        self._file.write(piece.tobytes())
-
-    def __enter__(self) -> _Array:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 def _difficulty(documents: Documents) -> np.ndarray:

@@ -55,6 +55,11 @@ def _pool(p: Parser) -> None:
         p.add(
             f"--{what}", metavar="COLUMN", help=f"column with the {what}, where its name is not the usual one"
         )
+    p.add(
+        "--encoding",
+        metavar="NAME",
+        help="how text files are written, where it is not UTF-8 (cp1252, gbk, …)",
+    )
     p.add("--split", metavar="NAME", help="split of a hub dataset (train)")
     p.add("--streaming", action="store_true", help="read a hub dataset without downloading all of it")
     p.add("--documents", type=count, metavar="N", help="take at most N documents of each hub dataset")

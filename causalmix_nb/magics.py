@@ -163,7 +163,7 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
         if args.spec is None:
             study = self._current(args)
             result = study.pool if study.pool is not None else study.natural
-            self._attach_state(result, study)
+            self._attach_state(result, study, " ".join(f"{line}." for line in study.document_notes))
             return result
         from causalmix_nb.demo import demo_pool
         from causalmix_nb.pool import Pool
@@ -180,6 +180,10 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
             raise MagicError(
                 "--split, --streaming and --documents are for hub datasets; give hf:<name>, or leave them out."
             )
+        if args.encoding:
+            if not args.spec.startswith("files:"):
+                raise MagicError("--encoding is for files; give files:<glob>, or leave it out.")
+            options["encoding"] = args.encoding
         if args.spec == "demo":
             pool = demo_pool()
         else:
@@ -197,18 +201,21 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
         self._use(study)
         n = len(study.runs) if study.runs else 0
         note = f"Reopened the study in {folder}: {n} runs." if there else f"New study in {folder}."
-        self.display.attach(pool, note)
+        said = [line for line in study.document_notes if line not in pool.notes]
+        self.display.attach(pool, " ".join([note, *(f"{line}." for line in said)]))
         return pool
 
-    def _attach_state(self, result: Any, study: Study) -> None:
+    def _attach_state(self, result: Any, study: Study, note: str = "") -> None:
         """Show the state under a pool, once it can be measured without training."""
         if study.state is None:
+            if note:
+                self.display.attach(result, note)
             return
         from causalmix_nb.cards_study import state_sparklines
 
         state, runs = study.state, study.runs
         trained = runs.frame.filter(regex="^state[.]").rename(columns=lambda name: name[6:]) if runs else None
-        self.display.attach(result, "", lambda: state_sparklines(state, trained))
+        self.display.attach(result, note, lambda: state_sparklines(state, trained))
 
     def _study(self, args: Arguments, ns: Namespace) -> Any:
         from causalmix_nb.study import Study

@@ -7,121 +7,28 @@ scarcer, …); :func:`plan_tilt` turns it into a list of documents, which is all
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import PoolError, did_you_mean
+from causalmix_nb.document_files import domain_name, paragraphs, read_rows
+from causalmix_nb.documents import DomainReport, Placed
+from causalmix_nb.errors import PoolError, did_you_mean, listed
+from causalmix_nb.gathering import Domain, check_columns, gather, gather_by, label_names, rows_of
 from causalmix_nb.mixture import Mixture, unknown_domain
+from causalmix_nb.tilts import BOILERPLATE, Tilt, TiltPlan, corrupt_text, plan_tilt
 
 if TYPE_CHECKING:
-    import datasets
     import pandas as pd
 
-TEXT_COLUMNS = ("text", "content", "document")
-PROMPT_COLUMNS = ("prompt", "question", "instruction")
-RESPONSE_COLUMNS = ("response", "answer", "output", "completion")
-LOADERS = {
-    ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text", ".md": "text",
-}  # fmt: skip
-BOILERPLATE = (
-    "Home | Products | About us | Careers | Contact | Sign in\nThis site uses cookies to improve your experience. "
-    "By continuing to browse you accept our use of cookies. Accept all | Manage preferences\n",
-    "Copyright. All rights reserved. No part of this page may be reproduced without permission. "
-    "Terms of service | Privacy policy | Accessibility | Sitemap\n",
-    "Subscribe to our newsletter! Enter your e-mail address to receive news and special offers. "
-    "You can unsubscribe at any time. Share this page: Facebook | Twitter | LinkedIn | E-mail\n",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Tilt:
-    """How one domain of a sub-pool differs from the pool's, before mixing.
-
-    >>> Tilt(noise=1.4)
-    Traceback (most recent call last):
-    ...
-    causalmix_nb.errors.PoolError: noise is 1.4; it must lie between 0 and 1.
-    """
-
-    noise: float = 0.0  # share of documents whose characters are shuffled, 0 … 1
-    duplicates: float = (
-        0.0  # share of documents replaced by copies of a few (1 %) of the domain's documents, 0 … 1
-    )
-    boilerplate: float = 0.0  # share of documents replaced by page furniture, 0 … 1
-    difficulty: float = 0.0  # -1 keeps the easiest half, +1 the hardest half, by compressed size per byte
-    keep: float = 1.0  # share of the documents that is there at all, above 0 … 1
-
-    def __post_init__(self) -> None:
-        for name, low in (
-            ("noise", 0),
-            ("duplicates", 0),
-            ("boilerplate", 0),
-            ("difficulty", -1),
-            ("keep", 0),
-        ):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and low <= value <= 1):
-                raise PoolError(f"{name} is {value}; it must lie between {low} and 1.")
-        if self.keep == 0:
-            raise PoolError(
-                "keep is 0; a domain cannot lose all its documents. Give it a share of 0 in the mixture."
-            )
-
-    def __str__(self) -> str:
-        changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        return ", ".join(f"{name} {value:.0%}" for name, value in changed.items()) or "as it is"
-
-
-@dataclass(frozen=True, slots=True)
-class TiltPlan:
-    """The documents of a tilted domain: index (m,) int of the source document, noisy (m,) and boilerplate (m,) bool."""
-
-    index: np.ndarray
-    noisy: np.ndarray
-    boilerplate: np.ndarray
-
-
-def plan_tilt(n_documents: int, tilt: Tilt, seed: int, difficulty: np.ndarray | None = None) -> TiltPlan:
-    """Which documents a tilted domain has, and what is wrong with them.
-
-    The same seed nests: what is noisy at 0.3 is noisy at 0.6.
-
-    Parameters
-    ----------
-    n_documents: of the domain.
-    difficulty: (n_documents,) scores, larger is harder; needed where ``tilt.difficulty`` is not 0.
-    """
-    rng = np.random.default_rng(seed)
-    keep, noise, copy, furniture = rng.random((4, n_documents))
-    originals = rng.permutation(n_documents)[: max(1, n_documents // 100)]
-    copied = originals[rng.integers(len(originals), size=n_documents)]
-    kept = keep < tilt.keep
-    if tilt.difficulty and difficulty is not None:
-        rank = np.argsort(np.argsort(difficulty, kind="stable")) / max(1, n_documents - 1)
-        hardest = 1 - tilt.difficulty / 2 if tilt.difficulty < 0 else 1.0
-        kept &= (rank >= max(0.0, tilt.difficulty / 2)) & (
-            rank <= (1 + tilt.difficulty / 2 if tilt.difficulty < 0 else hardest)
-        )
-    if not kept.any():
-        kept[int(keep.argmin())] = True
-    index = np.where(copy < tilt.duplicates, copied, np.arange(n_documents))
-    return TiltPlan(index[kept], (noise < tilt.noise)[kept], (furniture < tilt.boilerplate)[kept])
-
-
-def corrupt_text(text: str, seed: int) -> str:
-    """The same characters in a random order that depends on the seed and the text."""
-    data = text.encode()
-    characters = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    rng = np.random.default_rng([seed, zlib.crc32(data)])
-    return characters[rng.permutation(len(characters))].tobytes().decode("utf-32-le")
+__all__ = [
+    "BOILERPLATE", "Domain", "Pool", "Tilt", "TiltPlan", "content_hash", "corrupt_text", "paragraphs", "plan_tilt", "split_by_hash",
+]  # fmt: skip
 
 
 def content_hash(text: str, seed: int = 0) -> float:
@@ -142,32 +49,6 @@ def split_by_hash(hashes: np.ndarray, holdout: float = 0.1) -> np.ndarray:
     return hashes < threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """One domain: its name, its documents (columns ``prompt`` and ``text``) and where they come from."""
-
-    name: str
-    documents: datasets.Dataset
-    source: str = ""
-
-    @property
-    def n_documents(self) -> int:
-        return len(self.documents)
-
-    @property
-    def n_bytes(self) -> int:
-        """UTF-8 bytes of the text (the responses, where there are prompts)."""
-        import pyarrow.compute as pc
-
-        batches = self.documents.with_format("arrow").iter(4096)
-        return sum(pc.sum(pc.binary_length(batch["text"])).as_py() or 0 for batch in batches)
-
-    @property
-    def kind(self) -> str:
-        """``"instruction"`` if any document has a prompt, else ``"text"``."""
-        return "instruction" if any(self.documents[:64]["prompt"]) else "text"
-
-
 class Pool(Mapping):
     """At least two named domains; a mapping of name to :class:`Domain`.
 
@@ -176,12 +57,13 @@ class Pool(Mapping):
     ('a', 'b')
     """
 
-    def __init__(self, domains: Mapping[str, Domain]) -> None:
+    def __init__(self, domains: Mapping[str, Domain], unplaced: DomainReport | None = None) -> None:
         if len(domains) < 2:
             raise PoolError(
                 f"the pool has {len(domains)} domain ({', '.join(domains) or 'none'}); a mixture needs at least 2."
             )
         self._domains = dict(domains)
+        self._unplaced = unplaced or DomainReport(0, 0)
 
     def __getitem__(self, name: str) -> Domain:
         try:
@@ -213,9 +95,17 @@ class Pool(Mapping):
         ------
         PoolError: fewer than two domains, an empty one, or one without a usable column.
         """
-        return cls(
-            {str(name): _domain(str(name), value, "notebook", columns) for name, value in data.items()}
-        )
+        check_columns(columns)
+        domains: dict[str, Domain] = {}
+        for key, value in data.items():
+            name = str(key)
+            if name in domains:
+                raise PoolError(f"two domains are called {name!r}; give them different names.")
+            if isinstance(value, Domain):
+                domains[name] = value
+            else:
+                domains[name] = gather(name, rows_of(value, f"domain {name!r}", columns), "notebook", columns)
+        return cls(domains)
 
     @classmethod
     def from_files(
@@ -223,57 +113,60 @@ class Pool(Mapping):
         patterns: str | Path | Sequence[str | Path],
         domain_column: str | None = None,
         max_bytes: int | None = None,
+        encoding: str | None = None,
         **columns: str | None,
     ) -> Pool:
-        """A pool from JSON-lines, JSON, Parquet, CSV or text files (``.gz`` too); a file is a domain, named by its stem.
+        """A pool from JSON-lines, JSON, Parquet, Arrow, CSV or text files (``.gz``, ``.zst`` … too); a file is a domain, named by its stem.
+
+        What each domain's rows became is in :meth:`describe` and :attr:`notes`; a row that holds no document is counted there.
 
         Parameters
         ----------
         patterns: paths or globs.
         domain_column: split the rows of all files by this column instead.
-        max_bytes: take at most so much of each file, as it comes.
+        max_bytes: take at most about so much of each domain, as it comes.
+        encoding: how text files are written, if neither as UTF-8 nor with a mark at their beginning; for example "cp1252".
 
         Raises
         ------
         PoolError: no such file, an unknown suffix, a file that is not what its suffix says, or no usable column.
         """
+        check_columns(columns)
         patterns = [patterns] if isinstance(patterns, (str, Path)) else list(patterns)
-        paths: list[Path] = []
-        for pattern in patterns:
-            found = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
-            if not found:
-                raise PoolError(f"no file matches {str(pattern)!r}; check the path.")
-            paths += [Path(path) for path in found]
+        paths = list(dict.fromkeys(path for pattern in patterns for path in _matching(pattern)))
+        asked = [*columns.values(), domain_column]
         if domain_column:
-            from datasets import concatenate_datasets
-
-            return cls.from_dataset(
-                concatenate_datasets([_load_file(path) for path in paths]), domain_column, **columns
-            )
-        named: dict[str, Domain] = {}
+            rows = _chained({path.name: read_rows(path, asked, encoding) for path in paths})
+            source = f"{domain_column} of {listed(path.name for path in paths)}"
+            return cls(*gather_by(domain_column, rows, source, columns, max_bytes))
+        stems: dict[str, Path] = {}
         for path in paths:
-            stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-            if stem in named:
+            stem = domain_name(path)
+            if stem in stems:
                 raise PoolError(
-                    f"two files are called {stem!r}; a file is a domain, so give them different names."
+                    f"two files are called {stem!r}; a file is a domain, so give them different names, or name the column "
+                    "that tells domains apart with domain_column=."
                 )
-            named[stem] = _domain(stem, _load_file(path), path.name, columns, max_bytes)
-        return cls(named)
+            stems[stem] = path
+        return cls(
+            {
+                stem: gather(stem, read_rows(path, asked, encoding), path.name, columns, max_bytes)
+                for stem, path in stems.items()
+            }
+        )
 
     @classmethod
     def from_dataset(cls, dataset: Any, domain_column: str, **columns: str | None) -> Pool:
-        """A pool from one ``datasets`` object or DataFrame whose rows name their domain."""
-        dataset = _as_dataset(dataset, "the dataset")
-        _need_column(dataset.column_names, domain_column, "domain")
-        import pandas as pd
+        """A pool from one ``datasets`` object or DataFrame whose rows name their domain.
 
-        groups = (
-            pd.Series(dataset[domain_column]).groupby(pd.Series(dataset[domain_column]).astype(str)).indices
-        )
-        rest = dataset.remove_columns(domain_column)
-        return cls(
-            {name: _domain(name, rest.select(rows), domain_column, columns) for name, rows in groups.items()}
-        )
+        Raises
+        ------
+        PoolError: no such column, one that names too many domains, or a domain without a document.
+        """
+        check_columns(columns)
+        rows = rows_of(dataset, "the dataset", columns, domain_column)
+        names = label_names(dataset, domain_column)
+        return cls(*gather_by(domain_column, rows, domain_column, columns, names=names))
 
     @classmethod
     def from_hub(
@@ -297,6 +190,7 @@ class Pool(Mapping):
         ------
         PoolError: the hub cannot be reached, no such dataset, or no usable column.
         """
+        check_columns(columns)
         if streaming and not max_documents:
             raise PoolError(
                 "a streamed dataset has no end that is known; say how much to take with max_documents."
@@ -305,13 +199,14 @@ class Pool(Mapping):
             name.strip(): _load_hub(name.strip(), split, streaming, max_documents)
             for name in names.split(",")
         }
+        rows = {name: rows_of(data, name, columns, domain_column) for name, data in found.items()}
         if domain_column:
-            from datasets import concatenate_datasets
-
-            return cls.from_dataset(concatenate_datasets(list(found.values())), domain_column, **columns)
-        return cls(
-            {name.rpartition("/")[2]: _domain(name, data, name, columns) for name, data in found.items()}
-        )
+            labels = label_names(next(iter(found.values())), domain_column)
+            return cls(*gather_by(domain_column, _chained(rows), domain_column, columns, names=labels))
+        short = {name: name.rpartition("/")[2] for name in found}
+        if len(set(short.values())) < len(short):
+            short = {name: name for name in found}
+        return cls({short[name]: gather(short[name], rows[name], name, columns) for name in found})
 
     @classmethod
     def parse(
@@ -319,7 +214,7 @@ class Pool(Mapping):
         spec: str,
         namespace: Mapping[str, Any] | None = None,
         domain_column: str | None = None,
-        **columns: Any,
+        **columns: Any,  # and the other options of the reader
     ) -> Pool:
         """A pool from a word: ``hf:<name>``, ``files:data/*.jsonl``, or the name of a variable."""
         kind, _, rest = spec.partition(":")
@@ -369,31 +264,62 @@ class Pool(Mapping):
         return digest.hexdigest()[:20]
 
     def describe(self) -> pd.DataFrame:
-        """One row per domain: documents, bytes, mean_bytes, share (by bytes), kind, source."""
+        """One row per domain: documents, bytes, mean_bytes, share (by bytes), kind, source, left_out (rows without a document), why."""
         import pandas as pd
 
         rows = {
-            name: {"documents": d.n_documents, "bytes": d.n_bytes, "kind": d.kind, "source": d.source}
+            name: {
+                "documents": d.n_documents, "bytes": d.n_bytes, "kind": d.kind, "source": d.source,
+                "left_out": d.report.n_left_out, "why": d.report.why,
+            }
             for name, d in self._domains.items()
-        }
-        frame = pd.DataFrame(rows).T.astype({"documents": int, "bytes": int})
+        }  # fmt: skip
+        frame = pd.DataFrame(rows).T.astype({"documents": int, "bytes": int, "left_out": int})
         frame.insert(2, "mean_bytes", (frame["bytes"] / frame["documents"]).round().astype(int))
         frame.insert(3, "share", frame["bytes"] / frame["bytes"].sum())
         return frame.rename_axis("domain")
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing about how the pool was read, one sentence each: rows left out and why, columns not read, names alike."""
+        said = [f"{name}: {line}" for name, domain in self._domains.items() for line in domain.report.said]
+        said += [f"rows of no domain: {line}" for line in self._unplaced.said]
+        alike: dict[str, list[str]] = {}
+        for name in self._domains:
+            alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+        said += [
+            f"domains whose names differ in case or spaces only: {listed(map(repr, names))}"
+            for names in alike.values()
+            if len(names) > 1
+        ]
+        return tuple(said)
+
+    @property
+    def unplaced(self) -> DomainReport:
+        """What became of the rows that belong to no domain."""
+        return self._unplaced
+
+    @property
+    def reports(self) -> dict[str, DomainReport]:
+        """What became of the rows of every domain."""
+        return {name: domain.report for name, domain in self._domains.items()}
+
     def subset(self, names: Sequence[str]) -> Pool:
         """The pool of some of its domains, at least two."""
-        return Pool({name: self[name] for name in names})
+        return Pool({name: self[name] for name in names}, self._unplaced)
 
     def tilt(self, tilts: Mapping[str, Tilt], seed: int = 0) -> Pool:
         """The sub-pool in which some domains differ, with its documents written out."""
         return Pool(
-            {**self._domains, **{name: _tilted(self[name], tilt, seed) for name, tilt in tilts.items()}}
+            {**self._domains, **{name: _tilted(self[name], tilt, seed) for name, tilt in tilts.items()}},
+            self._unplaced,
         )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {domain.n_bytes / 1e6:.2f} MB" for name, domain in self._domains.items())
-        return f"Pool({sizes})"
+        left = sum(report.n_left_out for report in (*self.reports.values(), self._unplaced))
+        more = f"; {left:,} rows left out, see pool.notes" if left else ""
+        return f"Pool({sizes}{more})"
 
 
 def _tilted(domain: Domain, tilt: Tilt, seed: int) -> Domain:
@@ -408,190 +334,48 @@ def _tilted(domain: Domain, tilt: Tilt, seed: int) -> Domain:
             rows.append({"prompt": "", "text": BOILERPLATE[i % len(BOILERPLATE)]})
         else:
             rows.append({"prompt": prompts[i], "text": corrupt_text(texts[i], seed) if noisy else texts[i]})
-    return Domain(domain.name, Dataset.from_list(rows), f"{domain.source}, tilted")
+    return Domain(domain.name, Dataset.from_list(rows), f"{domain.source}, tilted", domain.report)
 
 
-def _domain(
-    name: str, data: Any, source: str, columns: Mapping[str, str | None], max_bytes: int | None = None
-) -> Domain:
-    """Documents with the columns ``prompt`` and ``text``; rows without text are dropped."""
-
-    dataset = _as_dataset(data, f"domain {name!r}")
-    if not len(dataset):
-        raise PoolError(f"domain {name!r} is empty; leave it out or give it documents.")
-    read = _reader(dataset.column_names, name, columns)
-
-    def texts_of(batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-        rows = [
-            (p if isinstance(p, str) else "", t) for p, t in read(batch) if isinstance(t, str) and t.strip()
-        ]
-        return {"prompt": [p for p, _ in rows], "text": [t for _, t in rows]}
-
-    if max_bytes:
-        dataset = _first_bytes(dataset, texts_of, max_bytes)
-    else:
-        with _quietly():  # what lies on disk stays there: the result is memory-mapped as its source is
-            dataset = dataset.map(
-                texts_of, batched=True, remove_columns=dataset.column_names, load_from_cache_file=False
-            )
-    if not len(dataset):
-        raise PoolError(f"domain {name!r} has rows but no text in any of them; leave it out.")
-    return Domain(name, dataset, source)
-
-
-def _first_bytes(dataset: Any, texts_of: Callable[[Any], dict[str, list[str]]], max_bytes: int) -> Any:
-    """As many of the first documents as make ``max_bytes``."""
-    from datasets import Dataset
-
-    rows, size = [], 0
-    for batch in dataset.iter(256):
-        for prompt, text in zip(*texts_of(batch).values()):
-            rows.append({"prompt": prompt, "text": text})
-            size += len(text)
-            if size >= max_bytes:
-                return Dataset.from_list(rows)
-    return Dataset.from_list(rows)
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the progress bars of ``datasets``."""
-    from datasets.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
-
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bar()
-
-
-def _reader(
-    has: Sequence[str], name: str, given: Mapping[str, str | None]
-) -> Callable[[Mapping[str, list[Any]]], Iterable[tuple[Any, Any]]]:
-    """What reads (prompt, text) pairs off a batch of rows, by the columns given or the usual names."""
-    chosen = {what: given.get(f"{what}_column") for what in ("text", "prompt", "response")}
-    for what, column in chosen.items():
-        if column:
-            _need_column(has, column, what)
-    text = chosen["text"] or next((c for c in TEXT_COLUMNS if c in has), None)
-    prompt = chosen["prompt"] or next((c for c in PROMPT_COLUMNS if c in has), None)
-    response = chosen["response"] or next((c for c in RESPONSE_COLUMNS if c in has), None)
-    if prompt and response and not chosen["text"]:
-        if prompt == "instruction" and "input" in has:
-            return lambda rows: (
-                (f"{a}\n{b}" if b else a, answer)
-                for a, b, answer in zip(rows[prompt], rows["input"], rows[response])
-            )
-        return lambda rows: zip(rows[prompt], rows[response])
-    if text:
-        return lambda rows: (("", value) for value in rows[text])
-    if "messages" in has:
-        return lambda rows: map(_last_turn, rows["messages"])
-    raise PoolError(
-        f"domain {name!r} has the columns {', '.join(has)}, none of which is known to hold text; "
-        "name it with text_column=, or prompt_column= and response_column=."
+def _matching(pattern: str | Path) -> list[Path]:
+    """The files that a path or glob names; folders are passed over where a glob finds them beside files."""
+    plain = Path(pattern).expanduser()
+    found = (
+        [plain] if plain.exists() else [Path(path) for path in sorted(glob.glob(str(plain), recursive=True))]
     )
-
-
-def _last_turn(messages: Sequence[Mapping[str, str]]) -> tuple[str, str | None]:
-    """A conversation as (all before the last answer, the last answer)."""
-    last = max((i for i, turn in enumerate(messages) if turn.get("role") == "assistant"), default=None)
-    if last is None:
-        return "", None
-    return "\n".join(turn.get("content") or "" for turn in messages[:last]) + "\n", messages[last].get(
-        "content"
-    )
-
-
-def _as_dataset(data: Any, what: str) -> Any:
-    import pandas as pd
-    from datasets import Dataset, DatasetDict
-
-    if isinstance(data, Domain):
-        return data.documents
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, pd.DataFrame):
-        return Dataset.from_pandas(data, preserve_index=False)
-    if isinstance(data, DatasetDict):
-        raise PoolError(f"{what} has the splits {', '.join(data)}; pick one, for example data['train'].")
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        rows = [row if isinstance(row, Mapping) else {"text": row} for row in data]
-        return Dataset.from_list([dict(row) for row in rows]) if rows else Dataset.from_dict({"text": []})
-    raise PoolError(
-        f"{what} is a {type(data).__name__}; give a list of texts, a DataFrame or a datasets object."
-    )
-
-
-def _need_column(has: Sequence[str], column: str, what: str) -> None:
-    if column not in has:
+    files = [path for path in found if not path.is_dir()]
+    if found and not files:
         raise PoolError(
-            f"there is no {what} column {column!r}.{did_you_mean(column, has)} Columns are {', '.join(has)}."
+            f"{str(pattern)!r} is a folder; name the files in it, for example {str(pattern)}/*.jsonl."
         )
+    if not files:
+        raise PoolError(f"no file matches {str(pattern)!r}; check the path.")
+    return files
 
 
-def _load_file(path: Path) -> Any:
-    from datasets import Dataset, load_dataset
-    from datasets.exceptions import DatasetGenerationError
-
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
-    if suffix not in LOADERS:
-        raise PoolError(
-            f"{path.name} has an unknown suffix; files may end in {', '.join(LOADERS)} (and .gz)."
-        )
-    if not path.stat().st_size:
-        raise PoolError(f"{path.name} is empty; leave it out or give it documents.")
-    if LOADERS[suffix] == "text":
-        return Dataset.from_list([{"text": piece} for piece in paragraphs(_read_text(path))])
-    try:
-        with _quietly():
-            return load_dataset(LOADERS[suffix], data_files=str(path), split="train")
-    except (DatasetGenerationError, ValueError, OSError) as error:
-        cause = str(error.__cause__ or error).split("\n")[0][:120]
-        raise PoolError(f"{path.name} is not what its suffix says ({cause}); check the file.") from None
-
-
-def _read_text(path: Path) -> str:
-    import gzip
-
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.name.endswith(".gz") else data).decode()
-    except (UnicodeDecodeError, OSError):
-        raise PoolError(f"{path.name} is not what its suffix says (no UTF-8 text); check the file.") from None
-
-
-def paragraphs(text: str, size: int = 2000) -> list[str]:
-    """A text in pieces of at most about ``size`` characters, cut at paragraphs, then lines, then anywhere."""
-    pieces: list[str] = []
-    for paragraph in text.split("\n\n"):
-        for start in range(0, max(1, len(paragraph)), size):
-            piece = paragraph[start : start + size]
-            if pieces and len(pieces[-1]) + len(piece) < size:
-                pieces[-1] += "\n\n" + piece
-            elif piece.strip():
-                pieces.append(piece)
-    return pieces
+def _chained(sources: Mapping[str, Iterable[Placed]]) -> Iterator[Placed]:
+    """The rows of several sources, one after another, each with its source in its place."""
+    for name, rows in sources.items():
+        for row, where in rows:
+            yield row, f"{name}, {where}" if len(sources) > 1 else where
 
 
 def _load_hub(name: str, split: str, streaming: bool, max_documents: int | None) -> Any:
-    from datasets import Dataset, load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     part = split if streaming or not max_documents else f"{split}[:{max_documents}]"
     try:
         data = load_dataset(name, split=part, streaming=streaming)
-        return Dataset.from_list(list(data.take(max_documents))) if streaming else data
+        return list(data.take(max_documents)) if streaming else data
     except DatasetNotFoundError:
         raise PoolError(
             f"the hub has no dataset {name!r}, or it cannot be read without logging in; check the name."
         ) from None
-    except (ConnectionError, OSError, ValueError) as error:
-        if isinstance(error, ValueError):
+    except (ConnectionError, OSError, ValueError, RuntimeError, DatasetsError) as error:
+        if not isinstance(error, OSError) or isinstance(error, ValueError):
             raise PoolError(
-                f"dataset {name!r} cannot be loaded ({str(error).splitlines()[0][:120]}); check it."
+                f"dataset {name!r} cannot be loaded ({(str(error).splitlines() or [''])[0][:120]}); check it."
             ) from None
         raise PoolError(
             f"the hub cannot be reached for {name!r}; check the connection, or use files: or a dataset you have."

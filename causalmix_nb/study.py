@@ -223,6 +223,11 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
             for name in corpus.domains
         }
 
+    @property
+    def document_notes(self) -> tuple[str, ...]:
+        """How the documents were read, cut, left out and held out, one sentence each; kept in the folder. Nothing where all is as usual."""
+        return self.corpus.notes if self.corpus is not None else ()
+
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
         """Replace the causal graph; what was fitted under the old one is dropped."""
         self.graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph)

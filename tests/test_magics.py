@@ -245,6 +245,26 @@ def test_a_pool_in_a_variable_starts_a_study_and_finds_it_again(shell, pool):
         run(shell, "%causalmix pool texts --study here --target bolts=1")
 
 
+def test_a_pool_says_what_was_left_out_and_cut_and_says_it_again_when_reopened(shell):
+    texts = [*(f"document number {i}" for i in range(30)), "word " * 30_000, None]
+    shell.user_ns["texts"] = {"a": texts, "b": [f"another {i}" for i in range(30)]}
+    run(shell, "%causalmix pool texts --study here")
+    assert "a: 1 of 32 rows left out: 1 no text (row 32)" in " ".join(shell.printed.split())
+    assert "1 of 31 documents is cut into 3 pieces" in " ".join(shell.printed.split())
+    run(shell, "%reload_ext causalmix_nb")
+    run(shell, "%causalmix pool --study here")
+    assert "1 of 32 rows left out" in shell.printed and "cut into 3 pieces" in " ".join(shell.printed.split())
+
+
+def test_an_encoding_is_for_files(shell):
+    (Path("a.jsonl")).write_bytes('{"text": "café"}\n{"text": "thé"}'.encode("cp1252"))
+    (Path("b.jsonl")).write_bytes(b'{"text": "one"}\n{"text": "two"}')
+    found = run(shell, "%causalmix pool files:*.jsonl --encoding cp1252")
+    assert list(found["a"].documents["text"]) == ["café", "thé"]
+    with pytest.raises(MagicError, match="--encoding is for files"):
+        run(shell, "%causalmix pool demo --encoding cp1252")
+
+
 def test_variables_are_found_inside_a_function(shell, pool):
     shell.user_ns["texts"] = {"a": ["one text", "another"], "b": ["a third", "a fourth"]}
     found = run(shell, "def make():\n    inner = texts\n    %causalmix pool inner -o made\nmake()\nmade")
