@@ -12,7 +12,7 @@ import glob
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,21 @@ import numpy as np
 
 from causalmix_nb.errors import PoolError, did_you_mean
 from causalmix_nb.mixture import Mixture, unknown_domain
+from causalmix_nb.sources import (
+    LOADERS,
+    PROMPT_COLUMNS,
+    RESPONSE_COLUMNS,
+    TEXT_COLUMNS,
+    Source,
+    columns_of,
+    file_source,
+    load_hub,
+)
 
 if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
-TEXT_COLUMNS = ("text", "content", "document")
-PROMPT_COLUMNS = ("prompt", "question", "instruction")
-RESPONSE_COLUMNS = ("response", "answer", "output", "completion")
-LOADERS = {
-    ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text", ".md": "text",
-}  # fmt: skip
 BOILERPLATE = (
     "Home | Products | About us | Careers | Contact | Sign in\nThis site uses cookies to improve your experience. "
     "By continuing to browse you accept our use of cookies. Accept all | Manage preferences\n",
@@ -144,11 +148,17 @@ def split_by_hash(hashes: np.ndarray, holdout: float = 0.1) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain: its name, its documents (columns ``prompt`` and ``text``) and where they come from."""
+    """One domain: its name, its documents (columns ``prompt`` and ``text``) and where they come from.
+
+    origin: where a trainer finds the rows; None where they are in memory only.
+    n_rows: how many rows it finds there, also those without text; 0 where not all were read.
+    """
 
     name: str
     documents: datasets.Dataset
     source: str = ""
+    origin: Source | None = None
+    n_rows: int = 0
 
     @property
     def n_documents(self) -> int:
@@ -247,9 +257,8 @@ class Pool(Mapping):
         if domain_column:
             from datasets import concatenate_datasets
 
-            return cls.from_dataset(
-                concatenate_datasets([_load_file(path) for path in paths]), domain_column, **columns
-            )
+            rows = concatenate_datasets([_load_file(path) for path in paths])
+            return cls(_split(rows, domain_column, columns, file_source(paths)))
         named: dict[str, Domain] = {}
         for path in paths:
             stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
@@ -257,23 +266,14 @@ class Pool(Mapping):
                 raise PoolError(
                     f"two files are called {stem!r}; a file is a domain, so give them different names."
                 )
-            named[stem] = _domain(stem, _load_file(path), path.name, columns, max_bytes)
+            rows, origin = _load_file(path), file_source([path])
+            named[stem] = _domain(stem, rows, path.name, columns, max_bytes, origin)
         return cls(named)
 
     @classmethod
     def from_dataset(cls, dataset: Any, domain_column: str, **columns: str | None) -> Pool:
         """A pool from one ``datasets`` object or DataFrame whose rows name their domain."""
-        dataset = _as_dataset(dataset, "the dataset")
-        _need_column(dataset.column_names, domain_column, "domain")
-        import pandas as pd
-
-        groups = (
-            pd.Series(dataset[domain_column]).groupby(pd.Series(dataset[domain_column]).astype(str)).indices
-        )
-        rest = dataset.remove_columns(domain_column)
-        return cls(
-            {name: _domain(name, rest.select(rows), domain_column, columns) for name, rows in groups.items()}
-        )
+        return cls(_split(_as_dataset(dataset, "the dataset"), domain_column, columns))
 
     @classmethod
     def from_hub(
@@ -302,16 +302,18 @@ class Pool(Mapping):
                 "a streamed dataset has no end that is known; say how much to take with max_documents."
             )
         found = {
-            name.strip(): _load_hub(name.strip(), split, streaming, max_documents)
-            for name in names.split(",")
+            name.strip(): load_hub(name.strip(), split, streaming, max_documents) for name in names.split(",")
         }
+        part = f"{split}[:{max_documents}]" if max_documents else split
         if domain_column:
             from datasets import concatenate_datasets
 
-            return cls.from_dataset(concatenate_datasets(list(found.values())), domain_column, **columns)
-        return cls(
-            {name.rpartition("/")[2]: _domain(name, data, name, columns) for name, data in found.items()}
-        )
+            origin = Source(hub=names.strip(), split=part) if len(found) == 1 else None
+            return cls(_split(concatenate_datasets(list(found.values())), domain_column, columns, origin))
+        return cls({
+            name.rpartition("/")[2]: _domain(name, data, name, columns, None, Source(hub=name, split=part))
+            for name, data in found.items()
+        })  # fmt: skip
 
     @classmethod
     def parse(
@@ -411,14 +413,33 @@ def _tilted(domain: Domain, tilt: Tilt, seed: int) -> Domain:
     return Domain(domain.name, Dataset.from_list(rows), f"{domain.source}, tilted")
 
 
+def _split(
+    dataset: Any, column: str, columns: Mapping[str, str | None], origin: Source | None = None
+) -> dict[str, Domain]:
+    """The domains of a table whose rows name theirs in a column."""
+    import pandas as pd
+
+    _need_column(dataset.column_names, column, "domain")
+    groups = pd.Series(dataset[column]).groupby(pd.Series(dataset[column]).astype(str)).indices
+    rest = dataset.remove_columns(column)
+    return {
+        name: _domain(name, rest.select(rows), column, columns, None, origin and origin.of(column, name))
+        for name, rows in groups.items()
+    }
+
+
 def _domain(
-    name: str, data: Any, source: str, columns: Mapping[str, str | None], max_bytes: int | None = None
-) -> Domain:
+    name: str, data: Any, source: str, columns: Mapping[str, str | None],
+    max_bytes: int | None = None, origin: Source | None = None,
+) -> Domain:  # fmt: skip
     """Documents with the columns ``prompt`` and ``text``; rows without text are dropped."""
 
     dataset = _as_dataset(data, f"domain {name!r}")
     if not len(dataset):
         raise PoolError(f"domain {name!r} is empty; leave it out or give it documents.")
+    n_rows = 0 if max_bytes else len(dataset)
+    if origin is not None:
+        origin = replace(origin, columns=columns_of(dataset.column_names, columns))
     read = _reader(dataset.column_names, name, columns)
 
     def texts_of(batch: Mapping[str, list[Any]]) -> dict[str, list[str]]:
@@ -436,7 +457,7 @@ def _domain(
             )
     if not len(dataset):
         raise PoolError(f"domain {name!r} has rows but no text in any of them; leave it out.")
-    return Domain(name, dataset, source)
+    return Domain(name, dataset, source, origin, n_rows)
 
 
 def _first_bytes(dataset: Any, texts_of: Callable[[Any], dict[str, list[str]]], max_bytes: int) -> Any:
@@ -574,25 +595,3 @@ def paragraphs(text: str, size: int = 2000) -> list[str]:
             elif piece.strip():
                 pieces.append(piece)
     return pieces
-
-
-def _load_hub(name: str, split: str, streaming: bool, max_documents: int | None) -> Any:
-    from datasets import Dataset, load_dataset
-    from datasets.exceptions import DatasetNotFoundError
-
-    part = split if streaming or not max_documents else f"{split}[:{max_documents}]"
-    try:
-        data = load_dataset(name, split=part, streaming=streaming)
-        return Dataset.from_list(list(data.take(max_documents))) if streaming else data
-    except DatasetNotFoundError:
-        raise PoolError(
-            f"the hub has no dataset {name!r}, or it cannot be read without logging in; check the name."
-        ) from None
-    except (ConnectionError, OSError, ValueError) as error:
-        if isinstance(error, ValueError):
-            raise PoolError(
-                f"dataset {name!r} cannot be loaded ({str(error).splitlines()[0][:120]}); check it."
-            ) from None
-        raise PoolError(
-            f"the hub cannot be reached for {name!r}; check the connection, or use files: or a dataset you have."
-        ) from None
