@@ -38,9 +38,13 @@ def draw(rows, wanted, per_byte):
         raise SystemExit("a domain has no text; check where its files are")
     times, rest = divmod(wanted, have) if have <= wanted else (0, wanted)
     ends = np.concatenate([[0.0], np.cumsum(lengths)])
-    count = max(int(np.abs(ends - rest).argmin()), 0 if times else 1)
-    parts = [rows] * int(times) + [rows.select(range(count))] * (count > 0)
-    return concatenate_datasets(parts), int(times * have + ends[count])
+    some = list(range(int(np.searchsorted(ends, rest + 1e-6)) - 1))
+    left = rest - ends[len(some)]
+    off = np.abs(left - np.array(lengths[len(some) :]))  # the last one is the one that fits best
+    if len(off) and (off.min() < left or not (times or some)):
+        some.append(len(some) + int(off.argmin()))
+    parts = [rows] * int(times) + [rows.select(some)] * bool(some)
+    return concatenate_datasets(parts), round(times * have + sum(lengths[i] for i in some))
 
 '''
 
