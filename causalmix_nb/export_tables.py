@@ -65,4 +65,7 @@ def dump(content: dict) -> str:
     """YAML that a safe loader reads back as it was."""
     import yaml
 
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    if yaml.safe_load(text) == content:
+        return text  # letters as they are; a few kinds of line ends do not survive that
+    return yaml.safe_dump(content, sort_keys=False, width=10_000)

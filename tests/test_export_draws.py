@@ -21,7 +21,7 @@ BUDGET = 2_000_000
 def texts(name, n, mean, rng):
     """Texts of very unequal lengths around a mean."""
     sizes = np.maximum(5, rng.lognormal(np.log(mean), 0.6, n)).astype(int)
-    return [f"{name}:" + "x" * int(size) for size in sizes]
+    return [f"{name}:{i}" + "x" * int(size) for i, size in enumerate(sizes)]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,9 @@ def test_domains_with_other_columns_are_brought_to_those_that_a_trainer_reads(fo
     rows = [{"instruction": "math:" + "q" * 40, "input": "", "output": "math:" + "x" * 60}] * 500
     (tmp_path / "math.jsonl").write_text("\n".join(map(json.dumps, rows)))
     pool = Pool.from_files([folder / "books.jsonl", tmp_path / "math.jsonl"])
-    path = export({"books": 0.5, "math": 0.5}, tmp_path / "mix.py", "trl", pool=pool, token_budget=BUDGET).path
+    path = export(
+        {"books": 0.5, "math": 0.5}, tmp_path / "mix.py", "trl", pool=pool, token_budget=BUDGET
+    ).path
     found = script_rows(path, tmp_path)
     assert set(found[0]) == {"prompt", "completion"}
     sizes = {}
@@ -105,7 +107,7 @@ def test_a_domain_is_read_as_often_as_its_budget_says_and_no_oftener(pool, tmp_p
     result = export(wanted, tmp_path / "mix.py", pool=pool, token_budget=3_000_000)
     rows = [row["text"] for row in script_rows(result.path, tmp_path)]
     most = {d.name: max(np.unique([r for r in rows if r.startswith(d.name)], return_counts=True)[1]) for d in result.plan.used}  # fmt: skip
-    assert all(most[d.name] <= np.ceil(d.epochs) + 3 for d in result.plan.used)  # a few short texts are equal
+    assert all(most[d.name] <= np.ceil(d.epochs) for d in result.plan.used)
     shares, total = drawn_shares(rows)
     assert shares == pytest.approx(wanted, abs=0.01) and total == pytest.approx(3_000_000, rel=0.01)
 
@@ -145,7 +147,9 @@ def test_texts_of_a_csv_a_parquet_and_a_gzip_are_loaded_as_what_they_are(tmp_pat
     frame.assign(text=frame["text"].str.replace("chats", "parquet")).to_parquet(tmp_path / "parquet.parquet")
     (tmp_path / "books.jsonl.gz").write_bytes(gzip.compress((folder / "books.jsonl").read_bytes()))
     (tmp_path / "notes.txt").write_text("\n\n".join(["notes:" + "x" * 300] * 400))
-    pool = Pool.from_files([tmp_path / f for f in ("csv.csv", "parquet.parquet", "books.jsonl.gz", "notes.txt")])
+    pool = Pool.from_files(
+        [tmp_path / f for f in ("csv.csv", "parquet.parquet", "books.jsonl.gz", "notes.txt")]
+    )
     wanted = {"csv": 0.3, "parquet": 0.2, "books": 0.4, "notes": 0.1}
     path = export(wanted, tmp_path / "mix.py", pool=pool, token_budget=1_000_000).path
     shares, _ = drawn_shares(row["text"] for row in script_rows(path, tmp_path))
@@ -153,7 +157,10 @@ def test_texts_of_a_csv_a_parquet_and_a_gzip_are_loaded_as_what_they_are(tmp_pat
 
 
 def test_lengths_without_a_pool_are_drawn_by_count(folder, tmp_path):
-    lengths = {name: np.mean([len(json.loads(line)["text"]) for line in open(folder / f"{name}.jsonl")]) for name in SHARES}  # fmt: skip
+    lengths = {}
+    for name in SHARES:
+        rows = (folder / f"{name}.jsonl").read_text().splitlines()
+        lengths[name] = np.mean([len(json.loads(row)["text"]) for row in rows])
     where = {name: str(folder / f"{name}.jsonl") for name in SHARES}
     result = export(SHARES, tmp_path / "mix.py", sources=where, lengths=lengths, token_budget=20 * BUDGET)
     shares, _ = drawn_shares(row["text"] for row in script_rows(result.path, tmp_path))
@@ -175,13 +182,11 @@ def test_shares_of_examples_drawn_by_datasets_give_shares_of_tokens(pool, folder
     content = json.loads(export(SHARES, format="json", pool=pool, token_budget=BUDGET).text)
     assert content["mixture"] == SHARES and content["examples"]["books"] < 0.03
     rows = [load_dataset("json", data_files=str(folder / f"{n}.jsonl"), split="train") for n in SHARES]
-    counts = {n: 0 for n in SHARES}
     probabilities = np.array([content["examples"][name] for name in SHARES])
-    sizes, many = {}, interleave_datasets(
-        [r.select(np.arange(400_000) % len(r)) for r in rows], list(probabilities / probabilities.sum()), seed=0
+    many = interleave_datasets(
+        [r.select(np.arange(60_000) % len(r)) for r in rows], list(probabilities / probabilities.sum()), seed=0
     )  # fmt: skip
-    sizes, _ = drawn_shares(many["text"])
-    assert sizes == pytest.approx(SHARES, abs=0.01) and counts
+    assert drawn_shares(many["text"])[0] == pytest.approx(SHARES, abs=0.02)  # by chance, not by count
 
 
 # -- LLaMA-Factory ------------------------------------------------------------------------------------------------
@@ -196,7 +201,9 @@ def llamafactory_rows(path):
     rng, parts = np.random.default_rng(0), []
     for name in config["dataset"].split(","):
         entry = info[name]
-        rows = load_dataset("json", data_files=os.path.join(config["dataset_dir"], entry["file_name"]), split="train")
+        rows = load_dataset(
+            "json", data_files=os.path.join(config["dataset_dir"], entry["file_name"]), split="train"
+        )
         index = rng.permutation(len(rows))[: entry["num_samples"]]
         extra = rng.choice(len(rows), entry["num_samples"] - len(index))
         rows = rows.select(np.concatenate([index, extra]))
@@ -223,7 +230,9 @@ def test_two_domains_of_one_source_keep_both_shares(folder, tmp_path):
 
 
 def test_entries_of_another_dataset_info_stay(pool, tmp_path):
-    (tmp_path / "dataset_info.json").write_text('{"mine": {"file_name": "x.json"}, "books": {"file_name": "y"}}')
+    (tmp_path / "dataset_info.json").write_text(
+        '{"mine": {"file_name": "x.json"}, "books": {"file_name": "y"}}'
+    )
     with pytest.raises(ExportError, match="describes 'books' already"):
         export(SHARES, tmp_path / "m.yaml", "llamafactory", pool=pool)
     assert not (tmp_path / "m.yaml").exists()
@@ -281,7 +290,9 @@ def test_olmocore_says_where_token_files_are_missing(pool):
 
 def test_lengths_are_counted_in_the_tokens_of_the_trained_model(tmp_path):
     """Words of one letter and of nine: equal in tokens, unequal in bytes."""
-    pool = Pool.from_dict({"short": ["a b c d e f g h i j"] * 300, "long": [" ".join(["abcdefghi"] * 10)] * 300})
+    pool = Pool.from_dict(
+        {"short": ["a b c d e f g h i j"] * 300, "long": [" ".join(["abcdefghi"] * 10)] * 300}
+    )
     plan = export({"short": 0.5, "long": 0.5}, pool=pool, tokenizer=str.split, token_budget=2000).plan
     assert [(d.tokens_per_example, d.draw) for d in plan.domains] == [(10, 100), (10, 100)]
     assert plan.unit == "tokens of split"

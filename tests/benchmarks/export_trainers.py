@@ -59,14 +59,10 @@ def olmocore(folder: Path, pool: Pool) -> dict[str, int]:
 
     paths = {}
     for name, domain in pool.items():
-        tokens = sum(
-            len(p) + len(t) for p, t in zip(domain.documents["prompt"], domain.documents["text"])
-        )
+        tokens = sum(len(p) + len(t) for p, t in zip(domain.documents["prompt"], domain.documents["text"]))
         paths[name] = str(folder / f"{name}.npy")
         np.zeros(tokens, np.uint16).tofile(paths[name])
-    path = export(
-        SHARES, folder / "mix.yaml", "olmocore", sources=paths, pool=pool, token_budget=BUDGET
-    ).path
+    path = export(SHARES, folder / "mix.yaml", "olmocore", sources=paths, pool=pool, token_budget=BUDGET).path
     built = SourceMixtureDatasetConfig.from_yaml(path).build(npdtype=np.uint16, sequence_length=2048)
     return {source.name: sum(part.tokens for part in source.path_tokens) for source in built.sources}
 
