@@ -79,6 +79,7 @@ def export(
     tokenizer: Any = None,
     max_epochs: float | None = None,
     max_length: int | None = None,
+    notes: Sequence[str] = (),
 ) -> ExportResult:
     """Write a mixture for a trainer.
 
@@ -95,6 +96,7 @@ def export(
     tokenizer: of the model to be trained (or its name), to count its tokens; None counts bytes.
     max_epochs: how often a token may be read.
     max_length: tokens after which the trainer cuts an example.
+    notes: what else the file should say.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def export(
         _check_name(name)
     where = {name: _source(name, given) for name, given in (sources or {}).items()}
     sizes = _sizes(shares, pool, lengths, tokenizer, max_length)
-    plan = make_plan(mixture, sizes, token_budget, max_epochs, where)
+    plan = make_plan(mixture, sizes, token_budget, max_epochs, where).noted(*notes)
     written = FORMATS[form](plan, path.parent if path else Path())
     text, beside = written if isinstance(written, tuple) else (written, {})
     if path is not None:

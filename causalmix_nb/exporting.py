@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from causalmix_nb.export_sizes import corpus_rows, describe_corpus, describe_poo
 if TYPE_CHECKING:
     from causalmix_nb.corpus import Corpus
     from causalmix_nb.policy import Recommendation
-    from causalmix_nb.pool import Pool
+    from causalmix_nb.pool import Pool, Tilt
     from causalmix_nb.proxy import ProxyConfig
 
 
@@ -29,6 +30,7 @@ class Exporting:
     pool: Pool | None
     recommendation: Recommendation | None
     arguments: dict[str, dict[str, Any]]
+    _tilt: Mapping[str, Tilt]
     _meta: dict[str, Any]
 
     if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class Exporting:
         limits = as_constraints(self.arguments.get("optimize", {}).get("constraints"))
         if token_budget is None and tokenizer is None:  # tokens of another kind are no budget
             token_budget = limits.token_budget or self._meta.get("target_tokens")
+        tilts = "; ".join(f"{name}: {tilt}" for name, tilt in self._tilt.items())
+        if tilts:
+            said = f"recommended for a pool with {tilts}; lengths and sources are those of the pool as it is"
+            options["notes"] = (*options.get("notes", ()), said)
         sizes = None if options.get("lengths") else self.sizes(tokenizer, max_length)
         return export(
             self.recommendation, path, format=format, overwrite=overwrite, token_budget=token_budget,
