@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from causalmix_nb.export_sizes import describe_pool, measure_sizes, pool_rows
 from causalmix_nb.export_tables import json_text, olmocore_text, yaml_text
 from causalmix_nb.mixture import Mixture, unknown_domain
 from causalmix_nb.policy import Recommendation
-from causalmix_nb.sources import Source, named_source
+from causalmix_nb.sources import Source, named_source, own_files
 
 if TYPE_CHECKING:
     from causalmix_nb.pool import Pool
@@ -121,8 +121,9 @@ def export(
         _check_name(name)
     where = {name: _source(name, given) for name, given in (sources or {}).items()}
     sizes = _sizes(shares, pool, lengths, tokenizer, max_length)
-    plan = make_plan(mixture, sizes, token_budget, max_epochs, where).noted(*notes)
-    written = FORMATS[form](plan, path.parent if path else Path())
+    folder = path.parent if path else Path()
+    plan = _housed(make_plan(mixture, sizes, token_budget, max_epochs, where).noted(*notes), folder)
+    written = FORMATS[form](plan, folder)
     text, beside = written if isinstance(written, tuple) else (written, {})
     if path is not None:
         write_whole(path, text, beside, overwrite)
@@ -212,6 +213,23 @@ def _source(name: str, given: Any) -> Source:
             f"the source of {name!r} is {given!r}; give a dataset's name, a file, a glob, or a list of files."
         )
     return named_source(str(given) if isinstance(given, Path) else given)
+
+
+def _housed(plan: ExportPlan, folder: Path) -> ExportPlan:
+    """The plan with a file for every domain whose documents are in memory only, and how to write it."""
+    homeless = [domain.name for domain in plan.used if domain.source and not domain.source.located]
+    if not homeless:
+        return plan
+    files = own_files([domain.name for domain in plan.used])
+    domains = tuple(
+        replace(d, source=replace(d.source, files=(str(folder.absolute() / files[d.name]),)))
+        if d.name in homeless and d.source
+        else d
+        for d in plan.domains
+    )
+    lines = "; ".join(f"pool[{name!r}].documents.to_json({files[name]!r})" for name in homeless)
+    said = f"to do: some documents are in no file that this one could name, so write them beside it: {lines}"
+    return replace(plan, domains=domains).noted(said)
 
 
 def _sizes(

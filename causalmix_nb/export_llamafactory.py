@@ -16,7 +16,7 @@ from causalmix_nb.errors import ExportError
 from causalmix_nb.export_plan import ExportPlan, PlannedDomain, probabilities, with_examples
 from causalmix_nb.export_tables import dump
 from causalmix_nb.export_text import comments, printable
-from causalmix_nb.sources import Source
+from causalmix_nb.sources import Source, own_files
 
 INFO = "dataset_info.json"
 READS = (".arrow", ".csv", ".json", ".jsonl", ".parquet", ".txt")
@@ -30,14 +30,15 @@ def llamafactory_text(plan: ExportPlan, folder: Path | None = None) -> tuple[str
     """
     for domain in plan.used:
         _check_name(domain.name)
-    plan = with_examples(plan, {d.name: _lines(d.source) for d in plan.used if d.source and not _chat(d)})
+    by_line = [d for d in plan.used if d.source and d.source.loader == "text"]
+    plan = with_examples(plan, {d.name: _lines(d.source) for d in by_line})
     folder = folder or Path()
-    entries, todo = {}, []
+    entries, todo, own = {}, [], own_files([domain.name for domain in plan.used])
     for domain in plan.used:
         if domain.source is None and not plan.measured:
             todo.append(f"No source is known here for {domain.name}: your {INFO} must describe it.")
             continue
-        entries[domain.name], more = _entry(domain, folder.absolute())
+        entries[domain.name], more = _entry(domain, folder.absolute(), own[domain.name])
         todo += more
     content: dict[str, Any] = {
         **({"dataset_dir": str(folder)} if entries else {}),
@@ -93,10 +94,6 @@ def _check_name(name: str) -> None:
         )
 
 
-def _chat(domain: PlannedDomain) -> bool:
-    return bool(domain.source and domain.source.loader != "text")
-
-
 def _lines(source: Source | None) -> int:
     """Examples that LLaMA-Factory makes of text files: one a line; 0 where the files are not here."""
     count = 0
@@ -109,15 +106,14 @@ def _lines(source: Source | None) -> int:
     return count
 
 
-def _entry(domain: PlannedDomain, folder: Path) -> tuple[dict[str, Any], list[str]]:
+def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any], list[str]]:
     """One entry, and what has to be done before it can be read."""
     source, todo = domain.source, []
     entry: dict[str, Any] = {}
-    own = f"{''.join(c if c.isalnum() or c in '-_' else '_' for c in domain.name)}.jsonl"
     if source is None:
         entry["file_name"] = own
         todo.append(
-            f"To do: the documents of {domain.name} have no file of their own; write them to {own}, or say in {INFO} where they are."
+            f"To do: nothing is known of where {domain.name} is; write its documents to {own}, or say in {INFO} where they are."
         )
     elif source.domain_column:
         entry["file_name"] = own
@@ -133,7 +129,10 @@ def _entry(domain: PlannedDomain, folder: Path) -> tuple[dict[str, Any], list[st
         name, more = _file_name(domain.name, source, folder)
         entry["file_name"] = name
         todo += more
-    entry |= _columns(source)
+    columns = _columns(source)
+    if source and not columns:
+        todo.append(f"To do: say in {INFO} which columns of {domain.name} hold what.")
+    entry |= columns
     if domain.draw is not None:
         entry["num_samples"] = domain.draw
     return entry, todo
@@ -164,7 +163,7 @@ def _columns(source: Source | None) -> dict[str, Any]:
     if "response" in columns:
         query = {"query": columns["input"]} if "input" in columns else {}
         return {"columns": {"prompt": columns["prompt"], **query, "response": columns["response"]}}
-    return {"columns": {"prompt": columns.get("text", "text")}} if source else {}
+    return {"columns": {"prompt": columns["text"]}} if "text" in columns else {}
 
 
 def _remarks(plan: ExportPlan) -> list[str]:
@@ -174,6 +173,9 @@ def _remarks(plan: ExportPlan) -> list[str]:
         said.append(
             "num_samples there are the examples to draw and interleave_once takes each once: without streaming, which ignores "
             "them. A LLaMA-Factory without interleave_once: mix_strategy concat and no interleave_probs draws the same."
+        )
+        said.append(
+            "Which examples are drawn is chance: the tokens of a domain of which few examples are drawn may be some per cent off."
         )
     if "text" in kinds:
         said.append("Plain text is for stage: pt." + (" Other domains here are for stage: sft." if len(kinds) > 1 else ""))  # fmt: skip

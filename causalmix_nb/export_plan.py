@@ -259,7 +259,9 @@ def _planned(
 ) -> PlannedDomain:  # fmt: skip
     if size is None:
         return PlannedDomain(name, share, examples, source=source)
-    mean, rows = size.tokens_per_example, size.documents
+    mean, rows, known = size.tokens_per_example, size.documents, size.source
+    if source is not None and not source.columns and known is not None and known.located:
+        source = replace(source, columns=known.columns)  # the same rows at another place
     available = None if rows is None else rows * mean
     wanted = None if tokens is None else share * tokens
     draw = None

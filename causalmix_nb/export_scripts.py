@@ -119,12 +119,12 @@ def _script(plan: ExportPlan, trl: bool) -> str:
 
 def _interleaved(plan: ExportPlan) -> str:
     """By probability, each domain once at most."""
-    lines = [f"    {_load(domain, '')},  # {printable(domain.name)}" for domain in plan.used]
+    lines = [f"    {_load(domain, '')}{_only(domain)},  # {printable(domain.name)}" for domain in plan.used]
     chances = probabilities(plan.used)
     per = "" if plan.measured else ", equal to the shares of tokens for equally long ones"
     return comments(plan) + "\n".join(
         [
-            "from datasets import interleave_datasets, load_dataset",
+            "from datasets import concatenate_datasets, interleave_datasets, load_dataset  # noqa: F401",
             "",
             "sources = [",
             *lines,
@@ -150,8 +150,6 @@ def _drawn(plan: ExportPlan, trl: bool) -> str:
         more.append(
             "Note: some domains are conversations and others are not; a trainer wants one kind of rows."
         )
-    if missing := [domain.name for domain in plan.used if domain.source is None and domain.documents]:
-        more.append(f"FILL IN: say below where {', '.join(map(printable, missing))} is to be loaded from.")
     lines = [
         comments(plan, *more) + "import os",
         "",
@@ -217,8 +215,6 @@ def _rows(loaded: str, domain: PlannedDomain, normal: bool, kinds: set[str]) -> 
 def _load(domain: PlannedDomain, root: str) -> str:
     """The call that loads a domain's rows, as Python; a domain that nobody knows anything of goes by its own name."""
     source = domain.source
-    if source is None and domain.documents:
-        return f"load_dataset({'FILL IN: the data set of ' + domain.name!r}, split='train')"
     if source is None:
         return f"load_dataset({domain.name!r}, split='train')"
     if source.hub:
@@ -229,6 +225,14 @@ def _load(domain: PlannedDomain, root: str) -> str:
         how = ", sample_by='paragraph'" if loader == "text" else ""
         calls.append(f"load_dataset({loader!r}, data_files=[{', '.join(inside)}], split='train'{how})")
     return calls[0] if len(calls) == 1 else f"concatenate_datasets([{', '.join(calls)}])"
+
+
+def _only(domain: PlannedDomain) -> str:
+    """The choice of a domain's rows, where it shares a table with others."""
+    source = domain.source
+    if source is None or not source.domain_column:
+        return ""
+    return f".filter(lambda row: str(row[{source.domain_column!r}]) == {source.domain!r})"
 
 
 def _joined(path: str, root: str) -> str:

@@ -27,10 +27,15 @@ def describe_pool(pool: Pool) -> dict[str, dict[str, Any]]:
         name: {
             "rows": domain.n_rows or domain.n_documents,
             "bytes": _bytes_read(domain.documents),
-            **({"source": domain.origin.to_dict()} if domain.origin else {}),
+            "source": (domain.origin or Source(columns=_own(domain.kind == "instruction"))).to_dict(),
         }
         for name, domain in pool.items()
     }
+
+
+def _own(prompted: bool) -> dict[str, str]:
+    """The columns that a domain's own documents have."""
+    return {"prompt": "prompt", "response": "text"} if prompted else {"text": "text"}
 
 
 def _bytes_read(documents: Any) -> int:
@@ -58,7 +63,11 @@ def describe_corpus(corpus: Corpus) -> dict[str, dict[str, Any]]:
     for name in corpus.domains:
         kept, growth = corpus.texts(name), corpus.growth(name)
         n_bytes = int(kept.lengths.sum()) - len(kept)  # without the end marks
-        found[name] = {"rows": max(1, round(len(kept) * growth)), "bytes": max(1, round(n_bytes * growth))}
+        found[name] = {
+            "rows": max(1, round(len(kept) * growth)),
+            "bytes": max(1, round(n_bytes * growth)),
+            "source": Source(columns=_own(not kept.mask[:100_000].all())).to_dict(),
+        }
     return found
 
 

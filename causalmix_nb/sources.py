@@ -44,6 +44,11 @@ class Source:
         return loader_of(self.files[0]) if self.files else ""
 
     @property
+    def located(self) -> bool:
+        """Whether it says where the rows are, not only what they look like."""
+        return bool(self.files or self.hub)
+
+    @property
     def kind(self) -> str:
         """What a row is: "text", "pair" (prompt and response), "messages", or "" where the columns are not known."""
         if "messages" in self.columns:
@@ -95,8 +100,52 @@ def named_source(given: str | Sequence[str] | Source) -> Source:
     names = [given] if isinstance(given, str) else [str(name) for name in given]
     if all(loader_of(name) or name.endswith(".npy") for name in names):
         found = [path for name in names for path in sorted(glob.glob(str(Path(name).expanduser()))) or [name]]
-        return file_source(found)
+        source = file_source(found)
+        return replace(source, columns=columns_of(_peek(source.files[0])))
     return Source(hub=names[0]) if len(names) == 1 else Source(files=tuple(names))
+
+
+def _peek(path: str) -> list[str]:
+    """Names of the columns of a table, from its first row; none where that does not tell."""
+    import csv
+    import gzip
+    import json
+
+    try:
+        if loader_of(path) == "parquet":
+            from pyarrow.parquet import read_schema
+
+            return list(read_schema(path).names)
+        if loader_of(path) == "text":
+            return ["text"]
+        with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
+            if loader_of(path) == "csv":
+                return next(csv.reader(file), [])
+            row = json.loads(file.readline())
+            return list(row) if isinstance(row, dict) else []
+    except (
+        OSError,
+        ValueError,
+        csv.Error,
+        EOFError,
+    ):  # not here, or not what its suffix says: nothing is known
+        return []
+
+
+def own_files(names: Sequence[str]) -> dict[str, str]:
+    """A file for each of some domains, whatever signs their names have; no two share one.
+
+    >>> own_files(["code", "a/b", "a:b"])
+    {'code': 'code.jsonl', 'a/b': 'a_b.jsonl', 'a:b': 'a_b_2.jsonl'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
+        taken, n, file = {other.casefold() for other in found.values()}, 1, f"{stem}.jsonl"
+        while file.casefold() in taken:
+            n, file = n + 1, f"{stem}_{n + 1}.jsonl"
+        found[name] = file
+    return found
 
 
 def columns_of(has: Sequence[str], given: Mapping[str, str | None] | None = None) -> dict[str, str]:

@@ -130,11 +130,42 @@ def test_a_budget_of_less_than_a_document_is_said(pool):
     assert "Warning: whole examples cannot meet the budget" in result.text
 
 
-def test_a_pool_in_memory_says_what_to_fill_in_and_does_not_run(tmp_path):
-    pool = Pool.from_dict({"a": ["some text"] * 20, "b": ["more of it"] * 20})
-    path = export({"a": 0.5, "b": 0.5}, tmp_path / "mix.py", pool=pool, token_budget=200).path
-    assert "FILL IN" in path.read_text()
-    assert run_script(path, cwd=tmp_path).returncode != 0
+def test_a_pool_in_memory_says_how_to_write_its_files_and_is_drawn_then(tmp_path):
+    rows = [{"question": f"q {i}", "answer": f"b/c:{'y' * 30}"} for i in range(200)]
+    pool = Pool.from_dict({"a": ["a:" + "some text" * 90] * 40, "b/c": rows})
+    result = export({"a": 0.5, "b/c": 0.5}, tmp_path / "mix.py", pool=pool, token_budget=7_000)
+    assert run_script(result.path, cwd=tmp_path).returncode != 0  # nothing stands in for what is not there
+    said = next(note for note in result.notes if note.startswith("to do"))
+    for line in said.rpartition("beside it: ")[2].split("; "):
+        file = line.rpartition("to_json(")[2].strip("')")
+        pool["a" if "['a']" in line else "b/c"].documents.to_json(tmp_path / file)
+    found = script_rows(result.path, tmp_path)
+    sizes = {name: sum(len(r["prompt"] + r["completion"]) for r in found if r["completion"].startswith(name)) for name in pool}  # fmt: skip
+    assert sizes["a"] / sum(sizes.values()) == pytest.approx(0.5, abs=0.05)  # 4 of the long ones
+
+
+def test_llamafactory_reads_a_text_file_line_by_line(tmp_path):
+    (tmp_path / "notes.txt").write_text("\n".join(["x" * 99] * 500 + ["", ""] * 20) + "\n")
+    (tmp_path / "other.txt").write_text("\n\n".join(["y" * 999] * 50) + "\n")
+    pool = Pool.from_files(tmp_path / "*.txt")
+    export({"notes": 0.5, "other": 0.5}, tmp_path / "m.yaml", "llamafactory", pool=pool, token_budget=40_000)
+    info = json.loads((tmp_path / "dataset_info.json").read_text())
+    lines = {name: (tmp_path / f"{name}.txt").read_text().split("\n")[:-1] for name in info}
+    drawn = {
+        name: entry["num_samples"] * np.mean([len(line) for line in lines[name]])
+        for name, entry in info.items()
+    }
+    assert drawn["notes"] / sum(drawn.values()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_domains_of_one_file_get_files_of_their_own_in_llamafactory(tmp_path):
+    rows = [{"text": "x" * 50, "source": name} for name in ("a/b", "a:b") for _ in range(9)]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pool = Pool.from_files(tmp_path / "all.jsonl", domain_column="source")
+    text = export({"a/b": 0.5, "a:b": 0.5}, tmp_path / "m.yaml", "llamafactory", pool=pool).text
+    info = json.loads((tmp_path / "dataset_info.json").read_text())
+    assert [entry["file_name"] for entry in info.values()] == ["a_b.jsonl", "a_b_2.jsonl"]
+    assert "To do: LLaMA-Factory cannot choose rows; write those of" in text
 
 
 def test_texts_of_a_csv_a_parquet_and_a_gzip_are_loaded_as_what_they_are(tmp_path, folder):
@@ -227,6 +258,21 @@ def test_two_domains_of_one_source_keep_both_shares(folder, tmp_path):
     assert yaml.safe_load(path.read_text())["interleave_probs"] == "0.25,0.75"
     info = json.loads((tmp_path / "dataset_info.json").read_text())
     assert info["a"]["file_name"] == info["b"]["file_name"] == str(folder / "chats.jsonl")
+
+
+def test_the_columns_of_a_named_file_are_read_from_it(folder, tmp_path):
+    (tmp_path / "qa.csv").write_text("question,answer\nx,y\n")
+    where = {"a": str(folder / "code.jsonl"), "b": tmp_path / "qa.csv"}
+    files = export({"a": 0.5, "b": 0.5}, format="llamafactory", sources=where).files
+    info = json.loads(files["dataset_info.json"])
+    assert info["a"]["columns"] == {"prompt": "text"}
+    assert info["b"]["columns"] == {"prompt": "question", "response": "answer"}
+
+
+def test_a_source_that_moved_keeps_its_columns_and_lengths(pool):
+    plan = export(SHARES, pool=pool, sources={"code": "org/code"}).plan
+    assert plan.used[2].source.hub == "org/code" and plan.used[2].source.kind == "text"
+    assert plan.used[2].tokens_per_example == export(SHARES, pool=pool).plan.used[2].tokens_per_example
 
 
 def test_entries_of_another_dataset_info_stay(pool, tmp_path):
