@@ -222,7 +222,7 @@ def _housed(plan: ExportPlan, folder: Path) -> ExportPlan:
         return plan
     files = own_files([domain.name for domain in plan.used])
     domains = tuple(
-        replace(d, source=replace(d.source, files=(str(folder.absolute() / files[d.name]),)))
+        replace(d, source=replace(d.source, files=(str(folder / files[d.name]),)))
         if d.name in homeless and d.source
         else d
         for d in plan.domains

@@ -126,7 +126,7 @@ def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any
         if source.split != "train":
             entry["split"] = source.split
     else:
-        name, more = _file_name(domain.name, source, folder)
+        name, more = _file_name(source, folder, own)
         entry["file_name"] = name
         todo += more
     columns = _columns(source)
@@ -138,17 +138,17 @@ def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any
     return entry, todo
 
 
-def _file_name(name: str, source: Source, folder: Path) -> tuple[str, list[str]]:
-    path = Path(source.files[0])
-    todo = []
+def _file_name(source: Source, folder: Path, own: str) -> tuple[str, list[str]]:
+    """The one file of an entry, and what makes it where LLaMA-Factory cannot read what there is."""
+    path, todo = Path(source.files[0]).absolute(), []
     if len(source.files) > 1:
-        todo.append(
-            f"To do: LLaMA-Factory takes one file or a folder; put {', '.join(source.files)} into one."
-        )
+        return own, [
+            f"To do: an entry of LLaMA-Factory is one file; join {', '.join(source.files)} as {own}."
+        ]
     if path.suffix.lower() not in READS:
         readable = path.with_suffix("") if path.suffix == ".gz" else path
         if readable.suffix.lower() not in READS:
-            readable = readable.with_suffix({"json": ".jsonl", "text": ".txt"}[source.loader])
+            readable = readable.with_suffix({"text": ".txt"}.get(source.loader, ".jsonl"))
         todo.append(f"To do: LLaMA-Factory does not read {path.name}; unpack or rename it to {readable}.")
         path = readable
     return (str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)), todo

@@ -109,7 +109,8 @@ def facts(plan: ExportPlan) -> dict[str, Any]:
 
 
 def _said(note: str) -> str:
-    return f"{'W' + note[1:] if note.startswith('warning') else 'Note: ' + note}."
+    marked = note.startswith(("warning: ", "to do: "))
+    return f"{note[0].upper() + note[1:] if marked else 'Note: ' + note}."
 
 
 def _column(plan: ExportPlan, field: str) -> dict[str, Any]:
