@@ -58,17 +58,19 @@ def texts(rows, columns):
     """Only these columns, as text, and only rows that have some in the last of them."""
     rows = rows.select_columns(list(columns))
     for column in columns:
-        rows = rows.cast_column(column, Value("string"))
+        if isinstance(rows.features[column], Value):
+            rows = rows.cast_column(column, Value("string"))
     last = columns[-1]
-    return rows.filter(lambda row: bool((row[last] or "").strip()))
+    return rows.filter(lambda row: bool(str(row[last] or "").strip()))
 
 
 def pairs(rows, prompt, extra, response):
     """Rows as prompt and completion."""
 
     def pair(row):
-        asked = [row[column] or "" for column in (prompt, extra) if column]
-        return {"prompt": "\\n".join(part for part in asked if part), "completion": row[response]}
+        asked = [row[column] for column in (prompt, extra) if column and row[column]]
+        turns = asked[0] if asked and isinstance(asked[0], list) else "\\n".join(asked)
+        return {"prompt": turns, "completion": row[response]}
 
     rows = texts(rows, [column for column in (prompt, extra, response) if column])
     return rows.map(pair, remove_columns=rows.column_names)

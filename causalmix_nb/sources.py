@@ -159,7 +159,9 @@ def columns_of(has: Sequence[str], given: Mapping[str, str | None] | None = None
         what: (given or {}).get(f"{what}_column") or next((name for name in names if name in has), "")
         for what, names in usual.items()
     }
-    chats = [name for name in CHAT_COLUMNS if name in has]
+    if "chosen" in has and not found["response"]:  # a pair of answers: the one that is to be learnt
+        found["response"] = "chosen" if found["prompt"] else ""
+    chats = [name for name in (*CHAT_COLUMNS, "chosen") if name in has]
     if found["prompt"] and found["response"] and not (given or {}).get("text_column"):
         pair = {"prompt": found["prompt"], "response": found["response"]}
         return {**pair, "input": "input"} if found["prompt"] == "instruction" and "input" in has else pair

@@ -141,3 +141,33 @@ def test_a_link_stays_a_link(tmp_path):
 def test_a_recommendation_and_a_dict_are_mixtures_too(tmp_path):
     assert json.loads(export(BEST).text)["mixture"] == json.loads(export(SHARES).text)["mixture"] == SHARES
     assert yaml.safe_load(export(BEST, tmp_path / "m.yaml").path.read_text())["n_runs"] == 64
+
+
+# -- a model's tokens -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """Words for tokens, a beginning-of-text token that nobody asked for, and a chat template of four words a turn."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", bos_token="<s>")
+    fast.chat_template = (
+        "{% for turn in messages %} turn of {{ turn.role }} : {{ turn.content }} end {% endfor %}"
+    )
+    folder = tmp_path_factory.mktemp("tokenizer")
+    fast.save_pretrained(folder)
+    return fast, str(folder)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_trainers_tokenizer_counts_texts_and_templated_chats(tokenizer, named):
+    chats = [{"prompt": "one two", "response": "three"}] * 20
+    pool = Pool.from_dict({"text": ["a b c d"] * 20, "chats": chats})
+    plan = export({"text": 0.5, "chats": 0.5}, pool=pool, tokenizer=tokenizer[named], token_budget=130).plan
+    assert [d.tokens_per_example for d in plan.domains] == pytest.approx([5, 2 + 1 + 2 * 5])
+    assert [d.draw for d in plan.domains] == [13, 5]
