@@ -322,7 +322,12 @@ def _graph(graph: Any) -> Bundle:
 
 
 def _export(result: Any) -> Bundle:
-    title = f"Written to {clean(result.path)}" if result.path else f"The mixture as {clean(result.format)}"
+    beside = "".join(f", with {clean(name)} beside it" for name in getattr(result, "files", {}))
+    title = (
+        f"Written to {clean(result.path)}{beside}"
+        if result.path
+        else f"The mixture as {clean(result.format)}"
+    )
     lines = [clean(line.replace("\t", "    ")) for line in result.text.split("\n")]
     style = f"margin:0;padding:8px;overflow-x:auto;background:none;color:{TEXT};border:1px solid {LINE}"
     pre = f'<pre style="{style}">{html.escape(chr(10).join(lines))}</pre>'

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from causalmix_nb.widget import STATIC, LiveWidget, answers
 if TYPE_CHECKING:
     import pandas as pd
 
+    from causalmix_nb.export_plan import PoolSizes
     from causalmix_nb.graph import CausalGraph
     from causalmix_nb.runs import Runs
 
@@ -55,6 +56,7 @@ class MixtureExplorer(LiveWidget):
     start: where the sliders stand at first; the first preset, else the baseline.
     runs, graph: where the other outcomes come from, each fitted in closed form when their bars are opened.
     recipe: how to get at the same model in another session, for "Show code".
+    sizes: tells how long the examples of the pool are, for the export of a mixture.
 
     Attributes
     ----------
@@ -88,12 +90,13 @@ class MixtureExplorer(LiveWidget):
         runs: Runs | None = None,
         graph: CausalGraph | None = None,
         recipe: Recipe | None = None,
+        sizes: Callable[[], PoolSizes | None] | None = None,
     ) -> None:
         names = model.domains
         given = baseline if baseline is not None else model.baseline or Mixture.equal(names)
         self._model, self._state, self._support = model, state, Support(model.problem)
         self._runs, self._graph, self._recipe = runs, graph, recipe or Recipe()
-        self._base = as_shares(given, names)[0]
+        self._base, self._sizes = as_shares(given, names)[0], sizes
         self._available, self._budget, self._last = dict(available or {}), token_budget, -1
         known = {**(presets or {}), "equal": Mixture.equal(names), "baseline": given}
         self._presets = {name: as_shares(mixture, names)[0] for name, mixture in known.items()}
@@ -156,7 +159,8 @@ class MixtureExplorer(LiveWidget):
         if "set" in content:
             self._move(int(content["set"]), float(content["to"]))
         if "export" in content:
-            done = export(self.mixture, str(content["export"]).strip() or "mixture.yaml")
+            sizes = self._sizes() if self._sizes is not None else None
+            done = export(self.mixture, str(content["export"]).strip() or "mixture.yaml", pool=sizes)
             self.note = f"Written to {clean(done.path)}."
         self._ask(bool(content.get("final", True)), seq)
 

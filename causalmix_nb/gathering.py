@@ -6,7 +6,7 @@ Every row ends in one place: it is a document, or it is counted in a :class:`~ca
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.chats import is_chat
@@ -14,6 +14,7 @@ from causalmix_nb.document_files import table_rows
 from causalmix_nb.document_store import DocumentStore
 from causalmix_nb.documents import DocumentReader, DomainReport, Placed, Unread, needed
 from causalmix_nb.errors import PoolError, did_you_mean, listed
+from causalmix_nb.sources import Source, columns_of
 
 if TYPE_CHECKING:
     import datasets
@@ -29,12 +30,18 @@ Columns = Mapping[str, "str | None"]
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain: its name, its documents (columns ``prompt`` and ``text``), where they come from and what became of the rows there."""
+    """One domain: its name, its documents (columns ``prompt`` and ``text``), where they come from and what became of the rows there.
+
+    origin: where a trainer finds the rows; None where they are in memory only.
+    n_rows: how many rows it finds there, also those without text; 0 where not all were read.
+    """
 
     name: str
     documents: datasets.Dataset
     source: str = ""
     report: DomainReport = field(default_factory=lambda: DomainReport(0, 0), compare=False)
+    origin: Source | None = None
+    n_rows: int = 0
 
     @property
     def n_documents(self) -> int:
@@ -64,7 +71,12 @@ def check_columns(columns: Columns) -> None:
 
 
 def gather(
-    name: str, rows: Iterable[Placed], source: str, columns: Columns, max_bytes: int | None = None
+    name: str,
+    rows: Iterable[Placed],
+    source: str,
+    columns: Columns,
+    max_bytes: int | None = None,
+    origin: Source | None = None,
 ) -> Domain:
     """One domain of all rows.
 
@@ -72,20 +84,25 @@ def gather(
     ----------
     rows: each with its place.
     max_bytes: stop after about so much text.
+    origin: where a trainer finds them.
 
     Raises
     ------
     PoolError: no document in any row.
     """
     reader, store = DocumentReader(columns), DocumentStore()
+    seen: dict[Any, None] = {}
     for row, where in rows:
+        if len(seen) < MOST_DOMAINS and isinstance(row, Mapping):
+            seen.update(dict.fromkeys(row))
         document = reader.read(row, where)
         if document is not None:
             store.add(*document)
             if max_bytes and store.n_characters >= max_bytes:
                 reader.note(f"reading stopped at max_bytes, after {where}")
                 break
-    return _finished(name, reader, store, source, f"domain {name!r}")
+    made = _finished(name, reader, store, source, f"domain {name!r}")
+    return _located(made, origin, seen, columns, max_bytes)
 
 
 def gather_by(
@@ -95,10 +112,12 @@ def gather_by(
     columns: Columns,
     max_bytes: int | None = None,
     names: Sequence[str] = (),
+    origin: Source | None = None,
 ) -> tuple[dict[str, Domain], DomainReport]:
     """The rows sorted by what a column says, domains in the order of their names; and a report on rows that name none.
 
     names: of the domains that the column's numbers stand for, where it holds numbers.
+    origin: where a trainer finds the rows of all domains.
 
     Raises
     ------
@@ -156,7 +175,9 @@ def gather_by(
             nowhere.take_over(reader.report())
             nowhere.note(f"domain {name!r} is left out, since it has no document")
             continue
-        made[name] = _finished(name, reader, store, source, f"domain {name!r}")
+        own = origin and origin.of(column, name)
+        whole = _finished(name, reader, store, source, f"domain {name!r}")
+        made[name] = _located(whole, own, has, columns, max_bytes)
     return made, nowhere.report()
 
 
@@ -276,3 +297,12 @@ def _finished(name: str, reader: DocumentReader, store: DocumentStore, source: s
     if store.mended:
         reader.note(MENDED, store.mended)
     return Domain(name, documents, source, reader.report())
+
+
+def _located(
+    domain: Domain, origin: Source | None, has: Iterable[Any], columns: Columns, max_bytes: int | None
+) -> Domain:
+    """A domain that knows where a trainer finds its rows, and by what columns."""
+    if origin is not None:
+        origin = replace(origin, columns=columns_of([str(name) for name in has], columns))
+    return replace(domain, origin=origin, n_rows=0 if max_bytes else domain.report.rows)

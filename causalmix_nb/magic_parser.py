@@ -409,8 +409,16 @@ def _export(p: Parser) -> None:
         "--format",
         completes="format",
         metavar="NAME",
-        help="llamafactory, axolotl, trl, datasets, json, yaml, … (by suffix)",
+        help="llamafactory, trl, datasets, olmocore, json or yaml (by suffix)",
     )
+    p.add("--tokens", type=count, metavar="N", help="tokens to train on (those of optimize)")
+    p.add("--max-epochs", type=real, metavar="N", help="how often a token may be read (as in optimize)")
+    p.add(
+        "--tokenizer",
+        metavar="NAME",
+        help="of the model to be trained, by name or folder (what the proxies read)",
+    )
+    p.add("--max-length", type=count, metavar="N", help="tokens after which the trainer cuts an example")
     p.add("--overwrite", action="store_true", help="replace a file that is there")
 
 

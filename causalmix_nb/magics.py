@@ -346,7 +346,9 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
 
     def _export(self, args: Arguments, ns: Namespace) -> Any:
         path = Path(args.path).expanduser() if args.path else None
-        return self._current(args).export(path, format=args.format, overwrite=args.overwrite)
+        given = {"token_budget": args.tokens, "max_epochs": args.max_epochs, "tokenizer": args.tokenizer,
+                 "max_length": args.max_length}  # fmt: skip
+        return self._current(args).export(path, format=args.format, overwrite=args.overwrite, **given)
 
     # -- names of the notebook -----------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from causalmix_nb.documents import DomainReport, Placed
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 from causalmix_nb.gathering import Domain, check_columns, gather, gather_by, label_names, rows_of
 from causalmix_nb.mixture import Mixture, unknown_domain
+from causalmix_nb.sources import Source, file_source, load_hub
 from causalmix_nb.tilts import BOILERPLATE, Tilt, TiltPlan, corrupt_text, plan_tilt
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ class Pool(Mapping):
         if domain_column:
             rows = _chained({path.name: read_rows(path, asked, encoding) for path in paths})
             source = f"{domain_column} of {listed(path.name for path in paths)}"
-            return cls(*gather_by(domain_column, rows, source, columns, max_bytes))
+            origin = file_source(paths)
+            return cls(*gather_by(domain_column, rows, source, columns, max_bytes, origin=origin))
         stems: dict[str, Path] = {}
         for path in paths:
             stem = domain_name(path)
@@ -150,7 +152,9 @@ class Pool(Mapping):
             stems[stem] = path
         return cls(
             {
-                stem: gather(stem, read_rows(path, asked, encoding), path.name, columns, max_bytes)
+                stem: gather(
+                    stem, read_rows(path, asked, encoding), path.name, columns, max_bytes, file_source([path])
+                )
                 for stem, path in stems.items()
             }
         )
@@ -196,17 +200,22 @@ class Pool(Mapping):
                 "a streamed dataset has no end that is known; say how much to take with max_documents."
             )
         found = {
-            name.strip(): _load_hub(name.strip(), split, streaming, max_documents)
-            for name in names.split(",")
+            name.strip(): load_hub(name.strip(), split, streaming, max_documents) for name in names.split(",")
         }
+        part = f"{split}[:{max_documents}]" if max_documents else split
         rows = {name: rows_of(data, name, columns, domain_column) for name, data in found.items()}
         if domain_column:
             labels = label_names(next(iter(found.values())), domain_column)
-            return cls(*gather_by(domain_column, _chained(rows), domain_column, columns, names=labels))
+            origin = Source(hub=names.strip(), split=part) if len(found) == 1 else None
+            read = _chained(rows)
+            return cls(*gather_by(domain_column, read, domain_column, columns, names=labels, origin=origin))
         short = {name: name.rpartition("/")[2] for name in found}
         if len(set(short.values())) < len(short):
             short = {name: name for name in found}
-        return cls({short[name]: gather(short[name], rows[name], name, columns) for name in found})
+        return cls({
+            short[name]: gather(short[name], rows[name], name, columns, None, Source(hub=name, split=part))
+            for name in found
+        })  # fmt: skip
 
     @classmethod
     def parse(
@@ -358,25 +367,3 @@ def _chained(sources: Mapping[str, Iterable[Placed]]) -> Iterator[Placed]:
     for name, rows in sources.items():
         for row, where in rows:
             yield row, f"{name}, {where}" if len(sources) > 1 else where
-
-
-def _load_hub(name: str, split: str, streaming: bool, max_documents: int | None) -> Any:
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError, DatasetsError
-
-    part = split if streaming or not max_documents else f"{split}[:{max_documents}]"
-    try:
-        data = load_dataset(name, split=part, streaming=streaming)
-        return list(data.take(max_documents)) if streaming else data
-    except DatasetNotFoundError:
-        raise PoolError(
-            f"the hub has no dataset {name!r}, or it cannot be read without logging in; check the name."
-        ) from None
-    except (ConnectionError, OSError, ValueError, RuntimeError, DatasetsError) as error:
-        if not isinstance(error, OSError) or isinstance(error, ValueError):
-            raise PoolError(
-                f"dataset {name!r} cannot be loaded ({(str(error).splitlines() or [''])[0][:120]}); check it."
-            ) from None
-        raise PoolError(
-            f"the hub cannot be reached for {name!r}; check the connection, or use files: or a dataset you have."
-        ) from None

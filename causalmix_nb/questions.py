@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from causalmix_nb.constraints import Constraints
     from causalmix_nb.explorer import MixtureExplorer
+    from causalmix_nb.export_plan import PoolSizes
     from causalmix_nb.graph import CausalGraph
     from causalmix_nb.policy import Recommendation
     from causalmix_nb.pool import Tilt
@@ -67,6 +68,8 @@ class Questions:
         def _limits(self, constraints: Any, tilt: Tilts | None) -> Constraints: ...
 
         def _prepare(self, model: Model) -> Model: ...
+
+        def sizes(self, tokenizer: Any = None, max_length: int | None = None) -> PoolSizes | None: ...
 
     def check(self, outcome: str | None = None, random_state: int = 0) -> Audit:
         """Can these runs carry an answer? Assignment, overlap, rank, noise and the smallest gain to be seen, before any fit."""
@@ -182,6 +185,7 @@ class Questions:
             model, presets={name: mixture for name, mixture in known.items() if mixture is not None},
             available=limits.available, token_budget=limits.token_budget, state=self._state_of(tilt),
             runs=self.runs, graph=self.graph, recipe=recipe_of(self.folder, self.graph.to_text(), self._fitted, tilt),
+            sizes=self.sizes,
         )  # fmt: skip
 
     def pareto(

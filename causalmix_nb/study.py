@@ -21,7 +21,8 @@ from causalmix_nb.contenders import Contenders
 from causalmix_nb.corpus import MAX_BYTES, Corpus
 from causalmix_nb.design import RunSpec
 from causalmix_nb.errors import StudyError
-from causalmix_nb.export import ExportResult, export
+from causalmix_nb.export_sizes import describe_pool
+from causalmix_nb.exporting import Exporting
 from causalmix_nb.fit import fit
 from causalmix_nb.graph import CausalGraph
 from causalmix_nb.jobs import Job
@@ -52,7 +53,7 @@ META, RUNS, COMPARED = "study.json", "runs.sqlite", "compared.sqlite"
 Tilts = Mapping[str, Tilt]
 
 
-class Study(Questions, Training, Contenders, Planning, Benchmark):
+class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes
@@ -143,6 +144,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
             from causalmix_nb.tokenise import tokenise
 
             corpus = tokenise(corpus, tokenizer, config.chat_template)
+        meta["pool"] = describe_pool(pool)  # what an export needs to know when the pool is no longer here
         study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
         study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
         study._save()
@@ -367,18 +369,6 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
         self.arguments["compare"] = {"baselines": asked, "n_seeds": n_seeds, "tilt": tilt}
         self._write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
         return self.comparison
-
-    def export(
-        self,
-        path: str | Path | None = None,
-        format: str | None = None,
-        overwrite: bool = False,
-        **options: Any,
-    ) -> ExportResult:
-        """Write the recommended mixture for a trainer."""
-        if self.recommendation is None:
-            raise StudyError("there is no recommendation to export; %causalmix optimize makes one.")
-        return export(self.recommendation.mixture, path, format=format, overwrite=overwrite, **options)
 
     def report(self, path: str | Path = "causalmix_report.html", overwrite: bool = False) -> Report:
         """Write the study as one page that stands alone: every card in order, and the code that makes it again."""

@@ -281,7 +281,10 @@ def test_the_path_from_runs_to_export(working, tmp_path):
     compared = run(working, "%causalmix compare equal best --seeds 2 --executor inline")
     assert compared.n_seeds == 2 and "check by training" in working.printed
     run(working, "%causalmix export mixture.yaml --format llamafactory")
-    assert "interleave_probs" in (tmp_path / "mixture.yaml").read_text()
+    text = (tmp_path / "mixture.yaml").read_text()
+    assert "interleave_probs" in text and f"Verdict: {best.verdict}." in text
+    found = json.loads(run(working, "%causalmix export --format json --tokens 5k --max-epochs 9").text)
+    assert found["token_budget"] == 5000 and found["max_epochs"] == 9 and found["tokens_per_example"]
     assert run(working, "%causalmix").next_step.startswith("%causalmix export")
 
 
