@@ -188,7 +188,10 @@ class CausalGraph:
         graph = cls(
             tuple(read.edges), tuple(read.hidden), tuple(read.nodes)
         )  # a cycle is told by the names given
-        return cls(*map(tuple, read.recorded())) if read.latent else graph
+        if not read.latent:
+            return graph
+        edges, hidden, nodes = read.recorded()
+        return cls(tuple(edges), tuple(hidden), tuple(nodes))
 
     def to_text(self, format: str = "causalmix") -> str:
         """The graph as text that :meth:`parse` reads back; by default one statement per line.

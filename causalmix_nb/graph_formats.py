@@ -93,7 +93,6 @@ _STRANGERS = [  # what is recognised and cannot be read: how it starts, what it 
     (r"\x89PNG|%PDF|PK\x03\x04|\x1f\x8b", "no text but a binary file", "give the text of the graph"),
 ]  # fmt: skip
 _BY_SUFFIX = {".csv": "edges", ".tsv": "edges", ".edgelist": "edges"}
-_SUFFIX = r"\.(?:dot|gv|gml|graphml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan)"
 
 
 def format_named(name: str) -> Format:
@@ -156,7 +155,7 @@ def _refuse_strangers(text: str) -> None:
             raise GraphError(f"this is {what}, which cannot be read as a graph; {advice}.")
     if graph_tables.is_matrix(text):
         graph_tables.read_table(text)
-    if re.fullmatch(rf"\s*[^\n;,{{}}<>]+{_SUFFIX}\s*", text, re.IGNORECASE):
+    if graph_text.names_a_file(text):
         raise GraphError(
             f"{text.strip()[:80]!r} is the name of a file; give pathlib.Path({text.strip()[:80]!r}) to read the graph in it."
         )

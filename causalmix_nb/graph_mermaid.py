@@ -177,9 +177,9 @@ class _Reader:
                 if found := self.took(rf"{re.escape(opened)}\s*\"([^\"]*)\"\s*{end}"):
                     return _decoded(found[1])
                 if found := self.took(rf"{re.escape(opened)}([^\n\"]*?){end}"):
-                    said = re.sub(r"<br[ \t]*/?>", " ", found[1]).strip()
+                    shown = re.sub(r"<br[ \t]*/?>", " ", found[1]).strip()
                     try:
-                        return bare(said)
+                        return bare(shown)
                     except ValueError as error:
                         if is_number(name):
                             self.fail(str(error))

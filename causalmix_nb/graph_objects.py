@@ -277,6 +277,7 @@ def _mapping(given: Mapping[Any, Any], format: str = "a dict") -> Reading:
         return name
 
     if links is None:
+        assert isinstance(adjacency, list)
         if len(adjacency) != len(ids) or not all(isinstance(row, list) for row in adjacency):
             raise refusal(format, "its adjacency has not one list for every node")
         for name, row in zip(labels, adjacency):

@@ -40,6 +40,10 @@ _TOKEN = re.compile(
     + rf"| (?P<name>{NAME}) | (?P<other>.)",
     re.VERBOSE,
 )
+_FILE = re.compile(
+    r"\s*[^\n;,{}<>\"']+\.(?:dot|gv|gml|graphml|xml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan|r)\s*",
+    re.IGNORECASE,
+)
 _SHORT = {"↔": "<->", "→": "->", "←": "<-", "⟷": "<->", "⟶": "->", "⟵": "<-"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
@@ -189,6 +193,15 @@ def quoted(name: str) -> str:
     ('math.loss', '"pool size"')
     """
     return name if is_plain(name) else json.dumps(name, ensure_ascii=False)
+
+
+def names_a_file(text: str) -> bool:
+    """Whether a text is the name of a file that could hold a graph, and no graph.
+
+    >>> names_a_file("graphs/first.dot"), names_a_file("a -> b.dot")
+    (True, False)
+    """
+    return bool(_FILE.fullmatch(text))
 
 
 def joined(names: Sequence[str]) -> str:
