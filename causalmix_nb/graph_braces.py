@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     rf"""(?P<space>\s+) | (?P<comment>//[^\n]*|/\*.*?\*/|(?<!\S)\#[^\n]*)
     | (?P<edge><-+@|<-+>|<-+|@-+>|@-+@|@--+|-+>|--+@?|[↔→←]) | (?P<punctuation>[{{}}\[\];,=:])
     | (?P<quoted>"(?:[^"\\]|\\.)*") | (?P<single>'(?:[^'\\]|\\.)*') | (?P<html><[^>]*>?)
-    | (?P<number>-(?:\d+\.?\d*|\.\d+)) | (?P<word>{_LETTER}+(?:-{_LETTER}+)*) | (?P<other>.)""",
+    | (?P<number>-(?:\d+\.?\d*|\.\d+)) | (?P<word>{_LETTER}+(?:-{_LETTER}+)*) | (?P<other>"(?:[^"\\]|\\.)*+|'(?:[^'\\]|\\.)*+|.)""",
     re.VERBOSE | re.DOTALL,
 )
 _HEADER = re.compile(
@@ -212,10 +212,10 @@ class _Reader:
 
     def side(self, scope: _Scope, depth: int) -> list[str]:
         """One side of an edge: names separated by commas, or a set of nodes in braces."""
-        names = self.end_of_edge(scope, depth)
+        names = list(self.end_of_edge(scope, depth))
         while self.peek() == ",":
             self.take()
-            names = [*names, *self.end_of_edge(scope, depth)]
+            names += self.end_of_edge(scope, depth)
         return list(dict.fromkeys(names))
 
     def end_of_edge(self, scope: _Scope, depth: int) -> list[str]:

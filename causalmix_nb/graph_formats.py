@@ -23,7 +23,7 @@ from causalmix_nb.graph_reading import Reading, masked
 from causalmix_nb.graph_text import Pair, is_plain, quoted
 
 Write = Callable[[Sequence[Pair], Sequence[Pair], Sequence[str]], str]
-LARGEST = 2_000_000  # characters of a text
+LARGEST = 1_000_000  # characters of a text
 
 
 @dataclass(frozen=True, slots=True)

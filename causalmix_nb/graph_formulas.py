@@ -19,7 +19,7 @@ NAME = "a model of formulas (lavaan)"
 _CALL = re.compile(r"\s*+(?:[\w.]+\s*(?:<-|=)\s*)?(?:ggdag::)?dagify\s*\(")
 _OPERATOR = re.compile(r"=~|<~|~\*~|~~|:=|==|~|<|>|\|(?=\s*t\d)")
 _ONLY_LAVAAN = re.compile(
-    r"=~|<~|~~|:=|==|\b(?:start|equal|c|NA|label|prior|rv)\s*\([^)]*\)\s*\*|(?:\bNA|\d)\s*\*"
+    r"=~|<~|~~|:=|==|\b(?:start|equal|c|NA|label|prior|rv)\s*\([^()]*\)\s*\*|(?:\bNA|\d)\s*\*"
 )
 _TERM = re.compile(r"`((?:[^`\\]|\\.)*)`|(?:[^\W\d]|\.(?!\d))[\w.]*")
 
@@ -44,7 +44,7 @@ def read_formulas(text: str, named: bool = False) -> Reading:
     used = {
         label
         for _, statement in statements
-        for label in re.findall(r"([A-Za-z_.][\w.]*)\s*\*", masked(statement))
+        for label in re.findall(r"(?<![\w.])([A-Za-z_.][\w.]*+)\s*\*", masked(statement))
     }
     both = sorted(used & known)
     if both:
@@ -57,30 +57,26 @@ def read_formulas(text: str, named: bool = False) -> Reading:
 
 def _statements(text: str) -> list[tuple[int, str]]:
     """Statements with the line on which they begin; one goes on after an operator, or where the next line starts with one."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, list[str]]] = []
     hidden = masked(text)
-    number = 1
-    at = 0
+    number, at, ended = 1, 0, True
     for part in re.split(r"([\n;])", hidden):
         piece = text[at : at + len(part)]
         at += len(part)
         if part in ("\n", ";"):
             number += part == "\n"
-            if part == ";" and found:
-                found.append((number, ""))
+            ended |= part == ";"
             continue
         comment = re.search(r"[#!]", part)
-        piece = piece[: comment.start()] if comment else piece
-        if not piece.strip():
+        piece = (piece[: comment.start()] if comment else piece).strip()
+        if not piece:
             continue
-        goes_on = found and found[-1][1] and (
-            re.search(r"(?:[+~*]|=~|:=)\s*$", found[-1][1]) or re.match(r"\s*[+*]", piece)
-        )  # fmt: skip
-        if goes_on:
-            found[-1] = (found[-1][0], f"{found[-1][1]} {piece}")
+        if not ended and (found[-1][1][-1][-1] in "+~*=" or piece[0] in "+*"):
+            found[-1][1].append(piece)
         else:
-            found.append((number, piece))
-    return [(number, statement.strip()) for number, statement in found if statement.strip()]
+            found.append((number, [piece]))
+        ended = False
+    return [(number, " ".join(pieces)) for number, pieces in found]
 
 
 class _Formula:

@@ -39,7 +39,7 @@ _FULL = re.compile(
     r"(?P<tail>[ox<]?)(?:-{2,}(?=[ox>])|={2,}(?=[ox>])|-\.+-(?=[ox>])|-{3,}|={3,}|-\.+-)(?P<head>[ox>]?)"
     r"|(?P<short><->|->|<-(?!-))"
 )
-_WORDS = r"(?:[ \t]*\"[^\"\n]*\"[ \t]*|[^\n]*?)"
+_WORDS = r"(?:[ \t]*\"[^\"\n]*\"[ \t]*|[^\n;]*?)"
 _WITH_WORDS = [
     re.compile(rf"(?P<tail>[ox<]?)--(?![-ox>]){_WORDS}--+(?P<head>[-ox>])"),
     re.compile(rf"(?P<tail>[ox<]?)==(?![=ox>]){_WORDS}==+(?P<head>[=ox>])"),
@@ -53,7 +53,8 @@ _SHAPES = [
 _NO_CAUSE = re.compile(
     r"(?:classDef|style|linkStyle|click|direction|accTitle)\b[^\n;]*|accDescr[ \t]*(?:\{[^}]*\}|[^\n]*)|end(?![\w\-])(?=[ \t]*(?:[;\n%]|$))"
 )
-_SIGNS = re.compile(r"-\.+->|==+>|-->[ \t]*\||--+>.*[&\[({]|[&\])}][ \t]*--+>|-- [^\n]*[^-\n] --+>")
+_SIGNS = re.compile(r"-\.+->|(?<!=)==+>|-->[ \t]*\|")
+_BESIDE = re.compile(r"&|\w[\[({]|(?<![<\-])-- ")  # mermaid's alone on a line with -->
 
 
 def is_mermaid(text: str) -> bool:
@@ -64,7 +65,9 @@ def is_mermaid(text: str) -> bool:
     drawn = re.search(r"--|==|-\.", plain)
     if found:
         return bool(found[2] or drawn)
-    return bool(_SIGNS.search(plain))
+    return bool(_SIGNS.search(plain)) or any(
+        "-->" in line and _BESIDE.search(line) for line in plain.split("\n")
+    )
 
 
 def read_mermaid(text: str) -> Reading:

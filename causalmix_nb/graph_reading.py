@@ -157,7 +157,7 @@ def fresh(wanted: str, taken: Collection[Hashable]) -> str:
 def masked(text: str) -> str:
     """The text with what stands in quotes replaced by ``x``, so that the signs of a format can be looked for."""
     return re.sub(
-        r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`\n]*`',
+        r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|\'[^\'\n]*\'|`(?:[^`\\\n]|\\[^\n])*+(?:`|\\?(?=\n|\Z))',
         lambda m: re.sub(r"[^\n]", "x", m[0]),
         text,
         flags=re.DOTALL,

@@ -32,7 +32,7 @@ _TYPES = (
     "direction",
     "interaction",
 )
-_ARROW = re.compile(r"<-+>|-+>|<-+|[→←↔]")
+_ARROW = re.compile(r"<-+>|(?<!-)-+>|<-+|[→←↔]")
 _WORDS = {
     "->": ("directed", "direct", "causes", "cause", "causal", "arrow", "forward", "edge", "1", "true", "yes", ""),
     "<-": ("reverse", "reversed", "backward", "back", "caused by", "is caused by", "caused_by"),
@@ -216,7 +216,7 @@ _EDGE = re.compile(r"\d+\.\s*(.*?)\s*(?<!\S)([<o\-]-[>o\-])(?!\S)\s*(.*)")
 
 
 def is_discovered(text: str) -> bool:
-    return bool(re.search(r"^\s*Graph (?:Nodes|Edges):", masked(text), re.MULTILINE))
+    return bool(re.search(r"^[ \t]*Graph (?:Nodes|Edges):", masked(text), re.MULTILINE))
 
 
 def read_discovered(text: str) -> Reading:

@@ -35,9 +35,9 @@ ATOM = rf"[^\s,;\#\-{_SIGNS}{INVISIBLE}]"
 NAME = rf"{ATOM}+(?:-(?!\.){ATOM}+)*"  # a hyphen inside, so that a-->b and a-.->b are arrows and no node a-
 
 _TOKEN = re.compile(
-    r"""(?P<space>[^\S\n]+) | (?P<comment>\#[^\n]*) | (?P<end>[\n;]) | (?P<arrow><-+>|-+>|<-+|[↔→←⟷⟶⟵]) | (?P<comma>,)
+    r"""(?P<space>[^\S\n]+) | (?P<comment>\#[^\n]*) | (?P<end>[\n;]) | (?P<arrow><-+>|(?<!-)-+>|<-+|[↔→←⟷⟶⟵]) | (?P<comma>,)
     | (?P<open>\{) | (?P<close>\}) | (?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
-    + rf"| (?P<name>{NAME}) | (?P<other>.)",
+    + rf"| (?P<name>{NAME}) | (?P<other>\"(?:[^\"\\\n]|\\.)*+|'(?:[^'\\\n]|\\.)*+|.)",
     re.VERBOSE,
 )
 _FILE = re.compile(
@@ -161,8 +161,8 @@ def no_meaning(sign: str) -> str:
     """Why a sign that belongs to no name cannot be read."""
     if re.fullmatch(f"[{INVISIBLE}]", sign):
         return f"it holds the invisible character U+{ord(sign):04X}; delete it, or put the name in quotes if it belongs to it"
-    if sign in "\"'":
-        return f"a quotation mark ({sign}) is not closed"
+    if sign[:1] in ('"', "'"):
+        return f"a quotation mark ({sign[0]}) is not closed"
     return f"the sign {sign} has no meaning here; put it in quotes if it belongs to a name"
 
 
