@@ -98,8 +98,9 @@ class _Reader:
         return value.lower() if kind == "word" else ""
 
     def take(self) -> str:
-        self.at += 1
-        return self.tokens[self.at - 1][1]
+        value = self.tokens[self.at][1]
+        self.at = min(self.at + 1, len(self.tokens) - 1)
+        return value
 
     def fail(self, reason: str, number: int | None = None) -> NoReturn:
         number = self.tokens[self.at][2] if number is None else number

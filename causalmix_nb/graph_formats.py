@@ -23,7 +23,7 @@ from causalmix_nb.graph_reading import Reading, masked
 from causalmix_nb.graph_text import Pair, is_plain, quoted
 
 Write = Callable[[Sequence[Pair], Sequence[Pair], Sequence[str]], str]
-LARGEST = 1_000_000  # characters of a text
+LARGEST = 300_000  # characters of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +137,12 @@ def read(given: Any, format: str | None = None) -> Reading:
             f"the text of the graph has {len(given):,} characters; give one of at most {LARGEST:,}."
         )
     text = _inside(given)
+    if not masked(text).strip(" \t\n;"):
+        raise GraphError("the graph is empty; write at least one arrow, for example mixture -> score.")
     if asked is not None:
         if asked is FORMATS["lavaan"]:
             return graph_formulas.read_formulas(text, named=True)
         return asked.read(text)
-    if not masked(text).strip(" \t\n;"):
-        raise GraphError("the graph is empty; write at least one arrow, for example mixture -> score.")
     found = next(each for each in FORMATS.values() if each.recognise(text))
     if found is FORMATS["causalmix"]:
         _refuse_strangers(text)

@@ -94,6 +94,8 @@ class _Formula:
             self.fail("a model of several groups or levels is several graphs; give one of them")
         if re.search(r"\befa\s*\(", hidden):
             self.fail("a block of exploratory factors says no arrow; write the factors as f =~ y1 + y2")
+        if re.search(r"->|<-\s*[A-Za-z_`]", hidden):
+            self.fail("an arrow stands where a formula has a ~, as in score ~ mixture")
         found = _OPERATOR.search(hidden)
         if not found:
             self.fail("a formula has a ~, as in score ~ mixture")

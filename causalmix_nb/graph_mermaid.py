@@ -17,7 +17,6 @@ from causalmix_nb.graph_reading import (
     Reading,
     bare,
     called,
-    is_number,
     masked,
     refusal,
     renamed,
@@ -86,6 +85,7 @@ class _Reader:
         self.reading = Reading()
         self.labels: dict[str, str | None] = {}
         self.groups: set[str] = set()
+        self.strange: dict[str, str] = {}  # id: why its label can be no name
 
     def fail(self, reason: str) -> NoReturn:
         number = self.text.count("\n", 0, self.at) + 1
@@ -120,7 +120,11 @@ class _Reader:
             )
         self.reading.nodes = list(self.labels)
         self.reading.latent &= set(self.labels)
-        return renamed(self.reading, called(self.labels))
+        names = called(self.labels)
+        for id_, reason in self.strange.items():
+            if names[id_] != id_:
+                raise refusal(NAME, f"the label of {id_}: {reason}")
+        return renamed(self.reading, names)
 
     def mark(self, names: Sequence[str], kind: str) -> None:
         if kind.lower() in LATENT_WORDS:
@@ -163,7 +167,7 @@ class _Reader:
         label = self.label(name)
         if label is not None or name not in self.labels:
             self.labels[name] = label
-        while found := self.took(r":::([\w\-]+)"):
+        while found := self.took(r":::(\w+(?:-\w+)*)"):
             self.mark([name], found[1])
         return name
 
@@ -184,9 +188,8 @@ class _Reader:
                     try:
                         return bare(shown)
                     except ValueError as error:
-                        if is_number(name):
-                            self.fail(str(error))
-                        return None
+                        self.strange[name] = str(error)
+                        return shown
             self.fail(f"a {opened} is not closed")
         return None
 
@@ -237,24 +240,15 @@ _RESERVED = frozenset(
 
 
 def write_mermaid(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
-    ids: dict[str, str] = {}
-    for name in nodes:
-        plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and name.lower() not in _RESERVED
-        if plain:
-            ids[name] = name
-    lines = []
-    number = 0
-    for name in nodes:
-        if name in ids:
-            continue
-        while f"n{number}" in ids:
-            number += 1
-        ids[name] = f"n{number}"
-        number += 1
-        label = re.sub(
-            r"[^\w .,:/+\-]|^ | $|(?<= ) ", lambda found: "".join(f"#{ord(c)};" for c in found[0]), name
-        )
-        lines.append(f'  {ids[name]}["{label}"]')
+    def plain(name: str) -> bool:
+        return bool(re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name)) and name.lower() not in _RESERVED
+
+    ids, lines = {name: name for name in nodes}, []
+    if not all(map(plain, nodes)):  # labels name the nodes only where every id is a number
+        ids = {name: f"n{number}" for number, name in enumerate(nodes)}
+        for name in nodes:
+            label = re.sub(r"[^\w .,:/+\-]|^ | $|(?<= ) ", lambda found: f"#{ord(found[0])};", name)
+            lines.append(f'  {ids[name]}["{label}"]')
     arrows = [f"  {ids[a]} --> {ids[b]}" for a, b in edges] + [
         f"  {ids[a]} <-.-> {ids[b]}" for a, b in hidden
     ]

@@ -106,18 +106,19 @@ def bare(text: str) -> str:
 
 
 def called(labels: Mapping[str, str | None]) -> dict[str, str]:
-    """The name of every node: its id, or its label where the id is only a number for it.
+    """The name of every node: its id, or its label in a graph where ids only number the nodes.
 
-    ``A``, ``0``, ``n1`` and ``node_2`` number a node, and what it is stands in its label; a word is a name, and its label a
-    caption. Ids are kept throughout if labels would give two nodes one name.
+    ``A``, ``0``, ``n1`` and ``node_2`` number a node, and what it is stands in its label; where any id is a word, ids are names
+    and labels captions. Ids are kept too if labels would give two nodes one name.
 
-    >>> called({"A": "pool size", "mixture": "The mixture"})
-    {'A': 'pool size', 'mixture': 'mixture'}
+    >>> called({"A": "pool size", "B": "mixture"}), called({"state": "The state", "mixture": None})
+    ({'A': 'pool size', 'B': 'mixture'}, {'state': 'state', 'mixture': 'mixture'})
     """
-    names = {
-        id_: label if label and label.strip() and is_number(id_) else id_ for id_, label in labels.items()
-    }
-    return names if len(set(names.values())) == len(names) else {id_: id_ for id_ in labels}
+    ids = {id_: id_ for id_ in labels}
+    if not all(map(is_number, labels)):
+        return ids
+    names = {id_: label if label and label.strip() else id_ for id_, label in labels.items()}
+    return names if len(set(names.values())) == len(names) else ids
 
 
 def is_number(id_: str) -> bool:

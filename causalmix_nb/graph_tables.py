@@ -221,6 +221,8 @@ def is_discovered(text: str) -> bool:
 
 def read_discovered(text: str) -> Reading:
     """Read what ``print(graph)`` of causal-learn and Tetrad shows: nodes, then numbered edges."""
+    if not is_discovered(text):
+        raise refusal(DISCOVERED, "it has two parts, Graph Nodes: and Graph Edges:")
     reading = Reading()
     part = ""
     for number, line in enumerate(text.split("\n"), 1):
