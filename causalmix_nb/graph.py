@@ -25,7 +25,7 @@ Definitions
 
 What there is
 -------------
-- :meth:`CausalGraph.parse` reads a graph from text, :meth:`CausalGraph.to_text` writes it.
+- :meth:`CausalGraph.parse` reads a graph from text, ours or another tool's, :meth:`CausalGraph.to_text` writes it.
 - :meth:`CausalGraph.adjustment_set` finds a minimal adjustment set, :meth:`CausalGraph.is_adjustment_set`
   checks one.
 - :meth:`CausalGraph.bad_controls` names what never to condition on, and why.
@@ -79,11 +79,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from causalmix_nb import graph_svg, graph_text, identification, independence
+from causalmix_nb import graph_formats, graph_svg, identification, independence
 from causalmix_nb.errors import GraphError, did_you_mean
 from causalmix_nb.graph_text import joined, quoted
 from causalmix_nb.independence import Independence
@@ -123,17 +123,17 @@ class CausalGraph:
         for pair in (*self.edges, *self.hidden):
             if isinstance(pair, str) or len(pair) != 2:
                 raise GraphError(f"{pair!r} is no arrow; give pairs of names, such as ('mixture', 'score').")
+        for name in (*self.nodes, *itertools.chain(*self.edges, *self.hidden)):
+            if not isinstance(name, str) or not name.strip():
+                raise GraphError(
+                    f"a node is called {name!r}; give every node a name that is text and not blank."
+                )
         edges = tuple(dict.fromkeys((a, b) for a, b in self.edges))
         unordered = {frozenset(pair): (pair[0], pair[1]) for pair in reversed(tuple(self.hidden))}
         hidden = tuple(reversed(unordered.values()))
         nodes = tuple(dict.fromkeys([*self.nodes, *itertools.chain(*edges, *hidden)]))
         if not nodes:
             raise GraphError("the graph is empty; write at least one arrow, for example mixture -> score.")
-        for name in nodes:
-            if not isinstance(name, str) or not name.strip():
-                raise GraphError(
-                    f"a node is called {name!r}; give every node a name that is text and not blank."
-                )
         for a, b in (*edges, *hidden):
             if a == b:
                 raise GraphError(f"{a!r} points at itself; nothing causes itself, so remove that arrow.")
@@ -143,38 +143,74 @@ class CausalGraph:
             cycle = [a for a, _ in nx.find_cycle(nx.DiGraph(edges))]
         except nx.NetworkXNoCycle:
             return
-        start = min(range(len(cycle)), key=lambda i: nodes.index(cycle[i]))
-        cycle = cycle[start:] + cycle[: start + 1]
-        raise GraphError(
-            f"the graph has a cycle, {' -> '.join(map(quoted, cycle))}; remove or turn one of these arrows."
-        )
+        at = {name: i for i, name in enumerate(nodes)}
+        start = min(range(len(cycle)), key=lambda i: at[cycle[i]])
+        cycle = [quoted(name) for name in cycle[start:] + cycle[: start + 1]]
+        cycle = cycle if len(cycle) <= 12 else [*cycle[:10], "…", cycle[-1]]
+        raise GraphError(f"the graph has a cycle, {' -> '.join(cycle)}; remove or turn one of these arrows.")
 
     # -- text --------------------------------------------------------------------------------------------
 
     @classmethod
-    def parse(cls, text: str) -> CausalGraph:
-        """Read a graph from text.
+    def parse(cls, text: Any, format: str | None = None) -> CausalGraph:
+        """Read a graph, in whatever way people write graphs.
 
         Parameters
         ----------
         text: statements on lines of their own or separated by ``;``. A statement is a chain of names joined
             by ``->`` (causes), ``<-`` (is caused by) or ``<->`` (hidden common cause); ``a, b -> c`` draws an
-            arrow from each; a name alone is a node. ``#`` starts a comment. Names with spaces or signs stand
-            in quotes.
+            arrow from each; a name alone, beside arrows, is a node. ``#`` starts a comment. Names with spaces or
+            signs stand in quotes. Or a graph as another tool writes it; or a :class:`pathlib.Path` to a file
+            with one; or a graph of networkx, pgmpy, DoWhy, causal-learn, ananke, y0, pywhy-graphs or igraph, or
+            a list of (cause, effect) pairs.
+        format: what the text is written in; by default that is recognised. ``"causalmix"`` (the text above),
+            ``"dot"`` (``digraph { … }``), ``"dagitty"`` (``dag { … }``), ``"mermaid"`` (``graph LR``),
+            ``"lavaan"`` (``score ~ mixture``; also semopy and ``dagify``), ``"edges"`` (CSV or TSV with one
+            arrow a row), ``"causal-learn"`` (also Tetrad), ``"bnlearn"`` (``[a][b|a]``), ``"gml"``,
+            ``"graphml"``, ``"json"`` (node-link data).
+
+        Nodes that another tool marks as latent are left out, and what they cause shares a hidden common cause (the
+        latent projection, :mod:`causalmix_nb.graph_reading`).
 
         Raises
         ------
-        GraphError: a line that cannot be read, an arrow from a node to itself, a cycle, or no node at all.
+        GraphError: a line that cannot be read, with the format that was recognised; edges without a direction; names
+            without any arrow; an arrow from a node to itself, a cycle, or no node at all.
 
         >>> CausalGraph.parse('quality, "pool size" -> mixture -> score; quality <-> score').hidden
         (('quality', 'score'),)
+        >>> CausalGraph.parse("dag { mixture [exposure] u [latent] u -> {mixture score} mixture -> score }")
+        CausalGraph('mixture -> score; mixture <-> score')
         """
-        edges, hidden, nodes = graph_text.read(text)
+        if isinstance(text, cls):
+            return text
+        read = graph_formats.read(text, format)
+        graph = cls(
+            tuple(read.edges), tuple(read.hidden), tuple(read.nodes)
+        )  # a cycle is told by the names given
+        if not read.latent:
+            return graph
+        edges, hidden, nodes = read.recorded()
         return cls(tuple(edges), tuple(hidden), tuple(nodes))
 
-    def to_text(self) -> str:
-        """The graph as text that :meth:`parse` reads back, one statement per line."""
-        return "\n".join(self._lines())
+    def to_text(self, format: str = "causalmix") -> str:
+        """The graph as text that :meth:`parse` reads back; by default one statement per line.
+
+        Parameters
+        ----------
+        format: as for :meth:`parse`. Formats without a sign for a hidden common cause (DOT, GML, GraphML, JSON) get a
+            node for it with ``observed="no"``, as DoWhy reads it.
+
+        Raises
+        ------
+        GraphError: a format that there is not, or one that cannot hold this graph.
+
+        >>> print(CausalGraph.parse("state -> mixture -> score; state <-> score").to_text("lavaan"))
+        mixture ~ state
+        score ~ mixture
+        state ~~ score
+        """
+        return graph_formats.write(format, self.edges, self.hidden, self.nodes)
 
     def _lines(self) -> list[str]:
         arrows = [f"{quoted(a)} -> {quoted(b)}" for a, b in self.edges]

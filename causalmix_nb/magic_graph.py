@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.graph_text import names_a_file
 from causalmix_nb.magic_language import MagicError
 
 if TYPE_CHECKING:
@@ -63,13 +64,13 @@ class GraphMagics:
         from causalmix_nb.graph import CausalGraph
 
         value = ns.get(source, source) if source.isidentifier() else source
-        if isinstance(value, CausalGraph):
-            return value.to_text()
         if value is source and source.isidentifier():
             raise MagicError(
                 f"there is no variable {source!r}.{did_you_mean(source, self._names('variable'))} Give a graph or its text."
             )
-        return str(value)
+        if value is source and (names_a_file(source) or len(source) < 300 and Path(source).is_file()):
+            value = Path(source).expanduser()
+        return value if isinstance(value, str) else CausalGraph.parse(value).to_text()
 
     def _graph_now(self, args: Arguments) -> CausalGraph:
         from causalmix_nb.graph import CausalGraph

@@ -83,7 +83,7 @@ def _dag(p: Parser) -> None:
         "source",
         nargs="?",
         completes="variable",
-        help="a variable with a graph or its text, or the text in quotes",
+        help="a variable with a graph or its text, the text in quotes, or a file (graph.dot)",
     )
     p.add(
         "--show",

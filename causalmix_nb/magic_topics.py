@@ -36,7 +36,7 @@ TOPICS: dict[str, Topic] = {
     "domain": Topic((("pool", 2),), "A column (--domain source), one file each, or the keys of a dict tell domains apart.", ("pool",)),
     "state": Topic((("state", 3),), "--noise code=0.8 and its likes ask about the same pool in another state.", ("select", "interpret")),
     "mixture": Topic((("mixture", 2),), "Write shares as math=0.4 or math=40%; the others make room in proportion unless --keep from=code says who pays.", ("do", "optimize")),
-    "graph": Topic((("graph", 3),), "Write one arrow or chain a line in a %%causalmix dag cell: state -> mixture, or a <-> b for a hidden common cause.", ("dag", "paths")),
+    "graph": Topic((("graph", 3),), "Write one arrow or chain a line in a %%causalmix dag cell: state -> mixture, or a <-> b for a hidden common cause; DOT, dagitty, mermaid, lavaan and tables of arrows are read too.", ("dag", "paths")),
     "runs": Topic((("runs", 2), ("design", 2)), "Runs of your own come in with %causalmix runs import.", ("run", "runs")),
     "proxies": Topic((("proxy", 2),), "--budget is the training tokens of each run; every run continues from one base proxy.", ("run",)),
     "outcome": Topic((("outcomes", 2),), "--outcome bpb.code asks about one domain, bpb about the mean by the weights of --target.", ("fit", "pareto")),

@@ -386,6 +386,21 @@ def test_a_graph_written_before_the_pool_goes_into_the_study(shell):
     assert Study.open("causalmix_study").graph.hidden
 
 
+def test_a_graph_of_another_tool_is_read_from_a_cell_a_file_and_a_variable(shell, tmp_path):
+    import networkx as nx
+
+    (tmp_path / "graph.dot").write_text("digraph { state -> {mixture score}; mixture -> score }")
+    shell.user_ns["drawn"] = nx.DiGraph([("state", "mixture"), ("state", "score"), ("mixture", "score")])
+    meant = CausalGraph.parse("state -> mixture, score; mixture -> score")
+    assert run(shell, "%%causalmix dag\ngraph LR\nstate --> mixture & score\nmixture-->|helps|score") == meant
+    assert run(shell, f"%causalmix dag {tmp_path / 'graph.dot'}") == meant
+    assert run(shell, "%causalmix dag drawn") == meant
+    with pytest.raises(CausalMixError, match="there is no file .*none.dot"):
+        run(shell, f"%causalmix dag {tmp_path / 'none.dot'}")
+    with pytest.raises(CausalMixError, match="this is DOT, and line 1.*no arrows"):
+        run(shell, "%%causalmix dag\ngraph { state -- mixture }")
+
+
 def test_edit_puts_the_graph_into_the_next_cell(working):
     graph = run(working, "%causalmix dag --edit")
     head, _, body = working.rl_next_input.partition("\n")
