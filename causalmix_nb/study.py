@@ -394,7 +394,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
             import pandas as pd
 
             model.pool_state = pd.Series(flatten_state(self.measure_state()))
-        model.baseline = Mixture.equal(model.domains)
+        model.baseline = model.problem.equal
         return model
 
     def _limits(self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None) -> Constraints:
