@@ -183,7 +183,7 @@ def write_measured(path: Path, cache: Mapping) -> None:
     rows = [[name, asdict(tilt), seed, values] for (name, tilt, seed), values in cache.items()]
     partial = path.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(rows))
+        partial.write_text(json.dumps(rows), encoding="utf-8")
         partial.replace(path)
     except OSError:
         pass  # it can be measured again
@@ -192,7 +192,7 @@ def write_measured(path: Path, cache: Mapping) -> None:
 def read_measured(path: Path) -> dict:
     """The cache that :func:`write_measured` kept; empty where there is none that can be read."""
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(path.read_text(encoding="utf-8"))
         return {(name, Tilt(**tilt), seed): values for name, tilt, seed, values in rows}
     except (OSError, ValueError, TypeError):
         return {}

@@ -159,7 +159,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
         """
         folder = Path(folder)
         try:
-            meta = json.loads((folder / META).read_text())
+            meta = json.loads((folder / META).read_text(encoding="utf-8"))
             version = meta["format"]
         except FileNotFoundError:
             raise StudyError(
@@ -452,7 +452,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark):
         path = self._need_folder() / name
         partial = path.with_suffix(".partial")
         try:
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
             raise StudyError(

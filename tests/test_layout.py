@@ -50,6 +50,7 @@ ORDER = [
     "hf_processes",
     "pace",
     "online",
+    "evaluations",
     "lm_eval",
     "lock",
     "backup",
