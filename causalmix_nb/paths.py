@@ -151,7 +151,7 @@ def path_effects(
         ]
     )  # (draws, paths, K)
     tail = 50 * (1 - level)
-    moving = problem.moving_domains
+    moving = list(problem.moving_domains)
     rows = []
     names = [" -> ".join(map(quoted, route)) for route in routes]
     for label, one, many in [

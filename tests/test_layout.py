@@ -59,6 +59,7 @@ ORDER = [
     "workers",
     "ray_cluster",
     "launch",
+    "request",
     "hf_cost",
     "cost",
     "jobs",
