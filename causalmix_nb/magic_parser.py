@@ -26,9 +26,10 @@ from causalmix_nb.magic_language import (
     count,
     keep,
     pairs,
+    put_in,
     real,
     seed,
-    split,
+    split_words,
     variable,
 )
 from causalmix_nb.magic_options import (
@@ -530,9 +531,12 @@ def parse(line: str, resolve: Callable[[str], str] | None = None) -> argparse.Na
     MagicError: a line that cannot be understood.
     HelpAsked: ``--help`` was on it.
     """
-    words, quiet = split(line)
+    read, quiet = split_words(line)
+    if not (read and read[0].text == "dag"):  # in the text of a graph braces are its own
+        put_in(read)
+    words = [word.text for word in read]
     if resolve is not None:
-        words = [PLACEHOLDER.sub(lambda found: resolve(found[1]), word) for word in words]
+        words = [PLACEHOLDER.sub(lambda found: resolve(found[1].strip()), word) for word in words]
     command = words[0] if words else "status"
     if command in ("-h", "--help"):
         raise HelpAsked(overview())
