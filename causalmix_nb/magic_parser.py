@@ -142,19 +142,19 @@ def _runs(p: Parser) -> None:
         nargs="?",
         metavar="import|use|attach",
         completes="action",
-        help="import two CSV tables, or one with ratio_* and metric_* columns; use a variable; attach results of lm_eval; nothing shows the runs",
+        help="import two CSV tables, or one with ratio_* and metric_* columns; use a variable; attach results of lm_eval or OLMES; nothing shows the runs",
     )
     p.add(
         "names",
         nargs="*",
         metavar="RATIOS METRICS | TABLE | VARIABLE | FOLDER",
         completes="path",
-        help="the files, the variable, or the folder with results_*.json of the evaluation harness",
+        help="the files, the variable, or the folder with the result files of lm_eval or OLMES",
     )
     p.add(
         "--run",
         metavar="KEY",
-        help="attach: the run that one result file belongs to (the one whose key is in its name)",
+        help="attach: the run that one result file belongs to (the one whose key or name is in its name)",
     )
     p.add("--csv", metavar="FOLDER", completes="path", help="write ratios.csv and metrics.csv into a folder")
     p.add("--on", metavar="COLUMN", help="column that names a run in both files")

@@ -226,8 +226,8 @@ class Planning:
         return [replace(spec, token_budget=b) for b, n in zip(budgets, counts) for spec in design[:n]]
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
-        """Record scores that the EleutherAI evaluation harness gave models of these runs, as further outcomes.
+        """Record scores that an evaluation tool (lm_eval, OLMES, …) gave models of these runs, as further outcomes.
 
-        path: a ``results_*.json`` or a folder of them; key: as for :func:`causalmix_nb.lm_eval.attach_lm_eval`.
+        path: a result file or a folder of them; key: as for :func:`causalmix_nb.lm_eval.attach_lm_eval`.
         """
         return self._need_runs().attach_lm_eval(path, key)
