@@ -151,7 +151,7 @@ def _assignment(problem: Problem, seed: int) -> tuple[float, Row]:
 
 
 def _enough(problem: Problem) -> Row:
-    distinct, K = len(np.unique(problem.groups)), len(problem.domains)
+    distinct, K = len(np.unique(problem.groups)), len(problem.moving_domains)
     per = distinct / max(K - 1, 1)
     answer = f"{distinct} different runs for {K - 1} directions of the mixture, {per:.1f} each"
     verdict = GOOD if per >= 8 else MIND if per >= 2 else BAD

@@ -47,7 +47,7 @@ def regmix(
     natural: centre of the simulated mixtures; Equal without it.
     """
     model = fit(runs, outcome, method="regmix", random_state=random_state)
-    candidates = _simulated(model.domains, natural, random_state)
+    candidates = _simulated(model.problem, natural, random_state)
     top = np.argsort(-model.sign * model.expected(candidates), kind="stable")[:TOP]
     return _mixture(model.domains, candidates[top].mean(0))
 
@@ -57,17 +57,18 @@ def law(
 ) -> Mixture:
     """The mixture that the data mixing law predicts best, out of simulated ones."""
     model = fit(runs, outcome, method="law", use_state=False, random_state=random_state)
-    candidates = _simulated(model.domains, natural, random_state)
+    candidates = _simulated(model.problem, natural, random_state)
     return _mixture(model.domains, candidates[int((model.sign * model.expected(candidates)).argmax())])
 
 
-def _simulated(domains: Sequence[str], natural: Mixture | None, random_state: int) -> np.ndarray:
-    centre = as_shares(natural or Mixture.equal(domains), domains)[0]
+def _simulated(problem: Problem, natural: Mixture | None, random_state: int) -> np.ndarray:
+    domains = problem.domains
+    centre = problem.hold(as_shares(natural or problem.equal, domains))[0]
     rng = np.random.default_rng(random_state)
     # Concentrations from sparse to tight, as in RegMix's code; a floor keeps small domains in play.
     strength = np.exp(rng.uniform(np.log(0.5), np.log(20), size=(SIMULATED, 1)))
     gammas = rng.standard_gamma(np.maximum(strength * centre * len(domains), 1e-2))
-    return gammas / gammas.sum(1, keepdims=True)
+    return problem.hold(gammas)
 
 
 # -- DMO -------------------------------------------------------------------------------------------------------
@@ -95,8 +96,12 @@ def dmo(runs: Runs, weights: Mapping[str, float] | None = None, random_state: in
             "DMO needs a loss for each of two domains at least, named after them such as bpb.code; choose another baseline."
         )
     domains, laws = runs.domains, []
+    held: dict[str, float] = {}
     for name, weight in counted.items():
         problem = Problem.from_runs(runs, losses[name], use_state=False)
+        if name in (problem.held or {}):
+            continue  # no run has moved its share, so there is no curve of its loss
+        held |= problem.held or {}
         laws.append(
             (domains.index(name), weight, _effective_data(problem, domains.index(name), random_state))
         )
@@ -104,13 +109,16 @@ def dmo(runs: Runs, weights: Mapping[str, float] | None = None, random_state: in
     def total(T: np.ndarray) -> float:
         return sum(weight * float(_power_law(p, np.asarray(T)[k])) for k, weight, p in laws)
 
+    if len(laws) < 2:
+        raise FitError(
+            "DMO needs the losses of two domains that the runs have moved; make runs that vary their shares."
+        )
     K = len(domains)
     rng = np.random.default_rng(random_state)
     starts = np.vstack([np.full(K, 1 / K), rng.dirichlet(np.ones(K), 8)])
+    bounds = [(held[name], held[name]) if name in held else (1e-6, 1) for name in domains]
     sums_to_1 = {"type": "eq", "fun": lambda T: T.sum() - 1}
-    found = [
-        minimize(total, s, bounds=[(1e-6, 1)] * K, constraints=sums_to_1, method="SLSQP") for s in starts
-    ]
+    found = [minimize(total, s, bounds=bounds, constraints=sums_to_1, method="SLSQP") for s in starts]
     best = min(found, key=lambda one: one.fun)
     return _mixture(domains, np.maximum(best.x, 0))
 
@@ -159,6 +167,14 @@ def _effective_data(problem: Problem, k: int, random_state: int) -> np.ndarray:
 # -- by name ---------------------------------------------------------------------------------------------------
 
 
+def _even(runs: Runs, outcome: str) -> Mixture:
+    """Equal shares of the domains that the runs have moved; of all where no run can tell."""
+    try:
+        return Problem.from_runs(runs, outcome, use_state=False).equal
+    except FitError:
+        return equal(runs.domains)
+
+
 def _mixture(domains: Sequence[str], shares: np.ndarray) -> Mixture:
     return Mixture(dict(zip(domains, shares.tolist())), normalise=True)
 
@@ -171,13 +187,12 @@ def baseline_mixture(
     weights: Mapping[str, float] | None = None,
 ) -> Mixture:
     """A baseline by name, or the mixture that was given; weights: of the domains' losses in the outcome."""
-    domains = runs.domains
     if isinstance(given, Mixture):
         return given
     if isinstance(given, Mapping):
         return Mixture(given)
     lookup: dict[str, Any] = {
-        "equal": lambda: equal(domains),
+        "equal": lambda: _even(runs, outcome),
         "natural": lambda: natural,
         "regmix": lambda: regmix(runs, outcome, natural),
         "best_run": lambda: best_run(runs, outcome),

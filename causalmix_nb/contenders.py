@@ -7,7 +7,6 @@ adapt, which is what a comparison on a changed pool is to show.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ class Contenders:
         runs: Runs | None
         _meta: dict[str, Any]
 
-        @cached_property
+        @property
         def _context(self) -> str: ...
 
         @property

@@ -111,7 +111,7 @@ class Corpus:
     def open(cls, folder: str | Path) -> Corpus:
         folder = Path(folder)
         try:
-            return cls(folder, json.loads((folder / "corpus.json").read_text()))
+            return cls(folder, json.loads((folder / "corpus.json").read_text(encoding="utf-8")))
         except (OSError, json.JSONDecodeError):
             raise StudyError(
                 f"{folder} holds no tokenised pool; create the study again from its pool."
@@ -395,7 +395,7 @@ def _sides(documents: Documents, i: int) -> tuple[Sequence[int], Sequence[int]]:
 def write_meta(folder: Path, meta: Mapping) -> None:
     """Replace what a corpus says about itself, whole or not at all."""
     partial = folder / "corpus.partial"
-    partial.write_text(json.dumps(dict(meta)))
+    partial.write_text(json.dumps(dict(meta)), encoding="utf-8")
     partial.replace(folder / "corpus.json")
 
 

@@ -288,7 +288,7 @@ def remember_speed(folder: Path, config: Any, n_domains: int, report: RunReport,
     values = {"tokens_per_second": work / seconds, "workers": workers, "config": config.to_dict()}
     partial = folder / f"{SPEED}.partial"
     try:
-        partial.write_text(json.dumps(values))
+        partial.write_text(json.dumps(values), encoding="utf-8")
         os.replace(partial, folder / SPEED)
     except OSError:
         pass  # a forecast that must be measured again is no reason to fail
@@ -299,7 +299,7 @@ def remembered_speed(folder: Path | None, config: Any, workers: int) -> Speed | 
     if folder is None:
         return None
     try:
-        values = json.loads((folder / SPEED).read_text())
+        values = json.loads((folder / SPEED).read_text(encoding="utf-8"))
         speed, before = float(values["tokens_per_second"]), int(values["workers"])
         same = values["config"] == json.loads(json.dumps(config.to_dict()))
     except (OSError, ValueError, KeyError, TypeError):

@@ -20,7 +20,7 @@ import numpy as np
 
 from causalmix_nb.errors import FitError
 from causalmix_nb.forest import ForestModel, fit_forest
-from causalmix_nb.mixture import Mixture, as_shares, log_mixture
+from causalmix_nb.mixture import log_mixture
 from causalmix_nb.model import LEVEL, Model
 from causalmix_nb.nuisances import (
     Coordinates,
@@ -147,15 +147,12 @@ class LinearModel(Model):
         return np.vstack(columns).T
 
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Marginal returns (K,) and the covariance (K, K) of their errors; exact, no numeric derivative."""
-        start = as_shares(
-            at if at is not None else self.baseline or Mixture.equal(self.domains), self.domains
-        )[0]
-        moves = self.coordinates.moves(start)
+        """Marginal returns (k,) of the moving domains and the covariance (k, k) of their errors; exact, no numeric derivative."""
+        moves = self.coordinates.moves(self.start(at)[0])[self.problem.moving]
         states = self.states(state)
         W = np.hstack([states, self.scales(None, len(states))])
         weight = np.append(1.0, self._interactions(W).mean(0))
-        A = np.kron(weight[None, :], moves @ self.coordinates.basis)  # (K, (1 + p) r), as Theta is laid out
+        A = np.kron(weight[None, :], moves @ self.coordinates.basis)  # (k, (1 + p) r), as Theta is laid out
         outside = self._unseen_sd * (moves @ self.coordinates.unseen)
         return A @ self.theta.ravel(), A @ self.cov[1:, 1:] @ A.T + outside @ outside.T
 
@@ -394,13 +391,14 @@ def effects_table(
 
     Returns
     -------
-    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), verdict.
+    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), verdict; without the domains that no
+    run has moved.
     """
     estimate, cov = model.returns(state, at)
     quantile = (
         simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
     )
-    table = returns_table(estimate, cov, quantile, model.domains)
+    table = returns_table(estimate, cov, quantile, model.problem.moving_domains)
     return table.assign(verdict=_verdicts(table, model.sign))
 
 
@@ -430,7 +428,8 @@ def pairwise_contrasts(
         simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
     )
     table = returns_table(C @ estimate, cov, quantile, tuple(map(str, range(len(C)))))
-    pairs = [(model.domains[a], model.domains[b]) for a, b in zip(first, second)]
+    names = model.problem.moving_domains
+    pairs = [(names[a], names[b]) for a, b in zip(first, second)]
     table.index = pd.MultiIndex.from_tuples(pairs, names=["more", "less"])
     return table.assign(verdict=_verdicts(table, model.sign))
 

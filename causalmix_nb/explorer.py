@@ -93,21 +93,22 @@ class MixtureExplorer(LiveWidget):
         sizes: Callable[[], PoolSizes | None] | None = None,
     ) -> None:
         names = model.domains
-        given = baseline if baseline is not None else model.baseline or Mixture.equal(names)
+        problem = model.problem
         self._model, self._state, self._support = model, state, Support(model.problem)
         self._runs, self._graph, self._recipe = runs, graph, recipe or Recipe()
-        self._base, self._sizes = as_shares(given, names)[0], sizes
+        self._base, self._sizes = model.start(baseline)[0], sizes
         self._available, self._budget, self._last = dict(available or {}), token_budget, -1
-        known = {**(presets or {}), "equal": Mixture.equal(names), "baseline": given}
-        self._presets = {name: as_shares(mixture, names)[0] for name, mixture in known.items()}
-        first = as_shares(start, names)[0] if start is not None else next(iter(self._presets.values()))
+        known = {**(presets or {}), "equal": problem.equal, "baseline": self._base}
+        self._presets = {name: problem.hold(as_shares(mixture, names))[0] for name, mixture in known.items()}
+        first = model.start(start)[0] if start is not None else next(iter(self._presets.values()))
+        self._held = [name in (problem.held or {}) for name in names]
         states = model.states(state)
         self._place = np.hstack([states.mean(0), model.scales(None, 1)[0]])
         self._seen: Model | None = None  # the surface that "see" reads, once it is asked for
         self._others: dict[str, tuple[Model, Model]] | None = None  # outcome -> surfaces for do and for see
         self._three: tuple[int, int, int] | None = None
         super().__init__(
-            domains=[clean(name) for name in names], locked=[False] * len(names), base=self._base.tolist(),
+            domains=[clean(name) for name in names], locked=list(self._held), base=self._base.tolist(),
             presets=[clean(name) for name in self._presets], shares=first.tolist(),
             more=runs is not None and len(set(runs.outcome_names) - {model.outcome}) > 0,
         )  # fmt: skip
@@ -122,7 +123,7 @@ class MixtureExplorer(LiveWidget):
 
     @mixture.setter
     def mixture(self, mixture: Any) -> None:
-        self.shares = as_shares(mixture, self._model.domains)[0].tolist()
+        self.shares = self._model.start(mixture)[0].tolist()
         self._ask(final=True, seq=self._last)
 
     def to_series(self) -> pd.Series:
@@ -143,6 +144,8 @@ class MixtureExplorer(LiveWidget):
         self.note = ""
         if "lock" in content:
             k = int(content["lock"])
+            if 0 <= k < len(self._held) and self._held[k]:
+                raise MixtureError(f"{self._model.problem.held_sentences[sum(self._held[:k])]}.")
             self.locked = [not on if i == k else on for i, on in enumerate(self.locked)]
         if "preset" in content:
             self._snap(list(self._presets)[int(content["preset"])])
@@ -225,7 +228,7 @@ class MixtureExplorer(LiveWidget):
             "outcome": clean(model.outcome),
             "minimize": model.minimize,
             "mode": self.mode,
-            "why": DO + ".",
+            "why": ". ".join([DO, *model.problem.held_sentences]) + ".",
         }
         if self.mode == "see":
             if self._seen is None:
@@ -285,6 +288,11 @@ class MixtureExplorer(LiveWidget):
         a, b, c = (int(k) for k in three)
         if len({a, b, c}) < 3 or not all(0 <= k < len(self.shares) for k in (a, b, c)):
             raise MixtureError("the triangle needs three different domains; choose another for one corner.")
+        fixed = [self.domains[k] for k in (a, b, c) if self._held[k]]
+        if fixed:
+            raise MixtureError(
+                f"no run has moved {', '.join(fixed)}, so there is nothing to draw; choose other domains."
+            )
         return a, b, c
 
     def ternary(self, three: Sequence[str]) -> Ternary:

@@ -84,6 +84,7 @@ def fit(
       error of the fitted difference between a run's mixture and the baseline;
     * ``calibration``: share of the runs left out in cross-validation that fell inside their 95 % predictive interval;
     * ``treatment_r2`` and ``assignment``: how much of the mixture the state explains, and what that means, in words;
+    * ``not_learnt``: in words, the domains that no run has used or moved, of which nothing can be learnt; absent without any;
     * ``verdict``: in words, whether the model can tell mixtures apart at all.
 
     Raises
@@ -262,11 +263,12 @@ def _known(name: str) -> None:
 
 
 def _enough(problem: Problem) -> None:
-    distinct, needed = len(np.unique(problem.groups)), len(problem.domains) + 2
+    K = len(problem.moving_domains)
+    distinct, needed = len(np.unique(problem.groups)), K + 2
     if distinct < needed:
         raise FitError(
-            f"{distinct} different runs are too few for {len(problem.domains)} domains; at least {needed} are needed, "
-            f"{8 * len(problem.domains)} or more are better. Make more runs."
+            f"{distinct} different runs are too few for {K} domains; at least {needed} are needed, "
+            f"{8 * K} or more are better. Make more runs."
         )
 
 
@@ -274,7 +276,7 @@ def _candidates(problem: Problem) -> list[str]:
     names = ["linear", "gp", "lightgbm", "regmix"]
     if problem.state_names:
         names.append("gp" + NO_STATE)
-    if not problem.state_names and problem.n_runs >= len(problem.domains) + 12:
+    if not problem.state_names and problem.n_runs >= len(problem.moving_domains) + 12:
         names.append("law")
     return names
 
@@ -347,19 +349,24 @@ def _diagnose(
         confounded = {
             "warning": f"the graph asks to adjust for {wanted}, which {chosen} ignores: its effects may be confounded"
         }
-    return confounded | {
-        "chosen": chosen,
-        "verdict": _verdict(scores[chosen], distinct),
-        "cv_spearman": scores[chosen],
-        "regmix_spearman": scores.get("regmix"),
-        "tried": dict(scores),
-        "noise_ceiling": noise_ceiling(problem),
-        "noise_sd": noise,
-        "noise_from": f"repeated seeds ({df} degrees of freedom)" if df >= 3 else "the fit",
-        "smallest_detectable_gain": 2.8 * noise * math.sqrt(2 / SEEDS),
-        "smallest_gain_of_fit": _typical_error(model),
-        "calibration": float(np.mean(np.abs(problem.y - mean) <= 1.96 * sd)),
-    }
+    held = {"not_learnt": "; ".join(problem.held_sentences)} if problem.held else {}
+    return (
+        confounded
+        | held
+        | {
+            "chosen": chosen,
+            "verdict": _verdict(scores[chosen], distinct),
+            "cv_spearman": scores[chosen],
+            "regmix_spearman": scores.get("regmix"),
+            "tried": dict(scores),
+            "noise_ceiling": noise_ceiling(problem),
+            "noise_sd": noise,
+            "noise_from": f"repeated seeds ({df} degrees of freedom)" if df >= 3 else "the fit",
+            "smallest_detectable_gain": 2.8 * noise * math.sqrt(2 / SEEDS),
+            "smallest_gain_of_fit": _typical_error(model),
+            "calibration": float(np.mean(np.abs(problem.y - mean) <= 1.96 * sd)),
+        }
+    )
 
 
 def _verdict(score: float, distinct: int) -> str:
@@ -377,7 +384,7 @@ def _typical_error(model: Model, n_mixtures: int = 32) -> float:
     """1.96 times the median standard error of the difference between a run's mixture and Equal, state averaged."""
     T = np.unique(model.problem.T.round(9), axis=0)
     T = T[np.linspace(0, len(T) - 1, min(len(T), n_mixtures)).round().astype(int)]
-    equal = np.full((1, T.shape[1]), 1 / T.shape[1])
+    equal = model.problem.equal.to_array(model.domains)[None]
     states = model.states()
     state = np.repeat(states.mean(0, keepdims=True), len(T) + 1, axis=0)
     S = model.scales(None, len(T) + 1)

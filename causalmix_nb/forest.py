@@ -101,10 +101,10 @@ class ForestModel(Model):
         return theta.reshape(len(W), r), root
 
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Marginal returns (K,) and the covariance (K, K) of their errors."""
+        """Marginal returns (k,) of the moving domains and the covariance (k, k) of their errors."""
         states = self.states(state)
         theta, roots = self._theta(np.hstack([states, self.scales(None, len(states))]))
-        moves = self.coordinates.moves(np.full(len(self.domains), 1 / len(self.domains)))
+        moves = self.coordinates.moves(self.start(at)[0])[self.problem.moving]
         A, outside = moves @ self.coordinates.basis, self._unseen_sd * (moves @ self.coordinates.unseen)
         errors = A @ roots.mean(0)
         return A @ theta.mean(0), errors @ errors.T + outside @ outside.T

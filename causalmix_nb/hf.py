@@ -9,6 +9,7 @@ contributes its sum, divided by the count of the whole step. A mean of the means
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -306,7 +307,8 @@ def checkpoint_scorer(
     def load() -> tuple[Any, Any]:
         return open_proxy(folder, plain, seed, base).model, load_tokenizer(config)
 
-    return HuggingFaceScorer(config.model, context=config.context, load=load)
+    identity = f"checkpoint {json.dumps(plain.to_dict(), sort_keys=True, default=str)} seed {seed}"
+    return HuggingFaceScorer(config.model, context=config.context, load=load, identity=identity)
 
 
 def _windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:

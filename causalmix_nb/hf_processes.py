@@ -90,9 +90,11 @@ def _in_processes(
     with tempfile.TemporaryDirectory(prefix="causalmix_") as folder:
         job, said, errors = (Path(folder) / name for name in ("job.json", "said.jsonl", "errors.txt"))
         runs = [spec.to_dict() for spec in specs]
-        job.write_text(json.dumps({"setup": dict(setup), "runs": runs, "driver": os.getpid()}))
+        job.write_text(
+            json.dumps({"setup": dict(setup), "runs": runs, "driver": os.getpid()}), encoding="utf-8"
+        )
         said.touch()
-        with errors.open("w") as stderr:
+        with errors.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}",
                  "-m", "causalmix_nb.hf_processes", str(job), str(said)],
@@ -102,7 +104,7 @@ def _in_processes(
         found: list[TrainedRun] = []
         why = ""
         try:
-            with said.open() as lines:
+            with said.open(encoding="utf-8") as lines:
                 running = True
                 while running:
                     running = process.poll() is None
@@ -120,7 +122,11 @@ def _in_processes(
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if len(found) < len(specs):
-            tail = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()]
+            tail = [
+                line
+                for line in errors.read_text(encoding="utf-8", errors="replace").splitlines()
+                if line.strip()
+            ]
             why = why or (tail[-1] if tail else "no message; were they killed, or out of memory?")
             if not found:
                 raise TrainingError(f"the {n} processes ended: {why}")
@@ -146,12 +152,12 @@ def _environment(n_processes: int) -> dict[str, str]:
 
 def _main(job: str, said: str) -> int:
     """One of the processes: trains its share of every run; the first one tells."""
-    todo = json.loads(Path(job).read_text())
+    todo = json.loads(Path(job).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(todo["driver"],), daemon=True).start()
     first = os.environ.get("RANK", "0") == "0"
 
     def tell(message: Mapping[str, Any]) -> None:
-        with open(said, "a") as out:
+        with open(said, "a", encoding="utf-8") as out:
             out.write(json.dumps(message) + "\n")
 
     def on_tokens(n: int) -> None:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import FitError
-from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
-from causalmix_nb.model import LEVEL, Model
+from causalmix_nb.model import LEVEL, Model, nudged
 from causalmix_nb.pictures import short
 from causalmix_nb.plots_state import change_heatmap, state_tree
 
@@ -151,12 +150,8 @@ class _Returns:
     """Marginal returns of a model at many states, as :meth:`Model.marginal_return` defines them."""
 
     def __init__(self, model: Model, at: Any) -> None:
-        K = len(model.domains)
-        start = at if at is not None else model.baseline or Mixture.equal(model.domains)
-        moves = STEP * (np.eye(K) - 1 / K)
-        T = np.exp(np.log(replace_zeros(as_shares(start, model.domains))) + np.vstack([moves, -moves]))
-        self.model, self.K, self.T = model, K, T / T.sum(1, keepdims=True)
-        self.weights = np.hstack([np.eye(K), -np.eye(K)]) / (2 * STEP)
+        self.T, self.weights = nudged(model, at, STEP)
+        self.model, self.K = model, len(self.weights)
 
     def _points(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n, m = len(X), len(self.T)
@@ -251,7 +246,7 @@ def _leaves(
     rows = [
         {"leaf": g, "where": where[g], "part": len(X) / n_states, "domain": domain}
         for g, X in enumerate(members)
-        for domain in returns.model.domains
+        for domain in returns.model.problem.moving_domains
     ]
     return pd.DataFrame(rows).assign(estimate=mean, se=se, lower=mean - q * se, upper=mean + q * se)
 
@@ -278,7 +273,7 @@ def _changes(returns: _Returns, level: float) -> pd.DataFrame:
         ends[:, j] = np.quantile(problem.X[:, j], [LOW, HIGH])
         mean, cov = returns.averages([ends[:1], ends[1:]])
         se = np.sqrt(np.maximum(np.diag(cov), 0))
-        part = pd.DataFrame({"column": name, "domain": list(problem.domains)})
+        part = pd.DataFrame({"column": name, "domain": list(problem.moving_domains)})
         for end, rows in (("low", slice(0, K)), ("high", slice(K, 2 * K))):
             part[end], part[f"{end}_lower"] = mean[rows], mean[rows] - q * se[rows]
             part[f"{end}_upper"] = mean[rows] + q * se[rows]

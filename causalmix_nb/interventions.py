@@ -53,7 +53,7 @@ def do(
     """
     named = {str(name): float(shares[name]) for name in shares}
     after, before = move(model, named, keep, baseline)
-    rest = len(named) < len(model.domains)
+    rest = len(named.keys() - (model.problem.held or {}).keys()) < len(model.problem.moving_domains)
     text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
     label = f"do({text}{', ' + _others(keep) if rest else ''})"
     return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
@@ -123,6 +123,8 @@ def dose_response(
         raise unknown_domain(domain, model.domains)
     start = _start(model, baseline)
     k = model.domains.index(domain)
+    if domain in (model.problem.held or {}):
+        move(model, {domain: 1.0}, keep, start)  # says why there is nothing to draw
     if grid is None:
         top = float(model.problem.T[:, k].max())
         if keep != "proportional":  # the donor cannot give more than it has
@@ -211,8 +213,7 @@ def _caveats(model: Model, after: np.ndarray, scale: Any) -> str:
 
 
 def _start(model: Model, baseline: Any) -> Mixture:
-    start = baseline if baseline is not None else model.baseline or Mixture.equal(model.domains)
-    return Mixture(dict(zip(model.domains, as_shares(start, model.domains)[0].tolist())))
+    return Mixture(dict(zip(model.domains, model.start(baseline)[0].tolist())))
 
 
 def _shifted(model: Model, start: Mixture, domain: str, delta: float) -> float:

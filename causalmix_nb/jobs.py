@@ -130,14 +130,14 @@ class Job:
         values = {**asdict(now), "progress": {k: _plain(v) for k, v in asdict(now.progress).items()}}
         partial = self.folder / f"{NOTE}.partial"
         with contextlib.suppress(OSError):  # a note nobody can read is no reason to stop training
-            partial.write_text(json.dumps(values))
+            partial.write_text(json.dumps(values), encoding="utf-8")
             os.replace(partial, self.folder / NOTE)
 
 
 def standing(folder: Path) -> Standing | None:
     """How training of a study stands by what is on disk; None if it never trained in the background."""
     try:
-        values = json.loads((folder / NOTE).read_text())
+        values = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         noted: Any = values.pop("progress")
         noted.update({name: math.nan for name in ("tokens_per_second", "eta_seconds") if noted[name] is None})
         found = Standing(**values, progress=Progress(**noted))

@@ -19,7 +19,9 @@ from causalmix_nb.magic_topics import TOPICS
 
 Names = Callable[[str], Iterable[str]]  # kind of thing ("domain", "outcome", …) -> names that exist
 MENU = 66  # characters of a description
-_LINE = re.compile(r"^\s*(?:[\w.,\s]+=\s*)?%causalmix(\s+|$)")
+_LINE = re.compile(
+    r"^(?:[\w.,\s]+=)?\s*%causalmix(\s+|$)"
+)  # linear: no two parts take the same characters in turn
 _CELL = re.compile(r"^\s*%%causalmix(?:\s+|$)")
 
 

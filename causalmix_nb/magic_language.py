@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
 from causalmix_nb.errors import CausalMixError, did_you_mean
 
-PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+# Every pattern here takes time in proportion to the line, whatever it holds: no two parts of one can take the same characters.
+PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
+EXPANSION = re.compile(r"\{([^{},]+)\}|\$\{?([^\W\d]\w*)\}?")  # what other shells put a variable in with
 
 
 class MagicError(CausalMixError):
@@ -62,16 +65,34 @@ class Parser(argparse.ArgumentParser):
         """
         if not {"-h", "--help"}.isdisjoint(words):
             raise HelpAsked(self.format_help())
+        for (
+            word
+        ) in words:  # first, since argparse takes the square of their number to put unknown options aside
+            if self._is_unknown(word):
+                self._no_option(word)
         args, extra = self.parse_known_intermixed_args(list(words))
         for word in extra:
             if word.startswith("-") and len(word) > 1:
-                near = did_you_mean(word, self.options())
-                raise MagicError(
-                    f"{self.prog} has no option {word!r}.{near} See %causalmix help {self.command}."
-                )
+                self._no_option(word)
             raise MagicError(f"{self.prog} does not expect {word!r}. See %causalmix help {self.command}.")
         args.command = self.command
         return args
+
+    def _is_unknown(self, word: str) -> bool:
+        """Whether a word is an option for argparse, and none of ours."""
+        if (
+            not word.startswith("-")
+            or len(word) < 3
+            or " " in word
+            or self._negative_number_matcher.match(word)
+        ):
+            return False
+        known = self._option_string_actions
+        return word.partition("=")[0] not in known and (word.startswith("--") or word[:2] not in known)
+
+    def _no_option(self, word: str) -> NoReturn:
+        near = did_you_mean(word, self.options())
+        raise MagicError(f"{self.prog} has no option {word!r}.{near} See %causalmix help {self.command}.")
 
     def options(self) -> list[str]:
         """Long options, and the short ones that have no long form."""
@@ -102,7 +123,7 @@ def count(text: str) -> int:
     >>> count("100k"), count("1.5M"), count("1_000")
     (100000, 1500000, 1000)
     """
-    found = re.fullmatch(r"(\d[\d_,]*\.?\d*)\s*([kKmMbBgG]?)", text)
+    found = re.fullmatch(r"([0-9][0-9_,]*(?:\.[0-9]*)?)\s*([kKmMbBgG]?)", text) if len(text) < 40 else None
     value = float(found[1].replace("_", "").replace(",", "")) if found else 0.0
     value *= {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[found[2].lower()] if found else 1
     if value < 1 or abs(value - round(value)) > 1e-6:
@@ -121,7 +142,7 @@ def seed(text: str) -> int:
 def real(text: str) -> float:
     """A number; a trailing ``%`` divides by 100."""
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        return float(text.replace("−", "-").removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number; write 4 or 0.5") from None
 
@@ -179,6 +200,7 @@ class Merge(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any
     ) -> None:
         found = getattr(namespace, self.dest)
+        found = dict(found) if isinstance(found, dict) else found
         for value in values if isinstance(values, list) else [values]:
             if found is None or isinstance(found, dict) and not found:
                 found = dict(value) if isinstance(value, dict) else value
@@ -190,7 +212,7 @@ class Merge(argparse.Action):
             for name in value:
                 if name in found:
                     raise argparse.ArgumentError(self, f"{name!r} is given twice; name each domain once")
-            found = {**found, **value}
+            found.update(value)
         setattr(namespace, self.dest, found)
 
 
@@ -200,34 +222,132 @@ class Merge(argparse.Action):
 def split(line: str) -> tuple[list[str], bool]:
     """Words of a line as a shell would split it, and whether it ended in ``;``; ``#`` after a space begins a comment.
 
-    Backslashes are themselves (paths), ``{{ name }}`` is one word.
+    Backslashes are themselves (paths), ``{{ name }}`` is one word. What an editor or a web page made of signs is read as what was
+    typed: dashes before an option, quotation marks, spaces that do not break.
+
+    >>> split("do math=0.4 —keep from=“the web” # a comment")
+    (['do', 'math=0.4', '--keep', 'from=the web'], False)
+    """
+    words, quiet = split_words(line)
+    return [word.text for word in words], quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a line. quoted: whether a part of it stood in quotation marks, so that it means just what it says."""
+
+    text: str
+    quoted: bool = False
+
+
+def split_words(line: str) -> tuple[list[Word], bool]:
+    """As :func:`split`, with what was quoted.
+
+    Raises
+    ------
+    MagicError: a control character, or a quotation mark that is not closed.
     """
     odd = next((c for c in line if c < " " and c not in "\t\n\r\v\f" or c == "\x7f"), None)
     if odd is not None:
         raise MagicError(f"the line holds the control character {odd!r}; remove it, it belongs to no name.")
-    line = PLACEHOLDER.sub(lambda found: "{{" + found[1] + "}}", line)
-    words: list[str] = []
-    word, quote, started, bare = "", "", False, False  # bare: the last character was not quoted
+    line = PLACEHOLDER.sub(lambda found: "{{" + found[1].strip() + "}}", line)
+    words: list[Word] = []
+    word: list[str] = []
+    close, started, quoted, bare = "", False, False, False  # bare: the last character was not quoted
+    mark = ""
     for c in line:
-        if quote:
-            quote, word = ("", word) if c == quote else (quote, word + c)
-        elif c in "\"'":
-            quote, started, bare = c, True, False
+        if close:
+            if c in close:
+                close = ""
+            else:
+                word.append(c)
+        elif c in QUOTES and (c in STRAIGHT or c in DOUBLE or not word or word[-1] in "=,"):
+            close, mark, started, quoted, bare = QUOTES[c], c, True, True, False
         elif c == "#" and not started:
             break
+        elif c in UNSEEN:
+            continue
         elif c.isspace():
-            words, word, started = ([*words, word], "", False) if started else (words, "", False)
+            if started:
+                words.append(_word(word, quoted))
+            word, started, quoted = [], False, False
         else:
-            word, started, bare = word + c, True, True
-    if quote:
-        raise MagicError(f"a quotation mark ({quote}) is not closed; close it, or leave it out.")
+            word.append(c)
+            started, bare = True, True
+    if close:
+        raise MagicError(f"a quotation mark ({mark}) is not closed; close it, or leave it out.")
     if started:
-        words.append(word)
-    quiet = bool(words) and words[-1].endswith(";") and bare
+        words.append(_word(word, quoted))
+    quiet = bool(words) and words[-1].text.endswith(";") and bare
     if quiet:
-        words[-1] = words[-1].rstrip(";")
-        words = words if words[-1] else words[:-1]
+        last = words.pop()
+        words += [replace(last, text=last.text.rstrip(";"))] if last.text.rstrip(";") else []
     return words, quiet
+
+
+def joined(cell: str) -> list[str]:
+    """Lines of a cell, those that end in a backslash joined to the next one, as IPython joins them outside of cells.
+
+    >>> joined("run --runs 8 \\\\\\n    --budget 2k\\nfit")
+    ['run --runs 8  --budget 2k', 'fit']
+    """
+    lines: list[str] = []
+    open_line: list[str] = []
+    for line in cell.split("\n"):
+        text = line.rstrip()
+        if text.endswith("\\") and not text.lstrip().startswith("#"):
+            open_line.append(text[:-1] if not open_line else text[:-1].lstrip())
+            continue
+        lines.append(" ".join([*open_line, line.strip() if open_line else line]))
+        open_line = []
+    return [*lines, " ".join(open_line)] if open_line else lines
+
+
+STRAIGHT = "\"'"
+DOUBLE = "“”„‟«»"
+# What opens a quotation, and all that closes it: a straight mark only itself, a typographic one any of its kind. A single typographic mark
+# inside a word is an apostrophe.
+QUOTES = {'"': '"', "'": "'", **dict.fromkeys(DOUBLE, DOUBLE + '"'), **dict.fromkeys("‘‚‛", "’‘'")}
+UNSEEN = "\u200b\u2060\ufeff"  # spaces of no width: nobody types them on purpose
+DASHES = "-‐‑‒–—―−"
+
+
+def _word(characters: list[str], quoted: bool) -> Word:
+    text = "".join(characters)
+    return Word(text if quoted else _typed(text), quoted)
+
+
+def _typed(word: str) -> str:
+    """A word with its dashes as they were typed: editors make one long dash of two hyphens.
+
+    >>> _typed("—keep"), _typed("–o"), _typed("−0.3"), _typed("a–b")
+    ('--keep', '-o', '-0.3', 'a–b')
+    """
+    rest = word.lstrip(DASHES)
+    dashes = word[: len(word) - len(rest)]
+    if not dashes or dashes.isascii() or not rest:
+        return word
+    if rest[0].isdigit() or rest[0] == ".":
+        return "-" + rest
+    return ("-" if len(rest.rstrip(";")) == 1 else "--") + rest
+
+
+def put_in(words: Sequence[Word]) -> None:
+    """Refuse what puts a variable into a line elsewhere: ``{name}`` and ``$name``, of which only ``{{name}}`` means that here.
+
+    Raises
+    ------
+    MagicError: a word that holds one, unless it is quoted.
+    """
+    for word in words:
+        if word.quoted:
+            continue
+        rest = PLACEHOLDER.sub("", word.text)
+        if found := EXPANSION.search(rest):
+            name = (found[1] or found[2]).strip()
+            raise MagicError(
+                f"{found[0]!r} puts nothing in here; write {{{{{name}}}}} for the value of a variable, or quote the word if it means itself."
+            )
 
 
 def scalar(name: str, names: Mapping[str, Any]) -> str:

@@ -26,9 +26,10 @@ from causalmix_nb.magic_language import (
     count,
     keep,
     pairs,
+    put_in,
     real,
     seed,
-    split,
+    split_words,
     variable,
 )
 from causalmix_nb.magic_options import (
@@ -146,19 +147,19 @@ def _runs(p: Parser) -> None:
         nargs="?",
         metavar="import|use|attach",
         completes="action",
-        help="import two CSV tables, or one with ratio_* and metric_* columns; use a variable; attach results of lm_eval; nothing shows the runs",
+        help="import two CSV tables, or one with ratio_* and metric_* columns; use a variable; attach results of lm_eval or OLMES; nothing shows the runs",
     )
     p.add(
         "names",
         nargs="*",
         metavar="RATIOS METRICS | TABLE | VARIABLE | FOLDER",
         completes="path",
-        help="the files, the variable, or the folder with results_*.json of the evaluation harness",
+        help="the files, the variable, or the folder with the result files of lm_eval or OLMES",
     )
     p.add(
         "--run",
         metavar="KEY",
-        help="attach: the run that one result file belongs to (the one whose key is in its name)",
+        help="attach: the run that one result file belongs to (the one whose key or name is in its name)",
     )
     p.add("--csv", metavar="FOLDER", completes="path", help="write ratios.csv and metrics.csv into a folder")
     p.add("--on", metavar="COLUMN", help="column that names a run in both files")
@@ -543,9 +544,12 @@ def parse(line: str, resolve: Callable[[str], str] | None = None) -> argparse.Na
     MagicError: a line that cannot be understood.
     HelpAsked: ``--help`` was on it.
     """
-    words, quiet = split(line)
+    read, quiet = split_words(line)
+    if not (read and read[0].text == "dag"):  # in the text of a graph braces are its own
+        put_in(read)
+    words = [word.text for word in read]
     if resolve is not None:
-        words = [PLACEHOLDER.sub(lambda found: resolve(found[1]), word) for word in words]
+        words = [PLACEHOLDER.sub(lambda found: resolve(found[1].strip()), word) for word in words]
     command = words[0] if words else "status"
     if command in ("-h", "--help"):
         raise HelpAsked(overview())

@@ -119,7 +119,7 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
 
     def _script(self, cell: str, ns: Namespace) -> Any:
         """Several lines, all of them read before the first one runs; the last result is returned, the others shown."""
-        lines = [line.strip().removeprefix("%causalmix") for line in cell.split("\n")]
+        lines = [line.strip().removeprefix("%causalmix") for line in magic_language.joined(cell)]
         parsed = [self._parse(line, ns) for line in lines if magic_language.split(line)[0]]
         result = None
         for i, args in enumerate(parsed):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError
-from causalmix_nb.mixture import Mixture, as_shares, intervene, replace_zeros
+from causalmix_nb.errors import FitError, MixtureError
+from causalmix_nb.mixture import TOLERANCE, Mixture, as_shares, intervene, replace_zeros
 from causalmix_nb.problem import Problem
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Model:
         """
         import pandas as pd
 
-        T = as_shares(mixtures, self.domains)
+        T = self.problem.answerable(as_shares(mixtures, self.domains))
         states = self.states(state, len(T))
         S = self.scales(scale, len(T))
         by_row = isinstance(state, pd.DataFrame) and len(state) == len(T)
@@ -173,7 +173,7 @@ class Model:
         self, a: Any, b: Any, state: Any = None, scale: Any = None, level: float = LEVEL, label: str = ""
     ) -> Effect:
         """E[Y | do(a)] - E[Y | do(b)] at one state, with the interval of the difference."""
-        T = np.vstack([as_shares(a, self.domains), as_shares(b, self.domains)])
+        T = self.problem.answerable(np.vstack([as_shares(a, self.domains), as_shares(b, self.domains)]))
         mean, cov = self.joint(T, state, scale)
         w = np.array([1.0, -1.0])
         return self._effect(float(w @ mean), float(w @ cov @ w), T[0] - T[1], level, label)
@@ -182,7 +182,8 @@ class Model:
         """What more of each domain causes: the derivative of the expected outcome along its centred log-ratio.
 
         The contrast of domain k raises log(share_k) by 1 - 1/K and lowers every other by 1/K, starting from ``at``
-        (the baseline mixture, or Equal). Estimates are contrasts: they sum to 0 for a log-linear surface.
+        (the baseline mixture, or Equal). Estimates are contrasts: they sum to 0 for a log-linear surface. A domain that no run has
+        moved has no return and no row; K counts the others.
 
         Returns
         -------
@@ -194,20 +195,24 @@ class Model:
         se, q = np.sqrt(np.maximum(np.diag(cov), 0)), self._quantile(level)
         return pd.DataFrame(
             {"estimate": estimate, "se": se, "lower": estimate - q * se, "upper": estimate + q * se},
-            index=pd.Index(self.domains, name="domain"),
+            index=pd.Index(self.problem.moving_domains, name="domain"),
         )
 
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Marginal returns (K,) and their covariance (K, K), by central differences in the log-ratios."""
-        K, step = len(self.domains), 0.05
-        start = as_shares(
-            at if at is not None else self.baseline or Mixture.equal(self.domains), self.domains
-        )
-        moves = step * (np.eye(K) - 1 / K)
-        T = np.exp(np.log(replace_zeros(start)) + np.vstack([moves, -moves]))
-        mean, cov = self.joint(T / T.sum(1, keepdims=True), state)
-        W = np.hstack([np.eye(K), -np.eye(K)]) / (2 * step)
+        """Marginal returns (k,) of the k moving domains and their covariance (k, k), by central differences in the log-ratios."""
+        T, W = nudged(self, at)
+        mean, cov = self.joint(T, state)
         return W @ mean, W @ cov @ W.T
+
+    def start(self, given: Any = None) -> np.ndarray:
+        """The mixture to start from and to compare with, shape (1, K): the one given, else the model's baseline, else Equal.
+
+        Domains that no run has moved are at their share; a mixture that has another one is refused.
+        """
+        if given is None:
+            given = self.baseline if self.baseline is not None else self.problem.equal
+        start = self.problem.answerable(as_shares(given, self.domains))
+        return self.problem.hold(start) if self.problem.held else start
 
     def summary(self) -> str:
         """The model in words: what was fitted, on what, how well it predicts unseen mixtures, what was left out."""
@@ -330,9 +335,42 @@ class Model:
         )
 
 
+def nudged(model: Model, at: Any = None, step: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    """Mixtures (2 k, K) with each of the k moving domains' centred log-ratio raised and lowered, and the weights (k, 2 k) of the
+    difference that is its marginal return."""
+    problem, start = model.problem, model.start(at)
+    moving = problem.moving
+    k, part = int(moving.sum()), start[:, moving]
+    moves = step * (np.eye(k) - 1 / k)
+    T = np.repeat(start, 2 * k, axis=0)
+    T[:, moving] = np.exp(np.log(replace_zeros(part / part.sum())) + np.vstack([moves, -moves]))
+    return problem.hold(T), np.hstack([np.eye(k), -np.eye(k)]) / (2 * step)
+
+
 def move(model: Model, shares: Mapping[str, float], keep: str, start: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The mixtures after and before setting some shares, each shape (1, K)."""
-    before = as_shares(
-        start if start is not None else model.baseline or Mixture.equal(model.domains), model.domains
-    )
-    return intervene(before, model.domains, shares, keep), before
+    """The mixtures after and before setting some shares, each shape (1, K).
+
+    Domains that no run has moved keep their share: they neither give nor take.
+
+    Raises
+    ------
+    MixtureError: an unknown domain, shares that are no mixture, or a domain asked to move of which the runs say nothing.
+    """
+    problem, before = model.problem, model.start(start)
+    held = problem.held or {}
+    donor = keep.removeprefix("from=").removeprefix("from:")
+    if donor != keep and donor in held:
+        raise MixtureError(
+            f"{donor!r} has a share of {held[donor]:.4g} in every run, so what it would do to give is not known; let another domain give."
+        )
+    stay = {name: float(before[0, model.domains.index(name)]) for name in held if name not in shares}
+    left = 1 - sum(stay.values())
+    total = sum(share for share in shares.values())
+    if sum(stay.values()) > 0 and 1 + TOLERANCE >= total > left + TOLERANCE:
+        kept = ", ".join(f"{name} {share:.4g}" for name, share in stay.items() if share)
+        raise MixtureError(
+            f"the shares set sum to {total:.4g}, but every run has {kept}, which stays: set at most {left:.4g} of the others."
+        )
+    whole = {**stay, **shares} if shares else shares
+    after = intervene(before, model.domains, whole, keep)
+    return problem.answerable(after), before

@@ -11,6 +11,7 @@ import contextlib
 import math
 import shlex
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,14 +186,17 @@ class SwarmMonitor(LiveWidget):
 
     def show_code(self) -> str:
         folder, asked = self._study.folder, self.standing.asked if self.standing is not None else 0
-        budget = self._study._budget()
-        magic = ["%load_ext causalmix_nb", f"%causalmix study open {shlex.quote(str(folder))}",
-                 f"%causalmix run{f' --runs {asked}' if asked else ''} --budget {budget} --wait"]  # fmt: skip
-        runs = f"n_runs={asked}, " if asked else ""
+        budget, request = self._study._budget(), self._study.request
+        words = f"{f'--runs {asked} ' if asked else ''}--budget {budget}"
+        runs = f"{f'n_runs={asked}, ' if asked else ''}token_budget={budget}"
+        if request is not None:
+            request = replace(request, n_runs=asked or request.n_runs)
+            words, runs = request.as_options(), request.as_code()
+        magic = ["%load_ext causalmix_nb", f"%causalmix study open {shlex.quote(str(folder))}", f"%causalmix run {words} --wait"]  # fmt: skip
         python = [
             "import causalmix_nb as cm",
             f"study = cm.Study.open({str(folder)!r})",
-            f"study.run({runs}token_budget={budget})",
+            f"study.run({runs})",
         ]
         return "\n".join(magic) + "\n\n" + "\n".join(python)
 

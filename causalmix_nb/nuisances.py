@@ -70,7 +70,7 @@ class Coordinates:
 def coordinates_of(problem: Problem, treatment: str) -> Coordinates:
     """Coordinates in which the mixtures of the runs vary; constant domains and collinear directions are set aside."""
     T, K = problem.T, len(problem.domains)
-    active = np.ptp(T, axis=0) > 1e-9
+    active = (np.ptp(T, axis=0) > 1e-9) & problem.moving
     if active.sum() < 2:
         raise FitError(
             f"the mixture is the same in all {problem.n_runs} runs, so its effect cannot be seen; add runs with other mixtures."

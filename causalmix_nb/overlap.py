@@ -36,7 +36,7 @@ class Overlap:
     """What mixtures the runs have tried, over all and near one state.
 
     table: one row per domain: ``least``, ``median``, ``most`` (shares tried in all runs) and the same ``…_near`` (in the quarter of
-    the runs at the states most like the one asked about). covered, covered_near: part of evenly drawn mixtures that is covered,
+    the runs at the states most like the one asked about). covered, covered_near: part of evenly drawn mixtures (of the domains that runs have moved) that is covered,
     anywhere and at that state, with Wilson's 95 % interval. shares, near: what the picture is made from.
     """
 
@@ -98,7 +98,12 @@ def overlap(fitted: Model | Problem, state: Any = None, random_state: int = 0) -
             f"most{suffix}": T.max(0),
         }
     table = pd.DataFrame(columns, index=pd.Index(problem.domains, name="domain"))
-    drawn = np.random.default_rng(random_state).dirichlet(np.ones(len(problem.domains)), SAMPLE)
+    drawn = np.zeros(
+        (SAMPLE, len(problem.domains))
+    )  # of the domains that moved; the others are as in every run
+    moving = problem.moving
+    drawn[:, moving] = np.random.default_rng(random_state).dirichlet(np.ones(int(moving.sum())), SAMPLE)
+    drawn = problem.hold(drawn) if problem.held else drawn
     # anywhere: the mixture is covered at the state of some run
     anywhere = Support(problem.without_state()) if problem.X.shape[1] else support
     bare = np.tile(np.median(problem.S, axis=0), (SAMPLE, 1))

@@ -171,8 +171,8 @@ def free_memory() -> float | None:
         free.append(_noted("/proc/meminfo", "MemAvailable"))
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         group = Path("/sys/fs/cgroup")
-        limit = float((group / "memory.max").read_text())
-        free.append(limit - float((group / "memory.current").read_text()))
+        limit = float((group / "memory.max").read_text(encoding="utf-8"))
+        free.append(limit - float((group / "memory.current").read_text(encoding="utf-8")))
     with contextlib.suppress(OSError, ValueError, StopIteration, KeyError):
         free.append(float(os.environ["MEM_LIMIT"]) - SERVER - _noted("/proc/self/status", "VmRSS"))
     return min(free, default=None)
@@ -180,7 +180,7 @@ def free_memory() -> float | None:
 
 def _noted(file: str, name: str) -> float:
     """Bytes that Linux notes under a name in a file of ``name: kilobytes kB`` lines."""
-    lines = Path(file).read_text().splitlines()
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
     return 1024 * float(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
 
@@ -244,7 +244,7 @@ def _ask(crew: Sequence[subprocess.Popen], asked: Mapping[str, Any]) -> list[flo
 
 def _remembered(folder: Path, known: Any) -> Pace | None:
     try:
-        noted = json.loads((folder / NOTE).read_text())
+        noted = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         return Pace(**noted["pace"]) if noted["known"] == json.loads(json.dumps(known)) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -253,7 +253,7 @@ def _remembered(folder: Path, known: Any) -> Pace | None:
 def _remember(folder: Path, known: Any, pace: Pace) -> None:
     partial = folder / f"{NOTE}.partial"
     with contextlib.suppress(OSError):  # it can be measured again
-        partial.write_text(json.dumps({"known": known, "pace": asdict(pace)}, indent=1))
+        partial.write_text(json.dumps({"known": known, "pace": asdict(pace)}, indent=1), encoding="utf-8")
         os.replace(partial, folder / NOTE)
 
 

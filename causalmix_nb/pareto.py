@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.constraints import Constraints, as_constraints
+from causalmix_nb.constraints import Constraints
 from causalmix_nb.errors import FitError
-from causalmix_nb.mixture import Mixture, as_shares
+from causalmix_nb.mixture import Mixture
 from causalmix_nb.model import Model
 from causalmix_nb.plots_policy import pareto_front
-from causalmix_nb.policy import BEST, climb, draw_candidates
+from causalmix_nb.policy import BEST, allowed, climb, draw_candidates
 from causalmix_nb.support import TrustRegion
 
 if TYPE_CHECKING:
@@ -102,9 +102,12 @@ def pareto(
     first = fitted[0]
     if any(model.domains != first.domains for model in fitted):
         raise FitError("the models are of different domains; fit them on the same runs.")
-    feasible = as_constraints(constraints).feasible(first.domains)
-    start = baseline if baseline is not None else first.baseline or Mixture.equal(first.domains)
-    base = as_shares(start, first.domains)
+    if any(model.problem.held != first.problem.held for model in fitted):
+        raise FitError(
+            "the models learnt from runs that moved different domains; fit them on runs that all record every outcome."
+        )
+    feasible = allowed(first, constraints)
+    base = first.start(baseline)
     region, rng = TrustRegion(first.problem.T), np.random.default_rng(random_state)
 
     def values(T: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ def path_effects(
         ]
     )  # (draws, paths, K)
     tail = 50 * (1 - level)
-    moving = [name for name, column in zip(problem.domains, problem.T.T) if np.ptp(column) > 1e-9]
+    moving = list(problem.moving_domains)
     rows = []
     names = [" -> ".join(map(quoted, route)) for route in routes]
     for label, one, many in [
@@ -213,7 +213,7 @@ def _columns(runs: Runs, graph: CausalGraph, target: str, problem: Problem) -> d
     frame = runs.frame
     y = frame[f"outcome.{problem.outcome}"].to_numpy(dtype=float)
     frame = frame[np.isfinite(y) & (frame["status"] == "done").to_numpy()].reset_index(drop=True)
-    moving = [k for k in range(len(problem.domains)) if np.ptp(problem.T[:, k]) > 1e-9]
+    moving = problem.moving
     shares = problem.T[:, moving] / problem.T[:, moving].sum(1, keepdims=True)
     found = {TREATMENT: pd.DataFrame(ilr(shares)), target: pd.DataFrame({problem.outcome: problem.y})}
     taken = {f"outcome.{problem.outcome}": target}

@@ -138,7 +138,7 @@ def _drawn(element: Any, shapes: Mapping[str, Any]) -> Any:
     for key in ("d", "transform", "x", "y", "cx", "cy", "r"):
         if key in attributes:
             attributes[key] = re.sub(
-                r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", " ".join(attributes[key].split())
+                r"-?(?<!\d)\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}", " ".join(attributes[key].split())
             )
     if "style" in attributes:
         style = re.sub(

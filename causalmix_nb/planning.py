@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,10 @@ from causalmix_nb.outcomes import outcome_directions
 from causalmix_nb.pool import Tilt
 from causalmix_nb.proxy import ProxyConfig
 from causalmix_nb.ray_cluster import RayExecutor
+from causalmix_nb.request import RunRequest
 from causalmix_nb.runs import Runs
 from causalmix_nb.scores import as_score
+from causalmix_nb.state import Scorer, measured_as
 from causalmix_nb.transfer import FEWEST, Transfer, rank_agreement, resized, setting_name
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Planning:
         _measured: dict
         _meta: dict[str, Any]
 
-        @cached_property
+        @property
         def _context(self) -> str: ...
 
         @property
@@ -68,14 +69,9 @@ class Planning:
 
         def _launch(self, *args: Any, **named: Any) -> RunReport: ...
 
-        def _design(
-            self,
-            n_runs: int,
-            token_budget: int,
-            states: bool,
-            halving: int | None = None,
-            target_tokens: float | None = None,
-        ) -> list[RunSpec]: ...
+        def _design(self, request: RunRequest) -> list[RunSpec]: ...
+
+        def _scorer(self, progress: OnProgress | None = None) -> Scorer: ...
 
     def cost(
         self,
@@ -99,14 +95,16 @@ class Planning:
         executor = known_executor(executor)
         corpus, done = self._need_corpus(), self._need_runs().keys("done")
         as_score(score, executor == "inline")
-        asked = self._design(n_runs, token_budget, states, halving, target_tokens)
+        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
+        asked = self._design(request)
         if halving is not None:
             asked = self._rungs(asked, halving)
         pending = [spec for spec in asked if spec.key(self._context) not in done]
         n_workers = 0 if executor == "inline" else workers_for(len(pending), workers, self.config)
-        seen = {
-            (name, spec.tilts.get(name) or Tilt(), self.seed) for spec in asked for name in corpus.domains
-        }
+        seen = {(name, spec.tilts.get(name) or Tilt()) for spec in asked for name in corpus.domains}
+        if self._has_base or self.scorer is not None:  # without a base nothing was measured yet
+            scorer = self._scorer()
+            seen = {one for one in seen if measured_as(*one, self.seed, scorer) not in self._measured}
         speed = remembered_speed(self.folder, self.config, n_workers)
         if speed is None:
             width = min(width_of(self.config), len(pending))
@@ -117,7 +115,7 @@ class Planning:
             self.config, [spec.token_budget for spec in pending], len(corpus.domains),
             speed,
             workers=n_workers, width=width_of(self.config), finished=len(asked) - len(pending),
-            base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen - self._measured.keys()),
+            base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen),
         )  # fmt: skip
         if isinstance(executor, RayExecutor):
             elsewhere = (
@@ -206,7 +204,11 @@ class Planning:
         store = Runs.open(folder / "runs.sqlite", create=True)
         try:
             store.declare_outcomes(directions)
-            meta = {**self._meta, "config": config.to_dict()}
+            meta = {
+                **self._meta,
+                "config": config.to_dict(),
+                "covariates": None,
+            }  # scored by a base of its own
             inside = type(self)(folder, meta, self._need_corpus(), store)  # type: ignore[call-arg]
             stage = f"{setting_name(config)}: proxy runs"
             report = inside._launch(specs, store, executor, workers, progress, stage)
@@ -224,8 +226,8 @@ class Planning:
         return [replace(spec, token_budget=b) for b, n in zip(budgets, counts) for spec in design[:n]]
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
-        """Record scores that the EleutherAI evaluation harness gave models of these runs, as further outcomes.
+        """Record scores that an evaluation tool (lm_eval, OLMES, …) gave models of these runs, as further outcomes.
 
-        path: a ``results_*.json`` or a folder of them; key: as for :func:`causalmix_nb.lm_eval.attach_lm_eval`.
+        path: a result file or a folder of them; key: as for :func:`causalmix_nb.lm_eval.attach_lm_eval`.
         """
         return self._need_runs().attach_lm_eval(path, key)

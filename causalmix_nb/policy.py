@@ -15,15 +15,16 @@ training settles it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from causalmix_nb.constraints import Constraints, Feasible, as_constraints
-from causalmix_nb.errors import FitError, did_you_mean
-from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
+from causalmix_nb.errors import FitError, MixtureError, did_you_mean
+from causalmix_nb.mixture import Mixture, replace_zeros
 from causalmix_nb.model import LEVEL, Model
+from causalmix_nb.problem import STILL
 from causalmix_nb.support import Support, TrustRegion
 
 MOST_CANDIDATES = 10_000_000  # beyond it memory ends before anything is gained
@@ -111,9 +112,8 @@ def optimize(
             f"caution is {caution:g}; it counts standard errors, from 0 (none) to 1.96 (very careful)."
         )
     limits = as_constraints(constraints)
-    feasible = limits.feasible(model.domains)
-    start = baseline if baseline is not None else model.baseline or Mixture.equal(model.domains)
-    base = as_shares(start, model.domains)[0]
+    feasible = allowed(model, limits)
+    base = model.start(baseline)[0]
     if policy == "auto":
         policy = "surface" if model.method in SMOOTH else "search"
     region, sign = TrustRegion(model.problem.T), -model.sign if worst else model.sign
@@ -137,6 +137,30 @@ def optimize(
     return _report(model, T, base, state, scale, policy, region, limits, feasible, tuple(notes), worst)
 
 
+def allowed(model: Model, constraints: Constraints | Mapping[str, Any] | None = None) -> Feasible:
+    """The mixtures that respect the constraints and have the domains that no run has moved as they are in every run.
+
+    Raises
+    ------
+    MixtureError: constraints that no mixture satisfies, or that ask for another share of such a domain.
+    """
+    limits, problem = as_constraints(constraints), model.problem
+    if not problem.held:
+        return limits.feasible(model.domains)
+    lower, upper = limits.bounds(model.domains)
+    fixed = dict(limits.fixed)
+    for (name, share), said in zip(problem.held.items(), problem.held_sentences):
+        k = model.domains.index(name)
+        slack = STILL * share + 1e-9
+        if not lower[k] - slack <= share <= upper[k] + slack:
+            bound = f"at least {lower[k]:.4g}" if share < lower[k] else f"at most {upper[k]:.4g}"
+            raise MixtureError(
+                f"{said}; the constraints ask for {bound} of it: name the other domains in them, or make runs that vary it."
+            )
+        fixed[name] = min(max(share, float(lower[k])), float(upper[k]))
+    return replace(limits, fixed=fixed).feasible(model.domains)
+
+
 # -- policies --------------------------------------------------------------------------------------------
 
 
@@ -155,8 +179,9 @@ def _analytic(
     between the baseline and those shares, the one that the model expects most of is taken.
     """
     start = Mixture(dict(zip(model.domains, base.tolist())))
-    returns = np.maximum(sign * model.marginal_return(state, at=start)["estimate"].to_numpy(), 0)
-    target = returns / returns.sum() if returns.sum() > 0 else base
+    returns = np.zeros(len(base))
+    returns[model.problem.moving] = np.maximum(sign * model.returns(state, start)[0], 0)
+    target = model.problem.hold(returns[None])[0] if returns.sum() > 0 else base
     steps = np.linspace(1, 0, 201)[:, None]
     path = feasible.nearest(steps * target + (1 - steps) * base)
     away = region.distance(path)
@@ -210,7 +235,8 @@ def draw_candidates(
         ],
         rng,
     )
-    return np.vstack([known, wide, sparse, around_base, around_best])[:n]
+    drawn = np.vstack([known, wide, sparse, around_base, around_best])[:n]
+    return problem.hold(drawn) if problem.held else drawn
 
 
 def _around(centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -300,6 +326,7 @@ def _report(
         notes = (*notes, alone)
     if far := model.beyond(scale):
         notes = (*notes, far)
+    notes = (*notes, *model.problem.held_sentences)
     distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
     worn = [f"{name} {count:.1f} times" for name, count in epochs.items() if count > REPEATS]
     if worn:
@@ -322,8 +349,10 @@ def _frame(T: np.ndarray, domains: tuple[str, ...]) -> Any:
 
 
 def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, worst: bool) -> str:
-    equal = np.allclose(list(baseline.shares.values()), 1 / len(baseline), atol=1e-6)
-    name = "equal shares" if equal else "the baseline"
+    even = model.problem.equal
+    equal = np.allclose([baseline[name] - even[name] for name in even], 0, atol=1e-6)
+    some = " of the domains that the runs varied" if model.problem.held else ""
+    name = f"equal shares{some}" if equal else "the baseline"
     if not model.has_interval:
         return f"{'better' if gain > 0 else 'no better'} than {name} by {gain:.3g} of {model.outcome}, without an interval"
     if ends[1] < 0:

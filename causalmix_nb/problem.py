@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError, did_you_mean, listed
-from causalmix_nb.mixture import as_shares
+from causalmix_nb.errors import FitError, MixtureError, did_you_mean, listed
+from causalmix_nb.mixture import Mixture, as_shares
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.graph import CausalGraph
     from causalmix_nb.runs import Runs
+
+NEVER = 1e-6  # a share below which no run has used a domain
+STILL = 0.04  # a share that moves by less than this part of itself, and of what moved most, was held: the rest is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Problem:
     T (n, K) shares; X (n, d) state; S (n, s) log10 of scale; y (n,) outcome in its own units;
     groups (n,) int: runs with equal mixture and state (repeated seeds, or one run at several scales) share a number and must not be
     split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
+    held: domain -> its share, of the domains that no run has moved: 0 where no run has used it. Nothing can be learnt of them, so every
+    mixture asked about has them at that share; found from T where it is not given, and kept for parts of the problem.
     """
 
     outcome: str
@@ -41,6 +46,65 @@ class Problem:
     clusters: np.ndarray
     adjustment: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    held: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.held is None:
+            object.__setattr__(self, "held", held_shares(self.T, self.domains))
+
+    @property
+    def moving(self) -> np.ndarray:
+        """(K,) bool: the domains whose share differs between runs, so that something can be learnt of them."""
+        return np.array([name not in (self.held or {}) for name in self.domains], dtype=bool)
+
+    @property
+    def moving_domains(self) -> tuple[str, ...]:
+        return tuple(name for name in self.domains if name not in (self.held or {}))
+
+    @property
+    def equal(self) -> Mixture:
+        """Equal shares of the moving domains; the held ones as they are in every run."""
+        return Mixture(dict(zip(self.domains, self.hold(np.ones((1, len(self.domains))))[0].tolist())))
+
+    def hold(self, T: np.ndarray) -> np.ndarray:
+        """Mixtures (n, K) with the held domains at their shares and the others rescaled to what is left, shape (n, K)."""
+        if not self.held:
+            return T / T.sum(1, keepdims=True)
+        moving, out = self.moving, np.empty_like(T, dtype=float)
+        out[:, ~moving] = [self.held[name] for name in self.domains if name in self.held]
+        part = T[:, moving]
+        total = part.sum(1, keepdims=True)
+        part = np.where(total > 0, part / np.where(total > 0, total, 1), 1 / part.shape[1])
+        out[:, moving] = part * (1 - sum(self.held.values()))
+        return out
+
+    def answerable(self, T: np.ndarray) -> np.ndarray:
+        """The same mixtures (n, K), if the held domains are at their shares.
+
+        Raises
+        ------
+        MixtureError: a mixture with another share of a domain that no run has moved, of which nothing is known.
+        """
+        for k, name in enumerate(self.domains):
+            if name not in (self.held or {}):
+                continue
+            share = self.held[name]  # type: ignore[index]
+            off = np.abs(T[:, k] - share)
+            if (off > max(NEVER, STILL * share) + 1e-12).any():
+                wrong, put = float(T[int(off.argmax()), k]), "vary" if share else "use"
+                raise MixtureError(
+                    f"{_held_words(name, share)}, so what a share of {wrong:.4g} does cannot be told: an extrapolation would be a guess. "
+                    f"Leave it at {share:.4g}, or make runs that {put} it."
+                )
+        return T
+
+    @property
+    def held_sentences(self) -> tuple[str, ...]:
+        """What is held, in words."""
+        return tuple(
+            f"{_held_words(name, share)}: it is left out of the comparison and stays at {share:.3g}, since nothing can be learnt of it"
+            for name, share in (self.held or {}).items()
+        )
 
     @property
     def n_runs(self) -> int:
@@ -118,6 +182,7 @@ class Problem:
             _covariates(runs, node, graph) if use_state else ((), (), ["state is switched off"])
         )
         notes += excluded
+        held = held_shares(T, domains)
         X, state_names = _columns(frame, "state", kept, notes)
         S, scale_names = _columns(frame, "scale", runs.scale_names, notes)
         if (S <= 0).any():
@@ -131,10 +196,39 @@ class Problem:
         clusters = (
             np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
         )
-        return cls(
+        found = cls(
             outcome, minimize, domains, state_names, scale_names,
-            T, X, S, y, groups, clusters, tuple(adjustment), tuple(notes),
+            T, X, S, y, groups, clusters, tuple(adjustment), (), held,
         )  # fmt: skip
+        return replace(found, notes=(*found.held_sentences, *notes))
+
+
+def held_shares(T: np.ndarray, domains: Sequence[str]) -> dict[str, float]:
+    """Domain -> share, of those that no run has moved; none where all runs have one mixture, of which nothing can be learnt anyway.
+
+    Shares that were rounded and rescaled differ a little though they were held: what moves by less than a twenty-fifth of itself, and
+    of what the domain that moved most did, is taken as held at its mean.
+
+    >>> held_shares(np.array([[0.5, 0.4, 0.1, 0.0], [0.3, 0.6, 0.1, 0.0]]), ["math", "code", "talk", "law"])
+    {'talk': 0.1, 'law': 0.0}
+    """
+    if not T.size:
+        return {}
+    spread, mean = np.ptp(T, axis=0), T.mean(0)
+    never = T.max(0) <= NEVER
+    still = (spread <= STILL * mean) & (spread <= STILL * spread.max())
+    if spread.max() <= 1e-9 or (~(never | still)).sum() < 2:  # one share cannot move alone
+        still = np.zeros_like(never)
+    exact = np.where(spread <= 1e-9, T[0], mean)
+    return {
+        name: 0.0 if never[k] else round(float(exact[k]), 12)
+        for k, name in enumerate(domains)
+        if never[k] or still[k]
+    }
+
+
+def _held_words(name: str, share: float) -> str:
+    return f"{name} has a share of {share:.3g} in every run" if share else f"no run has used {name}"
 
 
 def _scales_sentence(names: Sequence[str], S: np.ndarray) -> str:

@@ -74,7 +74,7 @@ def _found(out: Path) -> list[str]:
 
     lines = []
     for path in sorted(out.glob("*/recommendation.json")):
-        best = json.loads(path.read_text())
+        best = json.loads(path.read_text(encoding="utf-8"))
         mixture = Mixture(best["mixture"], normalise=True)
         picture = out / "recommendation.png"
         figure = mixture_bars(mixture.to_series(), Mixture.equal(mixture.domains).to_series())

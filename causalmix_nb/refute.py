@@ -124,7 +124,7 @@ def refute(
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["done", "expected", "found", "verdict"])
     return Refutation(
-        table.rename_axis("attempt"), problem.outcome, problem.domains[k], float(estimate[k]), float(se[k]), placebo,
+        table.rename_axis("attempt"), problem.outcome, problem.moving_domains[k], float(estimate[k]), float(se[k]), placebo,
         actual, robust, robust_95, strength, e_value,
     )  # fmt: skip
 
@@ -138,9 +138,8 @@ def _fit(problem: Problem) -> LinearModel:
 
 
 def _effects(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
-    """Marginal returns (K,) in the good direction, and their covariance."""
-    K = len(model.domains)
-    estimate, cov = model.returns(None, np.full(K, 1 / K))
+    """Marginal returns (k,) of the moving domains in the good direction, and their covariance."""
+    estimate, cov = model.returns(None, model.problem.equal)
     return model.sign * estimate, cov
 
 

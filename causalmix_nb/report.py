@@ -201,7 +201,10 @@ def code(study: Any) -> str:
     if study.folder is not None:
         lines.append(f"study = cm.Study.open({str(study.folder)!r})")
         if study.runs:
-            lines.append(f"study.run({len(study.runs)}, token_budget={_budget(study)})")
+            asked = study.request
+            lines.append(
+                f"study.run({asked.as_code() if asked else f'{len(study.runs)}, token_budget={_budget(study)}'})"
+            )
     else:
         lines.append("study = cm.Study.from_runs(runs)  # the runs that were imported")
     lines.append(f"study.set_graph({study.graph.to_text()!r})")

@@ -91,7 +91,7 @@ def advise(
         return {name: Advice(mixture) for name in states}
     options, policy = ADAPTING[method]
     model = fit(runs, outcome, graph=None if "use_state" in options else study.graph, **options)
-    model.baseline = Mixture.equal(model.domains)
+    model.baseline = model.problem.equal
     if method != OURS:
         return {name: Advice(_ask(model, state, policy).mixture) for name, state in states.items()}
     kept = _ask(model, source, policy).mixture

@@ -364,7 +364,7 @@ class Runs:
             self.declare_outcomes(found)
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
-        """Record scores that the EleutherAI evaluation harness wrote; see :func:`causalmix_nb.lm_eval.attach_lm_eval`."""
+        """Record scores that an evaluation tool wrote; see :func:`causalmix_nb.lm_eval.attach_lm_eval`."""
         from causalmix_nb.lm_eval import attach_lm_eval
 
         return attach_lm_eval(self, path, key)

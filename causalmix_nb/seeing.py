@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from causalmix_nb.mixture import Mixture, as_shares, intervene
-from causalmix_nb.model import Effect, Model
+from causalmix_nb.mixture import Mixture
+from causalmix_nb.model import Effect, Model, move
 from causalmix_nb.quick_surface import QuickSurface, quick_surfaces
 
 DO = "Do: what the mixture would cause if you set it, with the pool as it is"
@@ -36,8 +36,7 @@ def see(
     ----------
     model: a fitted model; only its runs are used. shares, keep, baseline: as for :func:`causalmix_nb.do`.
     """
-    before = baseline or model.baseline or Mixture.equal(model.domains)
-    after = intervene(as_shares(before, model.domains), model.domains, shares, keep)
+    after, before = move(model, shares, keep, baseline)
     return seen_surface(model).contrast(after, before, label="seen with such mixtures")
 
 

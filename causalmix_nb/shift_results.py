@@ -379,6 +379,7 @@ def write_report(found: PoolShift, folder: str | Path) -> Path:
         encoding="utf-8",
     )
     (folder / "pool_shift.json").write_text(
-        json.dumps({"sentences": found.sentences, "explained": dict(found.assignment)}, indent=1)
+        json.dumps({"sentences": found.sentences, "explained": dict(found.assignment)}, indent=1),
+        encoding="utf-8",
     )
     return page

@@ -10,10 +10,12 @@ from textstat (quality); ``size`` – log10 of the distinct tokens that are ther
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,14 +31,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COVARIATES = ("loss", "hes", "style", "size")
+VERSION = 1  # raise it when the code below makes something else of the same texts
 SAMPLE_BYTES = 24_576  # of a domain that is scored
 EXCERPT = 128  # bytes of one document in the sample: many documents, a little of each
 TOP_SHARE = 0.005
+# What a state is: runs whose states are of another definition must not be fitted together with these.
+DEFINITION = f"covariates {VERSION}: {', '.join(COVARIATES)} of {SAMPLE_BYTES} bytes in excerpts of {EXCERPT}, top {TOP_SHARE:g}"
+FIRST_DEFINITION = "covariates 1: loss, hes, style, size of 24576 bytes in excerpts of 128, top 0.005"  # of stores that note none
 SCORED_AT_ONCE = 32  # windows: more do not fit a core's cache
 
 
 class Scorer(Protocol):
-    """Anything that can say how surprising texts are."""
+    """Anything that can say how surprising texts are.
+
+    A scorer may have an ``identity``, a text that differs where its scores do (the name and revision of a model); see :func:`identity_of`.
+    """
 
     def score(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
         """Loss in nats (n,) and entropy in nats (n,) of every next token, and the bytes they cover."""
@@ -48,6 +57,15 @@ class ProxyScorer:
 
     def __init__(self, swarm: ProxySwarm) -> None:
         self._swarm = swarm
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of the weights: two bases score differently."""
+        digest = hashlib.sha256()
+        for name, values in sorted(self._swarm.weights().items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(values.detach().cpu().float().numpy()).tobytes())
+        return f"proxy {digest.hexdigest()[:16]}"
 
     def score(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
         import torch
@@ -83,7 +101,9 @@ class HuggingFaceScorer:
         context: int = 512,
         batch: int = 32,
         load: Callable[[], tuple[Any, Any]] | None = None,
+        identity: str | None = None,
     ) -> None:
+        self.identity = identity or " ".join(filter(None, (name, gguf_file, f"context {context}")))
         self._load = load or (lambda: _load_pair(HFConfig(name, gguf_file=gguf_file, context=context)))
         self._context, self._batch = context, batch
         self._pair: tuple[Any, Any] | None = None
@@ -125,6 +145,35 @@ class HuggingFaceScorer:
 
 def _load_pair(config: HFConfig) -> tuple[Any, Any]:
     return load_model(config), load_tokenizer(config)
+
+
+def identity_of(scorer: Scorer) -> str:
+    """What a scorer is told apart by: its ``identity``, else its class and the object itself, which is only known in this process."""
+    own = getattr(scorer, "identity", None)
+    if isinstance(own, str) and own:
+        return own
+    return f"{type(scorer).__module__}.{type(scorer).__qualname__} without identity"
+
+
+class _Itself:
+    """A scorer as a part of a key: equal to itself only, whatever it says of equality, and alive as long as the key is."""
+
+    __slots__ = ("scorer",)
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and other.scorer is self.scorer
+
+    def __hash__(self) -> int:
+        return id(self.scorer)
+
+
+def measured_as(domain: str, tilt: Tilt | None, seed: int, scorer: Scorer) -> tuple[str, Tilt, int, Any]:
+    """Under what :func:`measure_state` remembers a domain: scorers that cannot be told apart by name are told apart as objects."""
+    own = getattr(scorer, "identity", None)
+    return domain, tilt or Tilt(), seed, own if isinstance(own, str) and own else _Itself(scorer)
 
 
 def measure_domain(
@@ -171,7 +220,7 @@ def measure_state(
     tilts, cache = tilts or {}, {} if cache is None else cache
     rows = []
     for name in corpus.domains:
-        key = (name, tilts.get(name) or Tilt(), seed)
+        key = measured_as(name, tilts.get(name), seed, scorer)
         if key not in cache:
             cache[key] = measure_domain(corpus, name, tilts.get(name), scorer, seed)
         rows.append(cache[key])
@@ -180,20 +229,30 @@ def measure_state(
 
 def write_measured(path: Path, cache: Mapping) -> None:
     """Keep what :func:`measure_state` has in its cache, whole or not at all: a checkpoint takes a while to measure with."""
-    rows = [[name, asdict(tilt), seed, values] for (name, tilt, seed), values in cache.items()]
+    rows = [
+        [name, asdict(tilt), seed, values, scorer]
+        for (name, tilt, seed, scorer), values in cache.items()
+        if isinstance(scorer, str)
+    ]
     partial = path.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(rows))
+        partial.write_text(json.dumps(rows), encoding="utf-8")
         partial.replace(path)
     except OSError:
         pass  # it can be measured again
 
 
-def read_measured(path: Path) -> dict:
-    """The cache that :func:`write_measured` kept; empty where there is none that can be read."""
+def read_measured(path: Path, scorer: Scorer) -> dict:
+    """The cache that :func:`write_measured` kept; empty where there is none that can be read.
+
+    scorer: the checkpoint, which measured what is kept without a name: nothing else was, before scorers had one.
+    """
     try:
-        rows = json.loads(path.read_text())
-        return {(name, Tilt(**tilt), seed): values for name, tilt, seed, values in rows}
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        own = identity_of(scorer)
+        return {
+            (name, Tilt(**tilt), seed, by[0] if by else own): values for name, tilt, seed, values, *by in rows
+        }
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -111,7 +111,9 @@ def _checked(compared: Any) -> tuple[tuple[str, float, float, float], ...]:
 def _earlier(folder: Path | None, step: str) -> str:
     """What an earlier session found, by the note that it left in the folder."""
     try:
-        verdict = json.loads((folder / f"{step}.json").read_text())["verdict"] if folder else ""
+        verdict = (
+            json.loads((folder / f"{step}.json").read_text(encoding="utf-8"))["verdict"] if folder else ""
+        )
     except (OSError, ValueError, KeyError, TypeError):
         verdict = ""
     return f" in this session; an earlier one found: {verdict}" if verdict else ""

@@ -161,7 +161,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         """
         folder = Path(folder)
         try:
-            meta = json.loads((folder / META).read_text())
+            meta = json.loads((folder / META).read_text(encoding="utf-8"))
             version = meta["format"]
         except FileNotFoundError:
             raise StudyError(
@@ -389,7 +389,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
             import pandas as pd
 
             model.pool_state = pd.Series(flatten_state(self.measure_state()))
-        model.baseline = Mixture.equal(model.domains)
+        model.baseline = model.problem.equal
         return model
 
     def _limits(self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None) -> Constraints:
@@ -447,7 +447,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         path = self._need_folder() / name
         partial = path.with_suffix(".partial")
         try:
-            partial.write_text(text)
+            partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
             raise StudyError(

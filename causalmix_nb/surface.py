@@ -186,7 +186,9 @@ class MixingLaw(Model):
 
     def __init__(self, problem: Problem, random_state: int = 0, n_starts: int = 4) -> None:
         super().__init__(problem)
-        self._basis, self._at = ilr_basis(len(problem.domains)), problem.S.mean(0)
+        moving = problem.moving
+        self._basis, self._at = np.zeros((len(moving), int(moving.sum()) - 1)), problem.S.mean(0)
+        self._basis[moving] = ilr_basis(int(moving.sum()))
         self._centre, self._unit = float(problem.y.mean()), float(problem.y.std())
         columns, y = self._columns(problem.T, problem.S), (problem.y - self._centre) / self._unit
         fits = [
@@ -204,7 +206,7 @@ class MixingLaw(Model):
         self._cov = residual * np.linalg.pinv(gradient.T @ gradient, rcond=1e-10)
         self.noise_sd = math.sqrt(residual) * self._unit
         slope = self._sign * self._unit * self._basis @ self._params[2 : 2 + self._basis.shape[1]]
-        self.diagnostics = {"exponents": dict(zip(problem.domains, slope.round(6).tolist()))}
+        self.diagnostics = {"exponents": dict(zip(problem.moving_domains, slope[moving].round(6).tolist()))}
 
     def _columns(self, T: np.ndarray, S: np.ndarray) -> np.ndarray:
         return np.hstack([np.ones((len(T), 1)), T @ self._basis, S - self._at])
@@ -263,9 +265,9 @@ def fit_law(problem: Problem, *, random_state: int = 0, n_starts: int = 4) -> Mi
     ------
     FitError: fewer runs than the law has parameters (domains + 1 + scale columns).
     """
-    needed = len(problem.domains) + 2 + len(problem.scale_names)
+    needed = len(problem.moving_domains) + 2 + len(problem.scale_names)
     if problem.n_runs < needed:
         raise FitError(
-            f"{problem.n_runs} runs are too few for the mixing law of {len(problem.domains)} domains; it needs {needed}."
+            f"{problem.n_runs} runs are too few for the mixing law of {len(problem.moving_domains)} domains; it needs {needed}."
         )
     return MixingLaw(problem, random_state, n_starts)

@@ -68,7 +68,7 @@ def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, chat_template: 
                 if part == "heldout":
                     _save(stem, ".bytes", np.concatenate([d.n_bytes for d in documents]))
         furniture = [d.ids.tolist() for d in encode([("", text) for text in BOILERPLATE], tokenizer, False)]
-        meta = json.loads((corpus.folder / "corpus.json").read_text())
+        meta = json.loads((corpus.folder / "corpus.json").read_text(encoding="utf-8"))
         tokens = {"vocabulary": len(tokenizer), "end": tokenizer.eos_token_id, "boilerplate": furniture}
         files = {**meta.get("files", {}), **checksums(sorted(corpus.folder.glob("*.ids*.npy")))}
         write_meta(corpus.folder, {**meta, "tokens": tokens, "files": files})

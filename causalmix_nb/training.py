@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +20,21 @@ from causalmix_nb.halving import halve, rungs
 from causalmix_nb.jobs import Job, standing
 from causalmix_nb.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
-from causalmix_nb.pool import Tilt
 from causalmix_nb.proxy import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.repetition import as_target, mismatch, repetition
+from causalmix_nb.request import RunRequest
 from causalmix_nb.runs import Runs
 from causalmix_nb.scores import Score, as_score
 from causalmix_nb.state import (
+    DEFINITION,
+    FIRST_DEFINITION,
     HuggingFaceScorer,
     ProxyScorer,
     Scorer,
     flatten_state,
+    identity_of,
     measure_state,
+    measured_as,
     read_measured,
     write_measured,
 )
@@ -47,6 +50,7 @@ class Training:
     """Expects the corpus, the store and the private helpers of :class:`causalmix_nb.study.Study`."""
 
     folder: Path | None
+    runs: Runs | None
     scorer: Scorer | None
     job: Job | None
     model: Any
@@ -54,8 +58,8 @@ class Training:
     comparison: Any
     _meta: dict[str, Any]
     _measured: dict
-    _asked: dict[str, Any] = {}
-    _checkpoint: Scorer | None = None  # the study's own scorer, where its proxy is a Hugging Face model
+    _asked: RunRequest | None = None
+    _own_scorer: Scorer | None = None  # the one that the study made, of its base or its checkpoint
     _locked = False  # whether a job holds the study's lock for us
 
     if TYPE_CHECKING:
@@ -117,12 +121,10 @@ class Training:
         An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
         """
         runs = self._need_runs()
-        specs = self._design(n_runs, token_budget, states, halving, target_tokens)
+        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
+        specs = self._design(request)
         as_score(score, executor == "inline")
-        remembered = {"token_budget": token_budget, "target_tokens": specs[0].target_tokens}
-        if any(self._meta.get(name) != value for name, value in remembered.items()):
-            self._meta.update(remembered)
-            self._save()
+        self._remember(request)
 
         def train(some: Sequence[RunSpec], stage: str) -> RunReport:
             return self._launch(some, runs, executor, workers, progress, stage, score)
@@ -166,55 +168,80 @@ class Training:
         StudyError: this study is being trained already, here or by another process.
         """
         folder = self._need_folder()
-        self._design(
-            n_runs, token_budget, states, halving, target_tokens
-        )  # what is wrong with it is said now
-        score = as_score(score, executor == "inline")
-        options: dict[str, Any] = {"states": states, "halving": halving, "target_tokens": target_tokens}
-        options |= {"score": score if isinstance(score, str) else None}
-        asked: dict[str, Any] = {
-            "n_runs": n_runs, "token_budget": token_budget, "executor": executor, "workers": workers, **options, "score": score,
-        }  # fmt: skip
+        request = RunRequest(
+            n_runs,
+            token_budget,
+            executor,
+            workers,
+            states,
+            halving,
+            target_tokens,
+            as_score(score, executor == "inline"),
+        )
+        self._design(request)  # what is wrong with it is said now
+        given = self._given_scorer
 
         def train(progress: OnProgress) -> RunReport:
             mine = type(self).open(folder)  # with a connection to the store of its own
-            mine._measured, mine._locked = self._measured, True
-            return mine.run(**asked, progress=progress)
+            mine._measured, mine._locked, mine.scorer = self._measured, True, given
+            return mine.run(**request.arguments, progress=progress)
 
         job = Job(folder, train, n_runs)
-        self._asked = asked
-        remembered = {"token_budget": token_budget, "options": options}
-        if any(self._meta.get(name) != value for name, value in remembered.items()):
-            self._meta.update(remembered)
-            self._save()
+        self._asked = request
+        self._remember(request)
         self.model = self.recommendation = self.comparison = None
         self.job = job.begin()
         return job
 
     def resume(self) -> Job:
         """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
-        if self._asked:
-            return self.start(**self._asked)
-        found = standing(self._need_folder())
-        return self.start(found.asked if found else 128, self._budget(), **self._meta.get("options", {}))
+        if self._asked is not None:
+            return self.start(**self._asked.arguments)
+        folder = self._need_folder()
+        found, fresh = standing(folder), type(self).open(folder)  # another process may have asked since
+        meta, budget = fresh._meta, fresh._budget()
+        fresh.runs.close()
+        asked = {"n_runs": found.asked} if found and found.asked else {}
+        if "request" in meta:
+            return self.start(**{**RunRequest.from_dict(meta["request"]).arguments, **asked})
+        return self.start(
+            **{"token_budget": budget, **meta.get("options", {}), **asked}
+        )  # of a version before
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _design(
-        self,
-        n_runs: int,
-        token_budget: int,
-        states: bool,
-        halving: int | None = None,
-        target_tokens: float | None = None,
-    ) -> list[RunSpec]:
-        if halving is not None:
+    @property
+    def request(self) -> RunRequest | None:
+        """What training was asked for last, here or in another session; None where nobody knows."""
+        if self._asked is not None:
+            return self._asked
+        known = self._meta.get("request")
+        try:
+            return RunRequest.from_dict(known) if known else None
+        except StudyError:  # its score is gone; all else is known
+            return RunRequest.from_dict({**known, "score": None})  # type: ignore[dict-item]
+
+    def _remember(self, request: RunRequest) -> None:
+        """Note what is asked for: the budget for later questions, all of it to go on with."""
+        self._asked = request
+        remembered = {
+            "token_budget": request.token_budget,
+            "target_tokens": as_target(request.target_tokens, request.token_budget),
+            "request": request.to_dict(),
+        }
+        if any(self._meta.get(name) != value for name, value in remembered.items()):
+            self._meta.update(remembered)
+            self._save()
+
+    def _design(self, request: RunRequest) -> list[RunSpec]:
+        n_runs, budget, states = request.n_runs, request.token_budget, request.states
+        if request.halving is not None:
             rungs(
-                token_budget, halving, self.config.batch * self.config.context
+                budget, request.halving, self.config.batch * self.config.context
             )  # refuses what cannot be halved
         available = self.available() if states else None
-        design = design_runs(self.domains, n_runs, token_budget, self.seed, states, available)
-        target = as_target(target_tokens, token_budget)
+        design = design_runs(self.domains, n_runs, budget, self.seed, states, available)
+        target = as_target(request.target_tokens, budget)
         return [replace(spec, target_tokens=target) for spec in design] if target else design
 
     @property
@@ -222,10 +249,44 @@ class Training:
         """The outcome that halving ranks: the mean over the target's domains."""
         return self._need_runs().outcome_names[0]
 
-    @cached_property
+    @property
+    def _given_scorer(self) -> Scorer | None:
+        """The scorer that the user has set, if it is not the study's own."""
+        return None if self.scorer is self._own_scorer else self.scorer
+
+    @property
+    def _covariates(self) -> str | None:
+        """What the states of runs are, where they are not what the first stores hold: another definition, or another scorer."""
+        given = self._given_scorer
+        scorer = "" if given is None else f"scored by {identity_of(given)}"
+        return "; ".join(filter(None, (DEFINITION if DEFINITION != FIRST_DEFINITION else "", scorer))) or None
+
+    @property
     def _context(self) -> str:
+        """What decides a run besides its own specification; keys of runs made before covariates had a definition stay what they were."""
         meta = self._meta
-        return json.dumps([meta["fingerprint"], meta["config"], meta["target"], meta["seed"]], sort_keys=True)
+        content = [meta["fingerprint"], meta["config"], meta["target"], meta["seed"]]
+        return json.dumps(content + ([self._covariates] if self._covariates else []), sort_keys=True)
+
+    def _keep_covariates(self, store: Runs) -> None:
+        """Note what the states in this store are; another kind must not be mixed with it, nor finished runs trained again unasked.
+
+        Raises
+        ------
+        StudyError: the store holds states of another scorer or definition.
+        """
+        if store is not self.runs:
+            return
+        before, now = self._meta.get("covariates"), self._covariates
+        if before != now and store.keys("done"):
+            usual = "the study's own scorer"
+            raise StudyError(
+                f"the {len(store.keys('done'))} finished runs of this study have states by {before or usual}, and these would have states by "
+                f"{now or usual}: no fit could tell them apart. Set study.scorer to the one of before, or create a study in another folder."
+            )
+        if before != now:
+            self._meta["covariates"] = now
+            self._save()
 
     @property
     def _has_base(self) -> bool:
@@ -262,9 +323,12 @@ class Training:
     ) -> RunReport:
         corpus = self._need_corpus()
         corpus.check()
+        self._keep_covariates(store)
         jobs = {spec.key(self._context): spec for spec in specs}
         try:
             scorer = self._scorer(progress)
+            if self._given_scorer is not None and not self._has_base:
+                self._train_base(progress)  # the runs start from it, whoever measures
             states: dict[str, dict[str, float]] = {}
             done = store.keys("done")  # their states are recorded with them
             pending = {key: spec for key, spec in jobs.items() if key not in done}
@@ -278,7 +342,7 @@ class Training:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
         if isinstance(scorer, HuggingFaceScorer):
             scorer.release()  # the runs need the memory
-        if scorer is self._checkpoint:
+        if scorer is self._own_scorer and isinstance(self.config, HFConfig):
             write_measured(self._need_folder() / MEASURED, self._measured)
         report = launch(
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
@@ -299,24 +363,26 @@ class Training:
             return False
         if not isinstance(self.config, HFConfig):
             return True
-        self._scorer()  # knows what was measured before, and loads nothing
-        return all((name, Tilt(), self.seed) in self._measured for name in self.domains)
+        scorer = self._scorer()  # knows what was measured before, and loads nothing
+        return all(measured_as(name, None, self.seed, scorer) in self._measured for name in self.domains)
 
     def _scorer(self, progress: OnProgress | None = None) -> Scorer:
         """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
         if self.scorer is None:
-            config = self.config
-            if isinstance(config, HFConfig):
-                from causalmix_nb.hf import checkpoint_scorer
-
-                told = _base_progress(config.base_tokens, progress)
-                self.scorer = self._checkpoint = checkpoint_scorer(
-                    self._need_folder(), self._need_corpus(), config, self.seed, BASE, told
-                )
-                self._measured.update(read_measured(self._need_folder() / MEASURED))
-            else:
-                self.scorer = ProxyScorer(self._base(progress))
+            self.scorer = self._own_scorer = self._train_base(progress)
+            if isinstance(self.config, HFConfig):
+                self._measured.update(read_measured(self._need_folder() / MEASURED, self.scorer))
         return self.scorer
+
+    def _train_base(self, progress: OnProgress | None = None) -> Scorer:
+        """The base that runs start from, trained now if it is not there yet, as a scorer."""
+        config = self.config
+        if not isinstance(config, HFConfig):
+            return ProxyScorer(self._base(progress))
+        from causalmix_nb.hf import checkpoint_scorer
+
+        told = _base_progress(config.base_tokens, progress)
+        return checkpoint_scorer(self._need_folder(), self._need_corpus(), config, self.seed, BASE, told)
 
     def _base(self, progress: OnProgress | None) -> ProxySwarm:
         from causalmix_nb.train import new_swarm, train_base

@@ -18,6 +18,7 @@ from causalmix_nb.design import RunSpec
 from causalmix_nb.fit import fit
 from causalmix_nb.outcomes import outcome_directions
 from causalmix_nb.policy import optimize
+from causalmix_nb.request import RunRequest
 from causalmix_nb.runs import Runs
 from causalmix_nb.study import COMPARED, Study
 
@@ -92,7 +93,12 @@ def main() -> None:
         few = max(len(study.domains) + 2, round(spent / options.tokens))
         print(study.run(options.runs, options.tokens), flush=True)
         all_long, long = recommend(study, part(study, lambda f: f["scale.tokens"] == options.tokens))
-        first = {spec.key(study._context) for spec in study._design(options.runs, options.tokens, True)[:few]}
+        first = {
+            spec.key(study._context)
+            for spec in study._design(
+                RunRequest(options.runs, options.tokens, "inline", None, True, None, None, None)
+            )[:few]
+        }
         few_long, little = recommend(study, part(study, lambda f: f["key"].isin(first)))
         chosen = {
             "halved": halved.mixture,
