@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -331,7 +332,9 @@ def _export(result: Any) -> Bundle:
     lines = [clean(line.replace("\t", "    ")) for line in result.text.split("\n")]
     style = f"margin:0;padding:8px;overflow-x:auto;background:none;color:{TEXT};border:1px solid {LINE}"
     pre = f'<pre style="{style}">{html.escape(chr(10).join(lines))}</pre>'
-    return Bundle(card(title, pre), "\n".join([title, *lines]))
+    at: dict[str, Any] = {"break_on_hyphens": False, "replace_whitespace": False, "drop_whitespace": False}
+    folded = [part for line in (title, *lines) for part in textwrap.wrap(line, COLUMNS, **at) or [""]]
+    return Bundle(card(title, pre), "\n".join(folded))
 
 
 _CARDS: dict[str, Callable[[Any], Bundle]] = {

@@ -159,9 +159,10 @@ def write_whole(path: Path, text: str, beside: Mapping[str, str], overwrite: boo
                     raise IsADirectoryError(21, "it is a folder")
         for made, real in reversed(partial.items()):  # the file itself last: it is there when all is
             os.replace(made, real)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        why = getattr(error, "strerror", None) or error
         raise ExportError(
-            f"cannot write {path} ({error.strerror}); choose a folder that can be written."
+            f"cannot write {str(path)!r} ({why}); choose a folder that can be written."
         ) from None
     finally:
         for made in partial:

@@ -60,6 +60,7 @@ def test_every_format_writes_something_for_hostile_names(form):
         ("m.docx", None, "names no format"),
         ("no/such/m.json", None, "no folder"),
         ("there.json", None, "--overwrite"),
+        ("\0.json", None, "cannot write"),
         ("m.yaml", "axolotl", "no mixing probabilities"),
     ],
 )
