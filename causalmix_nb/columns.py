@@ -97,6 +97,8 @@ class Columns:
     @cached_property
     def sign(self) -> str:
         """What stands before decimals in this table; a semicolon between cells says that commas do."""
+        if self.sheet.sign != ";" and not any("," in cell for row in self.sheet.rows for cell in row):
+            return "."
         found = decimal_sign(cell for row in self.sheet.rows for cell in row)
         return found or ("," if self.sheet.sign == ";" else "")
 
@@ -108,11 +110,7 @@ class Columns:
         """What the name of a column says that it is: "key", "row" (a number of a row), "tracker", "setting", "size", "total" or ""."""
         name = self.sheet.header[k]
         bare = normal(name)
-        if (
-            name.startswith("_")
-            or name.startswith(("tags.", "system/", "system."))
-            or bare.startswith("wandb")
-        ):
+        if name.startswith(("_", "tags.", "system/", "system.")) or bare.startswith("wandb"):
             return "tracker"
         if bare in WEAK or re.fullmatch(r"unnamed\d+(level\d+)?", bare):
             return "row"

@@ -31,7 +31,7 @@ from causalmix_nb.import_report import Notes
 from causalmix_nb.joining import one_row_a_run
 from causalmix_nb.numerals import EXACT, FAILED
 from causalmix_nb.shares import Found, Shares, distinct_names, find_shares, rescale
-from causalmix_nb.tables import Sheet, normal, read_sheet, without_totals
+from causalmix_nb.tables import Sheet, may_sum_up, normal, read_sheet, without_totals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def prepared(table: Any, on: str | None, notes: Notes) -> tuple[Columns, dict[st
     sheet, stated = _stated(of_charts(read_sheet(table)))
     sheet, twice = unambiguous(sheet)
     names = _row_names(sheet)
-    if names is not None and len(sheet.rows) > 2:
+    if names is not None and len(sheet.rows) > 2 and may_sum_up(names[-1]):
         columns = Columns(sheet)
         told = {k: found.values for k, found in enumerate(columns.numbers)
                 if found.n_numbers == len(sheet.rows) and columns.kind(k) not in ("key", "row", "tracker")}  # fmt: skip
@@ -384,9 +384,9 @@ def note_unfinished(columns: Columns, rows: Sequence[int], notes: Notes) -> None
                 word for i in rows if (word := columns.sheet.rows[i][k].casefold()) and word not in FINISHED
             )
             if found and sum(found.values()) < len(rows):
-                what = ", ".join(f"{n} {word[:20]}" for word, n in found.most_common(3))
+                what = ", ".join(f"{n} run{'s' * (n > 1)} ({word[:20]})" for word, n in found.most_common(3))
                 notes.doubts.append(
-                    f"{columns.sheet.name} says of {sum(found.values())} runs that they did not finish ({what}); what they scored is kept"
+                    f"{columns.sheet.name} says that {what} did not finish; what they scored is kept"
                 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.columns import METRICS, Columns, metric_name, without_common_head
+from causalmix_nb.columns import METRICS, RATIOS, Columns, metric_name, without_common_head
 from causalmix_nb.errors import RunsError, did_you_mean, listed
 from causalmix_nb.import_columns import (
     WHY,
@@ -240,8 +240,11 @@ def read_wide(
     if key is not None:
         notes.column(columns.sheet, key, "run")
     if not told:
-        notes.doubts.append(
-            f"no column begins with {ratio!r}: the domains are those that sum to 1, {listed([header[k] for k in parts['ratio']], 4)}"
+        shown = [header[k] for k in parts["ratio"]]
+        begun = any(all(bare_name(name).startswith(head) for name in shown) for head in RATIOS)
+        said_of = notes.said if begun else notes.doubts
+        said_of.append(
+            f"no column begins with {ratio!r}: the domains are those that sum to 1, {listed(shown, 4)}"
         )
     domains, shares, kept = domain_shares(columns, Found(list(parts["ratio"])), rows, names, normalise, notes)
     if told:

@@ -216,14 +216,19 @@ def _pairs(
             raise _nothing_in_common(a, b, left, right)
         return left, right, pairs, how
     ranked = []
-    for left in range(len(a.header)):
-        for right in range(len(b.header)):
+    lefts, rights = (
+        [
+            k
+            for k in range(len(c.sheet.header))
+            if (c.kind(k) in ("key", "row") or _of_words(c, k)) and _names_rows(c.sheet, k)
+        ]
+        for c in (ca, cb)
+    )
+    for left in lefts:
+        for right in rights:
             weak = ca.kind(left) == "row" or cb.kind(right) == "row"
             named = {ca.kind(left), cb.kind(right)} <= {"key", "row"}
-            words = _of_words(ca, left) and _of_words(cb, right)
-            if not (named or words):
-                continue
-            if not (_names_rows(a, left) and _names_rows(b, right)):
+            if not (named or (_of_words(ca, left) and _of_words(cb, right))):
                 continue
             pairs, how = _matched(a, left, b, right)
             share = len(pairs) / min(len(a.rows), len(b.rows))
@@ -292,8 +297,8 @@ def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int],
         if len(pairs) > len(best[0]):
             best = pairs, words
     pairs, words = best
-    names = [a.header[left] or "the row number", b.header[right] or "the row number"]
-    columns = " and ".join(dict.fromkeys(map(repr, names)))
+    names = [repr(name) if name else "the row number" for name in (a.header[left], b.header[right])]
+    columns = " and ".join(dict.fromkeys(names))
     return pairs, f"{a.name} and {b.name} are joined by {columns}" + (f" ({words})" if words else "")
 
 

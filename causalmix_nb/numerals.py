@@ -127,9 +127,13 @@ def number_of(cell: str, sign: str = ".") -> float | None:
 
 def numbers_of(cells: Sequence[str], sign: str) -> Numbers:
     """A column as numbers. sign: before decimals in this table, as :func:`decimal_sign` of all its cells found, "" where it is not known."""
-    own = decimal_sign(cells)
+    lone = (
+        [text for cell in cells if _LONE.fullmatch(text := plain_text(cell).strip(" %"))]
+        if sign != "." or any("," in c for c in cells)
+        else []
+    )
+    own = decimal_sign(cells) if lone else ""
     used = own if own in (",", ".") else sign if sign in (",", ".") else "."
-    lone = [text for cell in cells if _LONE.fullmatch(text := plain_text(cell).strip(" %"))]
     commas, points = any("," in text for text in lone), any("." in text for text in lone)
     # The column itself tells, else its table: a comma before three digits may be either where the table shows no decimals; a point is a decimal
     # point unless the table writes decimal commas, for then it may have come from another program.

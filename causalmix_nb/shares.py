@@ -208,11 +208,8 @@ def rescale(
             (f"shares are counts, of {_range(total)} tokens a run, and were rescaled to 1",),
         )
     if np.isnan(unit).any():
-        i = int(
-            np.abs(
-                np.where(np.isnan(unit), np.minimum(np.abs(total - 1), np.abs(total / 100 - 1)), -1)
-            ).argmax()
-        )
+        away = np.minimum(np.abs(total - 1), np.abs(total / 100 - 1))
+        i = int(np.where(np.isnan(unit), away, -1).argmax())
         bad = int(np.isnan(unit).sum())
         more = f" and {bad - 1} more do not sum to 1 either" if bad > 1 else ""
         raise MixtureError(
@@ -244,8 +241,8 @@ def _divide(T: np.ndarray) -> np.ndarray:
 
 
 def _range(total: np.ndarray) -> str:
-    low, high = float(total.min()), float(total.max())
-    return f"{low:.6g}" if f"{low:.6g}" == f"{high:.6g}" else f"{low:.6g} to {high:.6g}"
+    low, high = (f"{x:,.0f}" if x >= TOKENS else f"{x:.6g}" for x in (float(total.min()), float(total.max())))
+    return low if low == high else f"{low} to {high}"
 
 
 def decimals_of(T: np.ndarray) -> int | None:

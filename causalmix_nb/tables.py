@@ -12,10 +12,11 @@ import csv
 import gzip
 import io
 import re
+import statistics
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,24 +287,43 @@ def _tidy(name: str, header: list[str], rows: list[list[str]], sign: str, notes:
     return Sheet(name, header, rows, sign, tuple(notes))
 
 
-def without_totals(sheet: Sheet, columns: dict[int, list[float]], named: Sequence[str]) -> tuple[Sheet, str]:
-    """A sheet without the row of totals or means under it, told by its name and by its numbers; and the words for it.
+def _total(values: list[float]) -> float:
+    return sum(values)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+SUMS: dict[str, Callable[[list[float]], float]] = {
+    **dict.fromkeys("total totals sum summe gesamt all".split() + [""], _total),
+    **dict.fromkeys("mean average avg mittelwert".split(), _mean),
+    "median": statistics.median, "std": statistics.stdev, "min": min, "max": max, "count": len,
+}  # fmt: skip
+
+
+def may_sum_up(name: str) -> bool:
+    """Whether a row under a table may be its total or mean, by its name."""
+    return _plain(name) in SUMS
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip(": ")
+
+
+def without_totals(
+    sheet: Sheet, columns: Mapping[int, list[float]], named: Sequence[str]
+) -> tuple[Sheet, str]:
+    """A sheet without rows of totals or means under it, told by their names and by their numbers; and the words for it.
 
     columns: position -> n numbers of the columns that tell. named: n names of the rows.
     """
-    import numpy as np
-
-    makes: dict[str, Any] = {"total": np.sum, "totals": np.sum, "sum": np.sum, "summe": np.sum, "gesamt": np.sum, "all": np.sum, "": np.sum,
-             "mean": np.mean, "average": np.mean, "avg": np.mean, "mittelwert": np.mean, "median": np.median, "std": lambda v: np.std(v, ddof=1),
-             "min": np.min, "max": np.max, "count": len}  # fmt: skip
-    numbers, gone = np.array(list(columns.values()), dtype=float), []
-    body = len(sheet.rows)
-    while body > 2 and unicodedata.normalize("NFKC", named[body - 1]).casefold().strip(": ") in makes:
+    body, gone = len(sheet.rows), []
+    while body > 2 and may_sum_up(named[body - 1]):
         body -= 1
     for i in range(body, len(sheet.rows)):
-        make = makes[unicodedata.normalize("NFKC", named[i]).casefold().strip(": ")]
-        expected = np.array([make(values[:body]) for values in numbers])
-        if len(expected) and np.allclose(numbers[:, i], expected, rtol=2e-3, atol=6e-3):
+        pairs = [(values[i], SUMS[_plain(named[i])](values[:body])) for values in columns.values()]
+        if pairs and all(abs(a - b) <= 6e-3 + 2e-3 * abs(b) for a, b in pairs):
             gone.append(i)
     if not gone:
         return sheet, ""

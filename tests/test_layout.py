@@ -129,6 +129,7 @@ ORDER = [
     "magic_completion",
     "magic_display",
     "magic_answers",
+    "magic_import",
     "magic_graph",
     "magic_training",
     "magic_about",
