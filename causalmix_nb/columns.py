@@ -113,7 +113,9 @@ class Columns:
         if name.startswith(("_", "tags.", "system/", "system.")) or bare.startswith("wandb"):
             return "tracker"
         if bare in WEAK or re.fullmatch(r"unnamed\d+(level\d+)?", bare):
-            return "row"
+            return (
+                "row" if self.numbers[k].numeric or not any(self.sheet.column(k)) else "key"
+            )  # words are names
         for head in SETTING_HEADS:
             bare = normal(name.removeprefix(head)) if name.startswith(head) else bare
         for kind, names in (("tracker", TRACKER), ("setting", SETTINGS), ("size", SIZES), ("total", TOTALS)):

@@ -33,7 +33,7 @@ from causalmix_nb.import_columns import (
     values_of,
 )
 from causalmix_nb.import_report import Imported, Notes
-from causalmix_nb.joining import join, key_column, name_column
+from causalmix_nb.joining import join, key_column, name_column, seeds_as_runs
 from causalmix_nb.shares import Found, distinct_names
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def read_tables(
             continue
         tables[part], said = prepared(table, on, notes)
         stated.update({metric_name(name): low for name, low in said.items()} if part == "metrics" else {})
+    tables, seeds = seeds_as_runs(tables, on)
+    notes.said += [seeds] if seeds else []
     order = list(tables)
     joined = join([tables[part] for part in order], on)
     notes.said += joined.said

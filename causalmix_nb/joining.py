@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from causalmix_nb.columns import KEYS, Columns
@@ -28,6 +28,19 @@ STEPS = (
     "iterations",
     "epoch",
     "trainepoch",
+)
+
+SEEDS = (
+    "seed",
+    "randomseed",
+    "rngseed",
+    "dataseed",
+    "modelseed",
+    "trainseed",
+    "rep",
+    "repeat",
+    "replicate",
+    "replica",
 )
 
 
@@ -127,6 +140,8 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
         note = f"{len(unmarked) - len(first)} rows of {sheet.name} come twice, cell by cell, and count once"
         reduced, notes = one_row_a_run(replace(sheet, rows=rows), on)
         return reduced, (note, *notes)
+    if _seeded(columns, k) is not None:
+        return sheet, ()  # seeds of one mixture are runs of their own
     steps = [
         j for j in range(len(sheet.header)) if normal(sheet.header[j]) in STEPS and columns.numbers[j].numeric
     ]
@@ -156,6 +171,64 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
     raise RunsError(
         f"{sheet.name} names run {name!r} {'twice' if n == 2 else f'{n} times'}; keep one row per run: the last step of each, the mean over seeds, "
         "or a name for each seed."
+    )
+
+
+def _seeded(columns: Columns, k: int) -> int | None:
+    """The column that tells rows of one name apart as repeats with other seeds, or None."""
+    cells = columns.sheet.column(k)
+    if len(set(cells)) == len(cells) or not all(cells):
+        return None
+    seeds = [j for j, name in enumerate(columns.sheet.header) if normal(name) in SEEDS]
+    return next(
+        (j for j in seeds if len({(row[k], row[j]) for row in columns.sheet.rows}) == len(cells)), None
+    )
+
+
+def seeds_as_runs(tables: Mapping[str, Columns], on: str | None) -> tuple[dict[str, Columns], str]:
+    """Tables in which each seed of a mixture is a run of its own, where the metrics have several seeds of a mixture; and the words for it.
+
+    Tables that do not tell seeds apart say the same of all seeds of a mixture.
+    """
+    metrics = tables["metrics"]
+    header = range(len(metrics.sheet.header))
+    keys = [k for k in header if metrics.kind(k) == "key"] if on is None else [key_column(metrics.sheet, on)]
+    unique = any(_names_rows(metrics.sheet, k) for k in keys)
+    found = next(((k, j) for k in keys if (j := _seeded(metrics, k)) is not None), None)
+    if unique or found is None:
+        return dict(tables), ""
+    runs = Counter(row[found[0]] for row in metrics.sheet.rows)
+    seeds = {name: [row[found[1]] for row in metrics.sheet.rows if row[found[0]] == name] for name in runs}
+    out = {}
+    for part, columns in tables.items():
+        sheet = columns.sheet
+        mine = [
+            k
+            for k in range(len(sheet.header))
+            if columns.kind(k) == "key" and runs.keys() & set(sheet.column(k))
+        ]
+        if on is not None:
+            mine = [key_column(sheet, on)]
+        if not mine:
+            return dict(tables), ""
+        k = mine[0]
+        j = _seeded(columns, k)
+        if j is None and not _names_rows(sheet, k):
+            return dict(tables), ""
+        rows = []
+        for row in sheet.rows:
+            for seed in [row[j]] if j is not None else seeds.get(row[k], [""]):
+                name = (
+                    f"{row[k]} {sheet.header[j] if j is not None else metrics.sheet.header[found[1]]} {seed}"
+                    if seed
+                    else row[k]
+                )
+                rows.append([*row[:k], name, *row[k + 1 :]])
+        out[part] = Columns(replace(sheet, rows=rows))
+    many = sum(n > 1 for n in runs.values())
+    return (
+        out,
+        f"{many} mixture{'s' * (many > 1)} of {metrics.sheet.name} came with several seeds; each is a run of its own",
     )
 
 
@@ -233,7 +306,11 @@ def _pairs(
             pairs, how = _matched(a, left, b, right)
             share = len(pairs) / min(len(a.rows), len(b.rows))
             mixed = weak and ca.kind(left) != cb.kind(right)  # runs numbered in one table, rows in the other
-            if not pairs or (mixed and not len(pairs) == len(a.rows) == len(b.rows)):
+            if (
+                not pairs
+                or (mixed and not len(pairs) == len(a.rows) == len(b.rows))
+                or (not named and share < 0.5)
+            ):
                 continue
             same = normal(a.header[left]) == normal(b.header[right])
             order = _rank(ca, left) + _rank(cb, right)
@@ -249,6 +326,9 @@ def _pairs(
                     "name the joining column with on=."
                 )
         return left, right, pairs, how
+    shared = _shared(ca, cb)
+    if shared is not None:
+        return shared
     named_a, named_b = _named(ca), _named(cb)
     alike = (
         named_a is not None and named_b is not None and normal(a.header[named_a]) == normal(b.header[named_b])
@@ -271,6 +351,20 @@ def _pairs(
             doubts.append(f"{a.name} and {b.name} name no runs and were joined by their row numbers")
         return left, right, pairs, how
     return None, None, _by_position(ca, cb, doubts), ""
+
+
+def _shared(a: Columns, b: Columns) -> tuple[int, int, dict[int, int], str] | None:
+    """Any other column of both tables that names each run once, with the same cells in both: numbers that a lab gives to its recipes."""
+    for left, name in enumerate(a.sheet.header):
+        if name and name in b.sheet.header and not a.kind(left):
+            right = b.sheet.header.index(name)
+            if (
+                _names_rows(a.sheet, left)
+                and set(a.sheet.column(left)) == set(b.sheet.column(right))
+                and _names_rows(b.sheet, right)
+            ):
+                return left, right, *_matched(a.sheet, left, b.sheet, right)
+    return None
 
 
 def _rank(columns: Columns, k: int) -> int:
@@ -340,7 +434,12 @@ def _by_position(a: Columns, b: Columns, doubts: list[str]) -> dict[int, int]:
         )
     shared = [(k, y.header.index(name)) for k, name in enumerate(x.header) if name and name in y.header]
     for k, j in shared:
-        if sorted(x.column(k)) == sorted(y.column(j)) and x.column(k) != y.column(j):
+        differ = x.column(k) != y.column(j)
+        if differ and a.kind(k) == "key":
+            raise RunsError(
+                f"{x.name} and {y.name} pair rows of other names in {x.header[k]!r}; name the joining column with on=."
+            )
+        if differ and sorted(x.column(k)) == sorted(y.column(j)):
             raise RunsError(
                 f"{x.name} and {y.name} hold {x.header[k]!r} in another order; add a column that names the run to both."
             )

@@ -36,12 +36,10 @@ def imported(args: argparse.Namespace) -> Runs:
         warnings.filterwarnings("ignore", "assumed on import", UserWarning)
         if len(names) == 1:
             return Runs.from_wide(names[0], **options)
-        more = {
-            part: str(Path(given).expanduser())
-            for part in ("state", "scale")
-            if (given := getattr(args, part))
-        }
-        return Runs.from_csv(names[0], names[1], **more, **options)
+        state, scale = (
+            str(Path(given).expanduser()) if given else None for given in (args.state, args.scale)
+        )
+        return Runs.from_csv(names[0], names[1], state, scale, **options)
 
 
 def import_cards(runs: Runs) -> list[Callable[[], Bundle]]:

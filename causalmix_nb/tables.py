@@ -132,6 +132,8 @@ def _divided(text: str, name: str) -> tuple[str, list[list[str]]]:
         if sign not in text:
             continue
         rows = [row for row in _split(sample, sign, name, strict=whole) if any(row)]
+        if not rows:
+            continue
         widths = Counter(len(row) for row in rows[:-1] or rows)  # the last one of a sample may be cut
         width, count = max(widths.items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))
         # A sign that divides all rows alike is the one; among those the one that makes more cells.

@@ -46,7 +46,10 @@ OWN = {0.2: 1.0, 0.6: 3.0}
         ("run_name,math,code\na,.2,.8\nb,.6,.4\n", "ID,loss\nb,3\na,1\n"),
         ("run id,math,code\na,.2,.8\nb,.6,.4\n", "Run,loss\nb,3\na,1\n"),
         ("recipe,math,code\na,.2,.8\nb,.6,.4\n", "what,loss\nb,3\na,1\n"),  # words that both have
-        (",Name,math,code\n0,a,.2,.8\n1,b,.6,.4\n", ",Name,loss\n0,b,3\n1,a,1\n"),  # pandas' row number is no key
+        (
+            ",Name,math,code\n0,a,.2,.8\n1,b,.6,.4\n",
+            ",Name,loss\n0,b,3\n1,a,1\n",
+        ),  # pandas' row number is no key
         ("Unnamed: 0,id,math,code\n0,7,.2,.8\n1,9,.6,.4\n", "Unnamed: 0,id,loss\n0,9,3\n1,7,1\n"),
         (",math,code\n0,.2,.8\n1,.6,.4\n", ",loss\n1,3\n0,1\n"),  # unless there is no better one
         (",math,code\n0,.2,.8\n1,.6,.4\n", "run,loss\n1,3\n0,1\n"),
@@ -126,9 +129,15 @@ def test_states_and_scales_come_as_tables_or_as_columns(read, tmp_path):
     (tmp_path / "state.csv").write_text("run,dirt\nb,.5\na,.1\n")
     (tmp_path / "scale.csv").write_text("Run,tokens\nb,2e6\na,1000000\n")
     runs = read(state=tmp_path / "state.csv", scale=tmp_path / "scale.csv")
-    assert runs.frame["state.dirt"].tolist() == [0.1, 0.5] and runs.frame["scale.tokens"].tolist() == [1e6, 2e6]
+    assert runs.frame["state.dirt"].tolist() == [0.1, 0.5] and runs.frame["scale.tokens"].tolist() == [
+        1e6,
+        2e6,
+    ]
     runs = read(metrics="run,loss,tokens,dirt\nb,3,2e6,.5\na,1,1e6,.1\n", state=["dirt"], scale=["tokens"])
-    assert runs.frame["state.dirt"].tolist() == [0.1, 0.5] and runs.frame["scale.tokens"].tolist() == [1e6, 2e6]
+    assert runs.frame["state.dirt"].tolist() == [0.1, 0.5] and runs.frame["scale.tokens"].tolist() == [
+        1e6,
+        2e6,
+    ]
     assert runs.outcome_names == ("loss",)
     with pytest.raises(RunsError, match="column of neither table. Did you mean 'dirt'"):
         read(metrics="run,loss,dirt\nb,3,.5\na,1,.1\n", state=["dirrt"])
@@ -153,11 +162,11 @@ def test_columns_of_trackers_are_neither_domains_nor_outcomes(read):
     assert any("1 run (crashed) did not finish" in text for text in runs.import_report.doubts)
 
 
-@pytest.mark.parametrize("word", ["diverged", "crashed", "-", "", "NaN", "inf", "n/a", "see notes", "#DIV/0!"])
+@pytest.mark.parametrize(
+    "word", ["diverged", "crashed", "-", "", "NaN", "inf", "n/a", "see notes", "#DIV/0!"]
+)
 def test_one_word_in_a_column_of_numbers_is_one_missing_score(read, word):
-    runs = read(
-        "run,math,code\na,.2,.8\nb,.6,.4\nc,.5,.5\n", f"run,loss,acc\na,1,.3\nb,3,.2\nc,{word},.4\n"
-    )
+    runs = read("run,math,code\na,.2,.8\nb,.6,.4\nc,.5,.5\n", f"run,loss,acc\na,1,.3\nb,3,.2\nc,{word},.4\n")
     assert runs.minimize == {"loss": True, "acc": False}
     assert runs.frame["outcome.loss"].isna().tolist() == [False, False, True]
     assert any("loss is missing in 1 of 3 runs" in text for text in runs.import_report.sentences)
@@ -177,7 +186,10 @@ def test_one_word_in_a_column_of_numbers_is_one_missing_score(read, word):
 def test_what_does_not_sum_with_the_others_is_no_domain(read, ratios, out):
     runs = read(ratios)
     assert runs.domains == ("math", "code") and scores(runs) == OWN
-    assert runs.import_report.table.loc[out].iloc[0 if runs.import_report.table.loc[out].ndim == 2 else 1] is not None
+    assert (
+        runs.import_report.table.loc[out].iloc[0 if runs.import_report.table.loc[out].ndim == 2 else 1]
+        is not None
+    )
 
 
 def test_a_chart_of_weights_and_biases_gives_each_run_its_last_value(read):
@@ -211,7 +223,9 @@ def test_a_table_without_prefixes_is_told_apart_by_what_sums_to_1():
 def test_the_sum_under_a_table_is_no_run(read):
     runs = read("run,math,code\na,.2,.8\nb,.6,.4\ntotal,.8,1.2\n", "run,loss\na,1\nb,3\nmean,2\n")
     assert scores(runs) == OWN
-    assert len(read("run,math,code\na,.2,.8\nb,.6,.4\nmean,.1,.9\n", "run,loss\na,1\nb,3\nmean,9\n")) == 3  # a run
+    assert (
+        len(read("run,math,code\na,.2,.8\nb,.6,.4\nmean,.1,.9\n", "run,loss\na,1\nb,3\nmean,9\n")) == 3
+    )  # a run
 
 
 # -- which way is better --------------------------------------------------------------------------------------
@@ -233,7 +247,9 @@ def test_a_name_that_says_nothing_is_asked_about(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Runs.from_csv(tmp_path / "r.csv", tmp_path / "m.csv", minimize=["score7"]).minimize["score7"]
-        assert not Runs.from_csv(tmp_path / "r.csv", tmp_path / "m.csv", minimize={"score7": False}).minimize["score7"]
+        assert not Runs.from_csv(tmp_path / "r.csv", tmp_path / "m.csv", minimize={"score7": False}).minimize[
+            "score7"
+        ]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +301,9 @@ def test_shares_are_read_as_people_write_them(read, ratios, encoding):
 def test_rounded_shares_are_rescaled_and_that_is_said(read):
     runs = read("run,x,y,z\na,.33,.33,.33\nb,.5,.25,.25\n")
     assert np.allclose(runs.frame.filter(like="mixture.").sum(axis=1), 1, atol=1e-12)
-    assert any("shares sum to 0.99 to 1, as rounded shares do" in text for text in runs.import_report.sentences)
+    assert any(
+        "shares sum to 0.99 to 1, as rounded shares do" in text for text in runs.import_report.sentences
+    )
 
 
 def test_counts_of_tokens_stay_known(read):
@@ -309,10 +327,10 @@ def test_a_share_that_cannot_be_meant_is_refused_by_run_and_column(read, ratios,
 
 
 def test_a_domain_that_is_missing_is_no_rounding(read):
-    rows = "\n".join(f"r{i},.{30 + i},.{68 - i}" for i in range(10))
+    rows = "\n".join(f"r{i},.{30 + i},.{40 - i},.29" for i in range(10))
     metrics = "run,loss\n" + "".join(f"r{i},{i}\n" for i in range(10))
     with pytest.raises(MixtureError, match="is a domain missing"):
-        read(f"run,x,y\n{rows}\n".replace(".68", ".67"), metrics)
+        read(f"run,x,y,z\n{rows}\n", metrics)
 
 
 @pytest.mark.parametrize("names", ["Math,math", "math ,m ath", "MATH,ｍａｔｈ"])
@@ -433,7 +451,7 @@ def test_the_report_is_shown_and_hostile_names_are_not_obeyed(read):
 
 
 def test_every_refusal_is_one_sentence(read):
-    for ratios in ("run\n1\n", "a,b\nx,y\nz,w\n", "run,x\na,1\na,1\n", "x,y\n1,2\n3,4\n"):
+    for ratios in ("run\n1\n", "a,b\nx,y\nz,w\n", "run,x\na,1\na,.9\n", "x,y\n1,2\n3,4\n"):
         with pytest.raises(CausalMixError) as error:
             read(ratios)
         assert "\n" not in str(error.value) and str(error.value)[-1] == "."
