@@ -25,12 +25,14 @@ WEAK = frozenset(
 TRACKER = frozenset(
     """state status created createdat creationtime updated updatedat ended endtime finishedat starttime started startedat lastupdated heartbeat
     heartbeatat runtime duration walltime elapsed elapsedtime time timestamp date datetime relativetime relativetimeprocess relativetimewall
-    tags tag notes note comment comments description remark remarks user username author owner entity project group grouping jobtype sweep
-    sweepname sweepid host hostname machine node commit gitcommit github githash branch url path link step steps globalstep trainglobalstep
-    trainerglobalstep iteration iterations iter epoch epochs trainepoch seed randomseed rngseed dataseed sourcetype sourcename sourceversion
-    lifecyclestage artifacturi experimentid gpucount gputype gpu cpucount os python version program command exitcode storageid readonly
-    higherisbetter lowerisbetter cost tokenspersecond tokenspersec throughput samplespersecond""".split()
+    tags notes group jobtype sweep sweepname sweepid step steps globalstep trainglobalstep trainerglobalstep iteration iterations iter epoch
+    epochs trainepoch seed randomseed rngseed dataseed sourcetype sourcename sourceversion lifecyclestage artifacturi experimentid gpucount
+    gputype cpucount exitcode storageid higherisbetter lowerisbetter cost tokenspersecond tokenspersec throughput samplespersecond""".split()
 )
+REMARKS = frozenset(
+    """tag note comment comments description remark remarks user username author owner entity project grouping host hostname machine node commit
+    gitcommit github githash branch url path link os python version program command readonly""".split()
+)  # a tracker's where they hold words; numbers under them may be the shares of a domain
 SETTINGS = frozenset(
     """lr learningrate peaklr maxlr minlr batchsize globalbatchsize microbatchsize bs weightdecay wd warmup warmupsteps warmupratio beta1 beta2
     eps epsilon momentum dropout gradnorm gradclip clip maxsteps totalsteps nsteps numsteps seqlen sequencelength contextlength ctxlen maxlength
@@ -118,6 +120,8 @@ class Columns:
             )  # words are names
         for head in SETTING_HEADS:
             bare = normal(name.removeprefix(head)) if name.startswith(head) else bare
+        if bare in REMARKS and not self.numbers[k].numeric:
+            return "tracker"
         for kind, names in (("tracker", TRACKER), ("setting", SETTINGS), ("size", SIZES), ("total", TOTALS)):
             if bare in names:
                 return kind
@@ -185,7 +189,7 @@ def of_charts(sheet: Sheet) -> Sheet:
         part: next((cell for cell in reversed(sheet.column(k)) if cell), "") for k, part in parts.items()
     }
     rows = [[run, *(cells.get((run, metric), "") for metric in metrics)] for run in runs]
-    note = f"{sheet.name} is a chart with a column a run: of each the last value is taken, over {len(sheet.rows)} steps"
+    note = f"the table {sheet.name} is a chart with a column a run: of each the last value is taken, over {len(sheet.rows)} steps"
     return replace(sheet, header=["Name", *metrics], rows=rows, notes=(*sheet.notes, note))
 
 

@@ -28,8 +28,8 @@ from causalmix_nb.columns import (
 from causalmix_nb.directions import direction_of
 from causalmix_nb.errors import MixtureError, RunsError, did_you_mean, listed
 from causalmix_nb.import_report import Notes
-from causalmix_nb.joining import one_row_a_run
 from causalmix_nb.numerals import EXACT, FAILED
+from causalmix_nb.run_rows import one_row_a_run, with_names
 from causalmix_nb.shares import Found, Shares, distinct_names, find_shares, rescale
 from causalmix_nb.tables import Sheet, may_sum_up, normal, read_sheet, without_totals
 
@@ -55,7 +55,9 @@ WHY = {"key": "names the run", "row": "numbers the rows", "tracker": "a tracker'
        "total": "the sum of the shares"}  # fmt: skip
 
 
-def prepared(table: Any, on: str | None, notes: Notes) -> tuple[Columns, dict[str, bool]]:
+def prepared(
+    table: Any, on: str | None, notes: Notes, nameless: bool = True
+) -> tuple[Columns, dict[str, bool]]:
     """A sheet with one row per run, and column -> whether lower is better where the sheet says so itself."""
     sheet, stated = _stated(of_charts(read_sheet(table)))
     sheet, twice = unambiguous(sheet)
@@ -66,6 +68,9 @@ def prepared(table: Any, on: str | None, notes: Notes) -> tuple[Columns, dict[st
                 if found.n_numbers == len(sheet.rows) and columns.kind(k) not in ("key", "row", "tracker")}  # fmt: skip
         sheet, note = without_totals(sheet, told, names)
         notes.doubts += [note] if note else []
+    if not nameless:  # rows that are to be joined
+        sheet, without = with_names(sheet, on)
+        notes.doubts += without
     sheet, history = one_row_a_run(sheet, on)
     notes.said += [*sheet.notes, *twice, *history]
     return Columns(sheet), stated
@@ -147,6 +152,12 @@ def domain_columns(columns: Columns, rows: Sequence[int], taken: set[int], norma
     def among(ks: Sequence[int]) -> Found | None:
         values, decimals, _ = values_of(columns, ks, rows)
         found = find_shares(values, decimals)
+        if found is not None and found.rival:
+            one, other = ([header[ks[j]] for j in some] for some in (found.domains, found.rival))
+            raise RunsError(
+                f"two sets of columns of {columns.sheet.name} sum to 1, {listed(one, 3)} and {listed(other, 3)}; drop one of them, or name the prefix "
+                "of the shares with from_wide(ratio=)."
+            )
         return found and Found([ks[j] for j in found.domains], {ks[j]: why for j, why in found.out.items()})
 
     for ks in sorted(groups.values(), key=len, reverse=True):
@@ -220,6 +231,8 @@ def domain_shares(
     )
     run_names = [names[r] or f"row {rows[r] + 1}" for r in kept]
     shares = rescale(values, domains, run_names, most, words, normalise)
+    if any(columns.numbers[k].percent for k in ks):
+        notes.said.append("shares are in per cent")
     notes.said += shares.said
     notes.doubts += shares.doubts
     for k, domain in zip(ks, domains):
@@ -311,10 +324,10 @@ def outcome_frame(
     distinct_names(list(found.values()), "outcomes")
     for k, name in found.items():
         numbers = columns.numbers[k]
-        scale = [
-            0.01 if i in numbers.percent and len(numbers.percent) < numbers.n_numbers else 1.0 for i in rows
-        ]
-        values = np.array([numbers.values[i] for i in rows]) * np.array(scale)
+        values = np.array([numbers.values[i] for i in rows])
+        marked = np.array([i in numbers.percent for i in rows], dtype=bool)
+        if marked.any() and not marked.all() and np.nanmax(np.abs(values[~marked]), initial=0.0) <= 1:
+            values = np.where(marked, values / 100, values)  # 45% beside 0.47
         gone = int(np.isnan(values).sum())
         words = Counter(numbers.words[i] for i in rows if i in numbers.words)
         if gone == len(values) or (gone and drop_incomplete):
@@ -325,7 +338,7 @@ def outcome_frame(
         if gone:
             held = ", ".join(f"{word[:24]!r}" for word, _ in words.most_common(3))
             notes.said.append(
-                f"{name} is missing in {gone} of {len(values)} runs{f', where it says {held}' if held else ''}"
+                f"outcome {name} is missing in {gone} of {len(values)} runs{f', where it says {held}' if held else ''}"
             )
         notes.column(sheet, k, "outcome", name)
         frames[name] = values
@@ -386,7 +399,7 @@ def note_unfinished(columns: Columns, rows: Sequence[int], notes: Notes) -> None
             if found and sum(found.values()) < len(rows):
                 what = ", ".join(f"{n} run{'s' * (n > 1)} ({word[:20]})" for word, n in found.most_common(3))
                 notes.doubts.append(
-                    f"{columns.sheet.name} says that {what} did not finish; what they scored is kept"
+                    f"a tracker says in {columns.sheet.name} that {what} did not finish; what they scored is kept"
                 )
 
 

@@ -33,7 +33,8 @@ from causalmix_nb.import_columns import (
     values_of,
 )
 from causalmix_nb.import_report import Imported, Notes
-from causalmix_nb.joining import join, key_column, name_column, seeds_as_runs
+from causalmix_nb.joining import join, key_column, name_column
+from causalmix_nb.run_rows import seeds_as_runs
 from causalmix_nb.shares import Found, distinct_names
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def read_tables(
     for part, table in given.items():
         if table is None or isinstance(table, (list, tuple)):
             continue
-        tables[part], said = prepared(table, on, notes)
+        tables[part], said = prepared(table, on, notes, nameless=False)
         stated.update({metric_name(name): low for name, low in said.items()} if part == "metrics" else {})
     tables, seeds = seeds_as_runs(tables, on)
     notes.said += [seeds] if seeds else []

@@ -10,38 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from causalmix_nb.columns import KEYS, Columns
 from causalmix_nb.errors import RunsError, did_you_mean, listed
 from causalmix_nb.tables import Sheet, normal
-
-STEPS = (
-    "step",
-    "globalstep",
-    "trainglobalstep",
-    "trainerglobalstep",
-    "iteration",
-    "iter",
-    "steps",
-    "iterations",
-    "epoch",
-    "trainepoch",
-)
-
-SEEDS = (
-    "seed",
-    "randomseed",
-    "rngseed",
-    "dataseed",
-    "modelseed",
-    "trainseed",
-    "rep",
-    "repeat",
-    "replicate",
-    "replica",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +30,12 @@ class Join:
     doubts: tuple[str, ...] = ()
 
 
-def _text(cell: str) -> str:
+def plain_cell(cell: str) -> str:
     return unicodedata.normalize("NFKC", cell)
 
 
 def _whole(cell: str) -> str:
-    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", _text(cell))
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain_cell(cell))
 
 
 def _folded(cell: str) -> str:
@@ -74,7 +48,7 @@ def _unpadded(cell: str) -> str:
 
 # How names are compared, the strictest first: 1 and 1.0, Mix-01 and mix-01, 001 and 1 are the same run where nothing else bears the name.
 ALIKE: tuple[tuple[Callable[[str], str], str], ...] = (
-    (_text, ""),
+    (plain_cell, ""),
     (_whole, "1.0 counts as 1"),
     (_folded, "upper and lower case count as one"),
     (_unpadded, "leading zeros do not count"),
@@ -96,140 +70,19 @@ def key_column(sheet: Sheet, on: str) -> int:
 def name_column(columns: Columns) -> int | None:
     """The column that names the runs of one table: the best one by its name, else the first of words that are all different."""
     sheet = columns.sheet
-    found = [k for k in range(len(sheet.header)) if columns.kind(k) == "key" and _names_rows(sheet, k)]
+    found = [k for k in range(len(sheet.header)) if columns.kind(k) == "key" and names_rows(sheet, k)]
     if found:
-        return min(found, key=lambda k: _rank(columns, k))
-    return next(
-        (k for k in range(len(sheet.header)) if _of_words(columns, k) and _names_rows(sheet, k)), None
-    )
+        return min(found, key=lambda k: key_rank(columns, k))
+    return next((k for k in range(len(sheet.header)) if _of_words(columns, k) and names_rows(sheet, k)), None)
 
 
 def _of_words(columns: Columns, k: int) -> bool:
     return not columns.numbers[k].numeric and columns.kind(k) in ("", "key")
 
 
-def _names_rows(sheet: Sheet, k: int) -> bool:
-    cells = [_text(cell) for cell in sheet.column(k)]
+def names_rows(sheet: Sheet, k: int) -> bool:
+    cells = [plain_cell(cell) for cell in sheet.column(k)]
     return all(cells) and len(set(cells)) == len(cells)
-
-
-def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str, ...]]:
-    """A sheet with one row per run: rows that come twice counted once, a history reduced to each run's last values.
-
-    Raises
-    ------
-    RunsError: several rows of one run, and nothing says which of them counts.
-    """
-    columns = Columns(sheet)
-    if on is not None:
-        k = key_column(sheet, on)
-    else:
-        strong = [j for j in range(len(sheet.header)) if columns.kind(j) == "key"]
-        if any(_names_rows(sheet, j) for j in strong) or not strong:
-            return sheet, ()
-        strong = [j for j in strong if sum(map(bool, sheet.column(j))) > len(sheet.rows) / 2] or strong
-        k = min(strong, key=lambda j: _rank(columns, j))
-    cells = [_text(cell) for cell in sheet.column(k)]
-    if not any(n > 1 for name, n in Counter(cells).items() if name):
-        return sheet, ()
-    marks = [j for j in range(len(sheet.header)) if columns.kind(j) == "row"]
-    unmarked = [tuple(cell for j, cell in enumerate(row) if j not in marks) for row in sheet.rows]
-    if len(set(unmarked)) < len(unmarked):
-        first = list(dict.fromkeys(unmarked))
-        rows = [sheet.rows[unmarked.index(row)] for row in first]
-        note = f"{len(unmarked) - len(first)} rows of {sheet.name} come twice, cell by cell, and count once"
-        reduced, notes = one_row_a_run(replace(sheet, rows=rows), on)
-        return reduced, (note, *notes)
-    if _seeded(columns, k) is not None:
-        return sheet, ()  # seeds of one mixture are runs of their own
-    steps = [
-        j for j in range(len(sheet.header)) if normal(sheet.header[j]) in STEPS and columns.numbers[j].numeric
-    ]
-    for j in sorted(steps, key=lambda j: STEPS.index(normal(sheet.header[j]))):
-        at = columns.numbers[j].values
-        if len({(cell, step) for cell, step in zip(cells, at)}) == len(cells) and all(
-            step == step for step in at
-        ):
-            rows = []
-            for name in dict.fromkeys(cells):
-                history = sorted((i for i, cell in enumerate(cells) if cell == name), key=lambda i: at[i])
-                rows.append(
-                    [
-                        next((sheet.rows[i][c] for i in reversed(history) if sheet.rows[i][c]), "")
-                        for c in range(len(sheet.header))
-                    ]
-                )
-            note = f"{sheet.name} is a history: of each run the last value by {sheet.header[j]!r} is taken"
-            return replace(sheet, rows=rows), (note,)
-    if (
-        on is None
-        and not columns.numbers[k].numeric
-        and normal(sheet.header[k]) not in ("run", "runid", "runname", "id")
-    ):
-        return sheet, ()  # a name of what was run, such as a model's, need not be the run's
-    name, n = Counter(cells).most_common(1)[0]
-    raise RunsError(
-        f"{sheet.name} names run {name!r} {'twice' if n == 2 else f'{n} times'}; keep one row per run: the last step of each, the mean over seeds, "
-        "or a name for each seed."
-    )
-
-
-def _seeded(columns: Columns, k: int) -> int | None:
-    """The column that tells rows of one name apart as repeats with other seeds, or None."""
-    cells = columns.sheet.column(k)
-    if len(set(cells)) == len(cells) or not all(cells):
-        return None
-    seeds = [j for j, name in enumerate(columns.sheet.header) if normal(name) in SEEDS]
-    return next(
-        (j for j in seeds if len({(row[k], row[j]) for row in columns.sheet.rows}) == len(cells)), None
-    )
-
-
-def seeds_as_runs(tables: Mapping[str, Columns], on: str | None) -> tuple[dict[str, Columns], str]:
-    """Tables in which each seed of a mixture is a run of its own, where the metrics have several seeds of a mixture; and the words for it.
-
-    Tables that do not tell seeds apart say the same of all seeds of a mixture.
-    """
-    metrics = tables["metrics"]
-    header = range(len(metrics.sheet.header))
-    keys = [k for k in header if metrics.kind(k) == "key"] if on is None else [key_column(metrics.sheet, on)]
-    unique = any(_names_rows(metrics.sheet, k) for k in keys)
-    found = next(((k, j) for k in keys if (j := _seeded(metrics, k)) is not None), None)
-    if unique or found is None:
-        return dict(tables), ""
-    runs = Counter(row[found[0]] for row in metrics.sheet.rows)
-    seeds = {name: [row[found[1]] for row in metrics.sheet.rows if row[found[0]] == name] for name in runs}
-    out = {}
-    for part, columns in tables.items():
-        sheet = columns.sheet
-        mine = [
-            k
-            for k in range(len(sheet.header))
-            if columns.kind(k) == "key" and runs.keys() & set(sheet.column(k))
-        ]
-        if on is not None:
-            mine = [key_column(sheet, on)]
-        if not mine:
-            return dict(tables), ""
-        k = mine[0]
-        j = _seeded(columns, k)
-        if j is None and not _names_rows(sheet, k):
-            return dict(tables), ""
-        rows = []
-        for row in sheet.rows:
-            for seed in [row[j]] if j is not None else seeds.get(row[k], [""]):
-                name = (
-                    f"{row[k]} {sheet.header[j] if j is not None else metrics.sheet.header[found[1]]} {seed}"
-                    if seed
-                    else row[k]
-                )
-                rows.append([*row[:k], name, *row[k + 1 :]])
-        out[part] = Columns(replace(sheet, rows=rows))
-    many = sum(n > 1 for n in runs.values())
-    return (
-        out,
-        f"{many} mixture{'s' * (many > 1)} of {metrics.sheet.name} came with several seeds; each is a run of its own",
-    )
 
 
 def join(tables: Sequence[Columns], on: str | None = None) -> Join:
@@ -293,7 +146,7 @@ def _pairs(
         [
             k
             for k in range(len(c.sheet.header))
-            if (c.kind(k) in ("key", "row") or _of_words(c, k)) and _names_rows(c.sheet, k)
+            if (c.kind(k) in ("key", "row") or _of_words(c, k)) and names_rows(c.sheet, k)
         ]
         for c in (ca, cb)
     )
@@ -313,7 +166,7 @@ def _pairs(
             ):
                 continue
             same = normal(a.header[left]) == normal(b.header[right])
-            order = _rank(ca, left) + _rank(cb, right)
+            order = key_rank(ca, left) + key_rank(cb, right)
             ranked.append((weak, -round(share, 6), not same, order, left, right, pairs, how))
     ranked.sort(key=lambda entry: entry[:6])
     strong = [entry for entry in ranked if not entry[0]]
@@ -348,7 +201,9 @@ def _pairs(
                 "that names the run to both."
             )
         if not numbered:
-            doubts.append(f"{a.name} and {b.name} name no runs and were joined by their row numbers")
+            doubts.append(
+                f"the tables {a.name} and {b.name} name no runs and were joined by their row numbers"
+            )
         return left, right, pairs, how
     return None, None, _by_position(ca, cb, doubts), ""
 
@@ -359,24 +214,27 @@ def _shared(a: Columns, b: Columns) -> tuple[int, int, dict[int, int], str] | No
         if name and name in b.sheet.header and not a.kind(left):
             right = b.sheet.header.index(name)
             if (
-                _names_rows(a.sheet, left)
+                names_rows(a.sheet, left)
                 and set(a.sheet.column(left)) == set(b.sheet.column(right))
-                and _names_rows(b.sheet, right)
+                and names_rows(b.sheet, right)
             ):
                 return left, right, *_matched(a.sheet, left, b.sheet, right)
     return None
 
 
-def _rank(columns: Columns, k: int) -> int:
+def key_rank(columns: Columns, k: int) -> int:
+    """How good a key a column is by its name, the best 0; a number of a row without a name is the worst."""
     name = normal(columns.sheet.header[k])
-    return KEYS.index(name) if name in KEYS else len(KEYS) + k
+    if name in KEYS:
+        return KEYS.index(name)
+    return len(KEYS) + k + (0 if columns.kind(k) != "row" or name in ("index", "idx") else 10_000)
 
 
 def _named(columns: Columns) -> int | None:
     """A column that names the runs by its name, whatever its cells."""
     header = columns.sheet.header
-    found = [k for k in range(len(header)) if columns.kind(k) == "key" and _names_rows(columns.sheet, k)]
-    return min(found, key=lambda k: _rank(columns, k)) if found else None
+    found = [k for k in range(len(header)) if columns.kind(k) == "key" and names_rows(columns.sheet, k)]
+    return min(found, key=lambda k: key_rank(columns, k)) if found else None
 
 
 def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int], str]:
@@ -393,7 +251,7 @@ def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int],
     pairs, words = best
     names = [repr(name) if name else "the row number" for name in (a.header[left], b.header[right])]
     columns = " and ".join(dict.fromkeys(names))
-    return pairs, f"{a.name} and {b.name} are joined by {columns}" + (f" ({words})" if words else "")
+    return pairs, f"rows of {a.name} and {b.name} are joined by {columns}" + (f" ({words})" if words else "")
 
 
 def _nothing_in_common(a: Sheet, b: Sheet, left: int, right: int) -> RunsError:

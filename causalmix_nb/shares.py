@@ -35,10 +35,11 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Columns that are domains, and why others are none."""
+    """Columns that are domains, and why others are none; rival: others that sum to 1 just as well."""
 
     domains: list[int]
     out: dict[int, str] = field(default_factory=dict)
+    rival: list[int] = field(default_factory=list)
 
 
 def tolerance_of(n_domains: int, decimals: int | None) -> float:
@@ -70,6 +71,12 @@ def find_shares(values: np.ndarray, decimals: Sequence[int | None]) -> Found | N
     everything = list(range(C))
     if not n or not C:
         return None
+    if (total := _total(values)) is not None:
+        rest = [k for k in everything if k != total]
+        found = find_shares(values[:, rest], [decimals[k] for k in rest])
+        if found is not None:
+            why = {rest[k]: words for k, words in found.out.items()}
+            return Found([rest[k] for k in found.domains], {**why, total: "is the sum of the others"})
 
     def whole(columns: Sequence[int]) -> bool:
         if not columns:
@@ -103,15 +110,14 @@ def find_shares(values: np.ndarray, decimals: Sequence[int | None]) -> Found | N
             return Found(*_exact(values, columns, out))
     words = "does not sum with the others"
     for columns in (inside, percent):
-        blocks = [
-            columns[i:j]
-            for i in range(len(columns))
-            for j in range(i + 2, len(columns) + 1)
-            if columns[j - 1] - columns[i] == j - i - 1
+        blocks = _blocks(values, columns) if n > 1 else []
+        fitting = [
+            block for block in blocks if np.nanstd(values[:, block], axis=0).max() > 0 and whole(block)
         ]
-        for block in sorted(blocks, key=len, reverse=True) if n > 1 else []:
-            if whole(block) and np.nanmax(values[:, block].std(axis=0)) > 0:
-                return Found(*_exact(values, block, {k: words for k in everything if k not in block}))
+        if fitting:
+            block = fitting[0]
+            rival = next((other for other in fitting[1:] if set(block).isdisjoint(other)), [])
+            return Found(*_exact(values, block, {k: words for k in everything if k not in block}), rival)
         for gone in (1, 2):
             if n > 1 and 3 <= len(columns) <= MOST:
                 kept = [[k for k in columns if k not in some] for some in combinations(columns, gone)]
@@ -130,6 +136,35 @@ def find_shares(values: np.ndarray, decimals: Sequence[int | None]) -> Found | N
     ):
         return Found(counts, {k: "is no count of tokens" for k in everything if k not in counts})
     return None
+
+
+def _blocks(values: np.ndarray, columns: Sequence[int]) -> list[list[int]]:
+    """Neighbouring columns that may sum to 1 or 100 by a rough look, the longest first."""
+    part = np.nan_to_num(values[:, list(columns)])
+    sums = np.concatenate([np.zeros((len(part), 1)), part.cumsum(axis=1)], axis=1)
+    found: list[list[int]] = []
+    for i in range(len(columns) - 1):
+        block = sums[:, i + 2 :] - sums[:, [i]]
+        near = (np.abs(block - 1) < 0.2) | (np.abs(block - 100) < 20)
+        rough = near.mean(axis=0) >= 0.5  # rows with an empty cell sum to less
+        found += [
+            list(columns[i : i + 2 + j])
+            for j in map(int, np.flatnonzero(rough))
+            if columns[i + 1 + j] - columns[i] == j + 1
+        ]
+    return sorted(found, key=len, reverse=True)
+
+
+def _total(values: np.ndarray) -> int | None:
+    """The column that is the sum of all others in every row, or None."""
+    rows = ~np.isnan(values).any(axis=1)
+    if rows.sum() < 2 or values.shape[1] < 3:
+        return None
+    half = values[rows].sum(axis=1, keepdims=True) / 2
+    same = (np.abs(values[rows] - half) <= 1e-9 * np.abs(half) + 1e-12).all(axis=0) & (values[rows] > 0).all(
+        axis=0
+    )
+    return int(same.argmax()) if same.sum() == 1 else None
 
 
 def _exact(values: np.ndarray, columns: list[int], out: dict[int, str]) -> tuple[list[int], dict[int, str]]:
@@ -256,7 +291,7 @@ def decimals_of(T: np.ndarray) -> int | None:
 
 
 def distinct_names(names: Sequence[str], what: str = "domains") -> None:
-    """Refuse names that are the same, or differ only in case or spaces.
+    """Refuse names that are the same, and of domains those that differ only in case or spaces.
 
     Raises
     ------
@@ -264,7 +299,9 @@ def distinct_names(names: Sequence[str], what: str = "domains") -> None:
     """
     seen: dict[str, str] = {}
     for name in map(str, names):
-        bare = re.sub(r"\s+", "", unicodedata.normalize("NFKC", name)).casefold()
+        bare = (
+            re.sub(r"\s+", "", unicodedata.normalize("NFKC", name)).casefold() if what == "domains" else name
+        )
         if bare in seen:
             how = "come twice" if seen[bare] == name else "differ only in case or spaces"
             both = repr(name) if seen[bare] == name else f"{seen[bare]!r} and {name!r}"

@@ -110,7 +110,7 @@ def _decoded(content: bytes, name: str) -> tuple[str, list[str]]:
     try:
         return content.decode("utf-8"), []
     except UnicodeDecodeError:
-        note = f"{name} is not UTF-8 and was read as Windows-1252; if names look wrong, save it as UTF-8"
+        note = f"the file {name} is not UTF-8 and was read as Windows-1252; if names look wrong, save it as UTF-8"
         return content.decode("cp1252", errors="replace"), [note]
 
 

@@ -126,6 +126,9 @@ def a_sentence(error):
 
 @drawn(700)
 @given(st.integers(0, 10**9))
+@example(465)  # names under "index" beside pandas' row numbers
+@example(214899)  # numbers under "index" beside pandas' row numbers
+@example(1044312)  # numbers of recipes that only their common header makes a key
 def test_each_run_keeps_its_own_shares_and_score(tmp_path_factory, seed):
     contents, truth = files(seed)
     runs = imported(tmp_path_factory.getbasetemp(), contents)
@@ -181,6 +184,7 @@ def test_nonsense_is_read_as_runs_or_refused_in_one_sentence(tmp_path_factory, l
 
 @drawn(300)
 @given(tables())
+@example(b"run|run\n")
 def test_one_table_of_nonsense_is_read_or_refused_in_one_sentence(tmp_path_factory, table):
     path = tmp_path_factory.getbasetemp() / "wide.csv"
     path.write_bytes(table)

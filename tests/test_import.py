@@ -57,6 +57,8 @@ OWN = {0.2: 1.0, 0.6: 3.0}
         ("run,math,code\n001,.2,.8\n002,.6,.4\n", "run,loss\n2,3\n1,1\n"),
         ("run,math,code\nMix-1,.2,.8\nMix-2,.6,.4\n", "run,loss\nmix-2 ,3\n mix-1,1\n"),
         ("index,math,code\n1,.2,.8\n2,.6,.4\n", "index,loss\n2,3\n1,1\n"),
+        (",index,math,code\n0,1,.2,.8\n1,0,.6,.4\n", ",index,loss\n0,0,3\n1,1,1\n"),
+        ("recipe,math,code\n12,.2,.8\n15,.6,.4\n", "recipe,loss\n15,3\n12,1\n"),
         ("run,index,math,code\nx,0,.2,.8\ny,1,.6,.4\n", "run,index,loss\ny,0,3\nx,1,1\n"),
     ],
 )
@@ -179,6 +181,7 @@ def test_one_word_in_a_column_of_numbers_is_one_missing_score(read, word):
         ("run,temp,math,code\na,.7,.2,.8\nb,.7,.6,.4\n", "temp"),
         ("run,math,code,quality\na,.2,.8,7\nb,.6,.4,9\n", "quality"),
         ("run,math,code,total\na,.2,.8,1\nb,.6,.4,1\n", "total"),
+        ("run,all,math,code\na,10000,2000,8000\nb,10000,6000,4000\n", "all"),
         ("run,math,code,tiny\na,.2,.8,.0003\nb,.6,.4,.0003\n", "tiny"),
         ("run,math,code,n_params\na,20,80,30\nb,60,40,30\n", "n_params"),
     ],
@@ -331,6 +334,24 @@ def test_a_domain_that_is_missing_is_no_rounding(read):
     metrics = "run,loss\n" + "".join(f"r{i},{i}\n" for i in range(10))
     with pytest.raises(MixtureError, match="is a domain missing"):
         read(f"run,x,y,z\n{rows}\n", metrics)
+
+
+def test_two_stages_of_shares_are_not_mistaken_for_one_mixture(read):
+    with pytest.raises(
+        RunsError, match="two sets of columns of ratios.csv sum to 1, s1 math, s1 code and s2 math, s2 code"
+    ):
+        read("run,s1 math,s1 code,s2 math,s2 code\na,.2,.8,.3,.7\nb,.6,.4,.9,.1\n")
+
+
+def test_a_domain_may_be_called_as_a_tracker_calls_its_columns(read):
+    assert read("run,github,notes,time\na,.2,.5,.3\nb,.6,.3,.1\n").domains == ("github", "notes", "time")
+    assert read("run,github,code\na,2000,8000\nb,6000,4000\n").domains == ("github", "code")
+
+
+def test_a_row_without_a_name_is_left_out_and_counted(read):
+    runs = read("run,math,code\na,.2,.8\n,.5,.5\nb,.6,.4\n")
+    assert scores(runs) == OWN
+    assert "1 row of ratios.csv without a name was left out" in runs.import_report.sentences
 
 
 @pytest.mark.parametrize("names", ["Math,math", "math ,m ath", "MATH,ｍａｔｈ"])

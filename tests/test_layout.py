@@ -57,6 +57,7 @@ ORDER = [
     "tables",
     "columns",
     "joining",
+    "run_rows",
     "shares",
     "import_report",
     "import_columns",
