@@ -8,7 +8,7 @@ settings and scores) and charts (``Step`` and one column ``run - metric`` a run,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -92,17 +92,22 @@ RATIOS = ("mixture.", "mixture/", "mixture_", "mix.", "mix/", "mix_", "ratio.", 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of one sheet, each read as numbers once."""
+    """The columns of one sheet, each read as numbers once. beside: what stands before decimals in the tables that came with it, "" if unknown."""
 
     sheet: Sheet
+    beside: str = ""
 
     @cached_property
     def sign(self) -> str:
         """What stands before decimals in this table; a semicolon between cells says that commas do."""
         if self.sheet.sign != ";" and not any("," in cell for row in self.sheet.rows for cell in row):
             return "."
-        found = decimal_sign(cell for row in self.sheet.rows for cell in row)
-        return found or ("," if self.sheet.sign == ";" else "")
+        return self.shown or self.beside or ("," if self.sheet.sign == ";" else "")
+
+    @cached_property
+    def shown(self) -> str:
+        """What stands before decimals, as the cells of this table alone show it."""
+        return decimal_sign(cell for row in self.sheet.rows for cell in row)
 
     @cached_property
     def numbers(self) -> list[Numbers]:
@@ -214,3 +219,12 @@ def unambiguous(sheet: Sheet) -> tuple[Sheet, tuple[str, ...]]:
         seen.setdefault(name, k)
     notes = tuple(f"column {sheet.header[k]!r} of {sheet.name} comes twice and counts once" for k in twice)
     return (sheet.without(twice) if twice else sheet), notes
+
+
+def read_alike(tables: Mapping[str, Columns]) -> dict[str, Columns]:
+    """Tables that came together: where one does not show what stands before its decimals, the others may."""
+    shown = {columns.shown for columns in tables.values()} - {""}
+    if len(shown) != 1 or all(columns.shown for columns in tables.values()):
+        return dict(tables)
+    (sign,) = shown
+    return {part: Columns(columns.sheet, "" if columns.shown else sign) for part, columns in tables.items()}

@@ -410,17 +410,18 @@ def no_outcome(columns: Columns, notes: Notes) -> RunsError:
         if row["table"] == columns.sheet.name and row["read as"] == "left out"
     ]
     return RunsError(
-        f"{columns.sheet.name} has no column of numbers that is an outcome; it has {listed(why, 5) or 'no other column'}."
+        f"{columns.sheet.name} has no column of numbers that is an outcome; it has {listed(why, 4, 90) or 'no other column'}."
     )
 
 
 def note_left_out(notes: Notes) -> None:
     """One sentence about columns that were left out although they may have been meant."""
+    meant = ("holds words", "does not", "is no", "a size", "is missing in")
+    used = {row["column"] for row in notes.rows if row["read as"] not in ("left out", "run")}
     odd = [
         row
         for row in notes.rows
-        if row["read as"] == "left out"
-        and row["why"].startswith(("holds words", "does not", "is no", "a size", "is missing in"))
+        if row["read as"] == "left out" and row["why"].startswith(meant) and row["column"] not in used
     ]
     if odd:
         what = [row["column"] + f" ({row['why']})" for row in odd]

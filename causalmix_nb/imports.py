@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.columns import METRICS, RATIOS, Columns, metric_name, without_common_head
+from causalmix_nb.columns import METRICS, RATIOS, Columns, metric_name, read_alike, without_common_head
 from causalmix_nb.errors import RunsError, did_you_mean, listed
 from causalmix_nb.import_columns import (
     WHY,
@@ -62,6 +62,7 @@ def read_tables(
         tables[part], said = prepared(table, on, notes, nameless=False)
         stated.update({metric_name(name): low for name, low in said.items()} if part == "metrics" else {})
     tables, seeds = seeds_as_runs(tables, on)
+    tables = read_alike(tables)
     notes.said += [seeds] if seeds else []
     order = list(tables)
     joined = join([tables[part] for part in order], on)

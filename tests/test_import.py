@@ -375,6 +375,17 @@ def test_a_number_that_may_be_two_is_not_guessed(read):
     assert any("'1,234' may be 1234 or 1.234" in text for text in runs.import_report.doubts)
 
 
+@pytest.mark.parametrize(
+    ("ratios", "metrics"),
+    [
+        ("run\tmath\tcode\na\t0,200\t0,800\nb\t0,600\t0,400\n", "run\tloss\na\t1,125\nb\t3,250\n"),
+        ("run;math;code\na;0.2;0.8\nb;0.6;0.4\n", "run;loss\na;1.125\nb;3.250\n"),
+    ],
+)
+def test_tables_that_came_together_tell_each_other_how_decimals_are_written(read, ratios, metrics):
+    assert scores(read(ratios, metrics)) == {0.2: 1.125, 0.6: 3.25}
+
+
 # -- frames ---------------------------------------------------------------------------------------------------
 
 
