@@ -175,7 +175,10 @@ def _key_of(keys: list[str], given: str) -> str:
     """
     if given in keys:
         return given
-    if given.isdecimal() and len(given) < 8 and int(given) < len(keys):
+    numbered = any(
+        key.isdecimal() for key in keys
+    )  # runs that are themselves named by numbers are not counted by others
+    if given.isdecimal() and not numbered and len(given) < 8 and int(given) < len(keys):
         return keys[int(given)]
     begun = [key for key in keys if given and key.startswith(given)]
     if len(begun) == 1:
@@ -183,8 +186,9 @@ def _key_of(keys: list[str], given: str) -> str:
     if not keys:
         raise RunsError(f"no run {given!r}, since there are no runs; %causalmix run makes some.")
     many = f" {len(begun)} runs begin so; give more of the key." if begun else ""
+    by_row = "" if numbered else f", or 0 to {len(keys) - 1} by row"
     raise RunsError(
-        f"no run {given!r}.{many or did_you_mean(given, keys)} Runs are {keys[0]} to {keys[-1]}, or 0 to {len(keys) - 1} by row."
+        f"no run {given!r}.{many or did_you_mean(given, keys)} Runs are {keys[0]} to {keys[-1]}{by_row}."
     )
 
 

@@ -27,6 +27,7 @@ TYPES = (  # module and name, sorted
     ("doctor", "CheckUp"),
     ("export", "ExportResult"),
     ("graph", "CausalGraph"),
+    ("import_report", "ImportReport"),
     ("interpret", "Interpretation"),
     ("launch", "RunReport"),
     ("leaderboard", "Leaderboard"),

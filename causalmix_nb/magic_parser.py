@@ -162,11 +162,26 @@ def _runs(p: Parser) -> None:
         help="attach: the run that one result file belongs to (the one whose key or name is in its name)",
     )
     p.add("--csv", metavar="FOLDER", completes="path", help="write ratios.csv and metrics.csv into a folder")
-    p.add("--on", metavar="COLUMN", help="column that names a run in both files")
+    p.add("--on", metavar="COLUMN", help="column that names a run in both files (looked for)")
     p.add(
         "--maximize",
         action="store_true",
-        help="the imported metrics are scores: higher is better (of two tables all are losses otherwise, of one those with such names)",
+        help="higher is better in all of the imported metrics (by their names)",
+    )
+    p.add(
+        "--minimize",
+        nargs="*",
+        metavar="METRIC",
+        help="lower is better in these of the imported metrics, in all without a name",
+    )
+    for part in ("state", "scale"):
+        p.add(
+            f"--{part}", metavar="FILE", completes="path", help=f"a third table, with the {part} of each run"
+        )
+    p.add(
+        "--normalise",
+        action="store_true",
+        help="rescale shares that do not sum to 1 instead of refusing them",
     )
 
 

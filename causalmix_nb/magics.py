@@ -22,6 +22,7 @@ from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magic_about import AboutMagics
 from causalmix_nb.magic_display import LiveProgress, ResultDisplay
 from causalmix_nb.magic_graph import GraphMagics
+from causalmix_nb.magic_import import import_cards, imported
 from causalmix_nb.magic_language import HelpAsked, MagicError, scalar
 from causalmix_nb.magic_options import TILTS
 from causalmix_nb.magic_training import TrainingMagics, chosen_executor, proxies
@@ -257,10 +258,8 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
         if args.action == "attach" and len(args.names) == 1:
             study = self._current(args)
             return study.attach_lm_eval(Path(args.names[0]).expanduser(), args.run)
-        if args.action == "import" and len(args.names) == 2:
-            runs = Runs.from_csv(*args.names, on=args.on, minimize=not args.maximize)
-        elif args.action == "import" and len(args.names) == 1:
-            runs = Runs.from_wide(args.names[0], on=args.on, minimize=False if args.maximize else None)
+        if args.action == "import" and len(args.names) in (1, 2):
+            runs = imported(args)
         elif args.action == "use" and len(args.names) == 1:
             runs = self._object(args.names[0], ns, "a Runs object", Runs)
         else:
@@ -270,9 +269,8 @@ class CausalMixMagics(GraphMagics, TrainingMagics, AboutMagics, Magics):
             )
         # Imported tables seldom record a state; a graph that asks to adjust for one could then not be fitted.
         self._use(Study.from_runs(runs, None if runs.state_names else "mixture -> score"))
-        self.display.attach(
-            runs, "The study is now one of these runs: fit, do, optimize and export work on them."
-        )
+        note = "The study is now one of these runs: fit, do, optimize and export work on them."
+        self.display.attach(runs, note, *import_cards(runs))
         return runs
 
     def _fit(self, args: Arguments, ns: Namespace) -> Any:

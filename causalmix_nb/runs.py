@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.backup import rescue, write_backup
 from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import RunsError, did_you_mean
-from causalmix_nb.mixture import as_shares
+from causalmix_nb.frames import of_frames
+from causalmix_nb.import_report import Imported, ImportReport
+from causalmix_nb.imports import read_tables, read_wide
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from causalmix_nb.lm_eval import AttachedScores
 
 SCHEMA_VERSION = 1
-LOSSES = ("loss", "perplexity", "ppl", "bpb", "nll", "bits")  # in the name of an outcome: lower is better
-ROUNDED = 5e-3  # tables with rounded shares sum to 1 only about so well
 _LOCKED = "{path} is locked by another program; close what works on it (a notebook, a database browser), then repeat the step."
 _PARTS = ("mixture", "state", "scale", "outcome")
 _DATA = "CREATE TABLE IF NOT EXISTS data (key TEXT PRIMARY KEY, data TEXT NOT NULL)"  # made when first needed
@@ -43,7 +43,9 @@ CREATE TABLE IF NOT EXISTS outcomes (name TEXT PRIMARY KEY, minimize INTEGER NOT
 
 
 class Runs:
-    """A table of runs; make one with :meth:`from_frames`, :meth:`from_csv` or :meth:`open`.
+    """A table of runs; make one with :meth:`from_frames`, :meth:`from_csv`, :meth:`from_wide` or :meth:`open`.
+
+    import_report: what was read of other people's tables, joined, rescaled, left out and assumed; None for runs of our own.
 
     >>> import pandas as pd
     >>> mixtures = pd.DataFrame({"math": [0.2, 0.8], "code": [0.8, 0.2]})
@@ -55,6 +57,7 @@ class Runs:
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self._db = connection
         self.path = path
+        self.import_report: ImportReport | None = None
         self._unsaved, self._saved_at, self._cost = False, -math.inf, 0.0  # of the backup
 
     # -- making ------------------------------------------------------------------------------------------
@@ -67,110 +70,67 @@ class Runs:
         state: pd.DataFrame | None = None,
         scale: pd.DataFrame | None = None,
         minimize: bool | Iterable[str] | Mapping[str, bool] = False,
+        normalise: bool = False,
     ) -> Runs:
         """Runs from DataFrames with one row per run and a common index.
 
         Parameters
         ----------
-        mixtures: (n, K), one column per domain; shares may be rounded to three decimals.
+        mixtures: (n, K), one column per domain; shares may be rounded, in per cent or counts of tokens, which is then said.
         outcomes: (n, m), what each run scored, in its own units; NaN where it was not measured.
         state: (n, d) covariates measured before training, or None.
         scale: (n, s) model parameters, training tokens, …, all positive, or None.
         minimize: whether lower outcomes are better: for all of them, the names of those, or outcome -> whether.
+        normalise: rescale shares that do not sum to 1 instead of refusing them.
+
+        Labels of rows are the names of the runs; rows with equal labels are paired by where they stand, if all tables have them in one order.
 
         Raises
         ------
-        RunsError: indices that differ, no row, or an outcome column that is not numeric.
+        RunsError: indices that differ, no row, columns of one name, or a column that is not numeric.
         MixtureError: shares that are no mixture.
         """
-        import pandas as pd
-
-        outcomes = outcomes.to_frame() if isinstance(outcomes, pd.Series) else outcomes
-        frames = {"mixture": mixtures, "state": state, "scale": scale, "outcome": outcomes}
-        if not len(mixtures) or not mixtures.shape[1]:
-            raise RunsError("there is no run: the table of mixtures is empty; give one row per run.")
-        for part, frame in frames.items():
-            if frame is None:
-                continue
-            if not frame.index.equals(mixtures.index):
-                common = mixtures.index.intersection(frame.index)
-                if len(common) != len(mixtures) or len(common) != len(frame) or not frame.index.is_unique:
-                    raise RunsError(
-                        f"the {part} table has other rows than the mixtures ({len(common)} of {len(mixtures)} in common); "
-                        "give every table the same index."
-                    )
-            text = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-            if text:
-                raise RunsError(
-                    f"column {text[0]!r} of the {part} table is not numeric; drop it or convert it."
-                )
-        domains = [str(c) for c in mixtures.columns]
-        shares = as_shares(mixtures, domains, tolerance=ROUNDED)
-        names = [str(c) for c in outcomes.columns]
-        lower = (
-            set(names)
-            if minimize is True
-            else set()
-            if minimize is False
-            else {str(name) for name in minimize if not isinstance(minimize, Mapping) or minimize[name]}
-        )
-        for name in lower - set(names):
-            raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
-        runs = cls._memory()
-        runs.declare_outcomes({name: name in lower for name in names})
-        aligned = {part: frame.loc[mixtures.index] for part, frame in frames.items() if frame is not None}
-        rows = []
-        for i, index in enumerate(mixtures.index):
-            row: dict[str, Any] = {
-                "key": f"{i:06d}-{index}",
-                "mixture": dict(zip(domains, shares[i].tolist())),
-            }
-            for part in ("state", "scale", "outcome"):
-                if part in aligned:
-                    row[part] = {str(c): float(v) for c, v in aligned[part].iloc[i].items()}
-            rows.append(row)
-        runs.add(rows)
-        return runs
+        made = of_frames(mixtures, outcomes, state, scale, minimize, normalise)
+        return cls._imported(made)
 
     @classmethod
     def from_csv(
         cls,
-        ratios: str | Path,
-        metrics: str | Path,
+        ratios: str | Path | pd.DataFrame,
+        metrics: str | Path | pd.DataFrame,
+        state: str | Path | pd.DataFrame | Sequence[str] | None = None,
+        scale: str | Path | pd.DataFrame | Sequence[str] | None = None,
         *,
         on: str | None = None,
-        minimize: bool | Iterable[str] | Mapping[str, bool] = True,
+        minimize: bool | Iterable[str] | Mapping[str, bool] | None = None,
         drop_incomplete: bool = False,
+        normalise: bool = False,
     ) -> Runs:
-        """Runs from a table of ratios and one of metrics, in the layouts that Olmix and RegMix publish.
+        """Runs from a table of ratios and one of metrics, as people, spreadsheets and trackers write them.
+
+        The rows are joined by what names a run in both, whatever it is called there. Columns of trackers, settings and what does not sum with
+        the shares are left out. What was read, joined, rescaled and assumed is in ``runs.import_report``; what of it may be wrong is warned of.
 
         Parameters
         ----------
-        ratios: CSV with one row per run and one column per domain.
-        metrics: CSV with one row per run and one column per metric.
-        on: the column that names a run in both; by default ``run``, ``run_id``, ``index`` or an unnamed first one.
-        minimize: as in :meth:`from_frames`; published metrics are mostly losses, so True.
+        ratios: file (or DataFrame) with one row per run and one column per domain: shares, per cent or counts of tokens.
+        metrics: file (or DataFrame) with one row per run and one column per metric.
+        state, scale: a file of covariates each, one row per run, or names of columns of the first two.
+        on: the column that names a run in all files; by default it is looked for.
+        minimize: as in :meth:`from_frames`; None decides by the words of each name, unless the file itself has a row ``higher_is_better``.
         drop_incomplete: leave out metrics that some run lacks.
+        normalise: rescale shares that do not sum to 1 instead of refusing them.
 
         Raises
         ------
-        RunsError: a file that is missing or not CSV, or tables that share no run.
+        RunsError: a file that is missing or no table, tables that share no run, or a run with several rows.
+        MixtureError: an empty share, or shares that do not sum to 1, by run and column.
         """
-        import pandas as pd
-
-        left, right = _read_table(ratios, on), _read_table(metrics, on)
-        common = left.index.intersection(right.index)
-        if not len(common):
-            raise RunsError(
-                f"{Path(ratios).name} and {Path(metrics).name} have no run in common; name the joining column with on=."
-            )
-        left, right = left.loc[common], right.loc[common]
-        left = _as_shares_of_1(left.select_dtypes("number"))
-        right = right.select_dtypes("number")
-        right = right.dropna(axis=1) if drop_incomplete else right.dropna(axis=1, how="all")
-        left.columns = _without_prefix(list(left.columns))
-        right.columns = _without_prefix(list(right.columns))
-        return cls.from_frames(pd.DataFrame(left), pd.DataFrame(right), minimize=minimize)
+        made = read_tables(
+            ratios, metrics, state, scale,
+            on=on, minimize=minimize, drop_incomplete=drop_incomplete, normalise=normalise,
+        )  # fmt: skip
+        return cls._imported(made)
 
     @classmethod
     def from_wide(
@@ -183,46 +143,59 @@ class Runs:
         scale: str = "scale_",
         on: str | None = None,
         minimize: bool | Iterable[str] | Mapping[str, bool] | None = None,
+        normalise: bool = False,
     ) -> Runs:
         """Runs from one table with everything in it, columns told apart by their prefixes.
 
         Parameters
         ----------
-        table: CSV or DataFrame with one row per run.
-        ratio, metric, state, scale: prefixes, which are dropped; ``.`` and ``/`` may stand for ``_`` in the table. Other columns are
-            left out.
-        on: the column that names a run, as in :meth:`from_csv`.
-        minimize: as in :meth:`from_frames`; None decides by the name: a loss, perplexity, bpb, nll or bits is better when lower.
+        table: file or DataFrame with one row per run.
+        ratio, metric, state, scale: prefixes, which are dropped; ``.`` and ``/`` may stand for ``_`` in the table, and a tracker's ``params.`` or
+            ``metrics.`` before them. Other columns are left out. In a table without ``ratio_`` the columns that sum to 1 are the domains.
+        on: the column that names a run, by default looked for.
+        minimize, normalise: as in :meth:`from_csv`.
 
         Raises
         ------
-        RunsError: a file that is missing or not CSV, or no column with one of the first two prefixes.
+        RunsError: a file that is missing or no table, or no column with one of the first two prefixes.
+        MixtureError: an empty share, or shares that do not sum to 1, by run and column.
 
         >>> import pandas as pd
-        >>> table = pd.DataFrame({"ratio_math": [0.2, 0.8], "ratio_code": [0.8, 0.2], "metric_gsm8k": [0.1, 0.2], "metric_val_loss": [3.0, 2.9]})
+        >>> table = pd.DataFrame({"ratio_math": [0.2, 0.8], "ratio_code": [0.8, 0.2], "metric_gsm8k_acc": [0.1, 0.2], "metric_val_loss": [3.0, 2.9]})
         >>> runs = Runs.from_wide(table)
         >>> runs.domains, runs.minimize
-        (('math', 'code'), {'gsm8k': False, 'val_loss': True})
+        (('math', 'code'), {'gsm8k_acc': False, 'val_loss': True})
         """
-        frame = _read_table(table, on) if isinstance(table, (str, Path)) else table
-        parts = {part: _with_prefix(frame, prefix) for part, prefix in (("ratio", ratio), ("metric", metric))}
-        for part, prefix in (("ratio", ratio), ("metric", metric)):
-            if not parts[part].shape[1]:
-                raise RunsError(
-                    f"no column begins with {prefix!r}; name the prefix of the {part} columns with {part}=. "
-                    f"Columns are {', '.join(map(str, frame.columns[:8]))}{'…' if frame.shape[1] > 8 else ''}."
-                )
-        shares, outcomes = _as_shares_of_1(parts["ratio"]), parts["metric"].dropna(axis=1, how="all")
-        if minimize is None:
-            minimize = [name for name in outcomes if any(word in name.lower() for word in LOSSES)]
-        covariates, sizes = (_with_prefix(frame, prefix) for prefix in (state, scale))
-        return cls.from_frames(
-            shares,
-            outcomes,
-            covariates if covariates.shape[1] else None,
-            sizes if sizes.shape[1] else None,
-            minimize,
-        )
+        prefixes = {"ratio": ratio, "metric": metric, "state": state, "scale": scale}
+        return cls._imported(read_wide(table, **prefixes, on=on, minimize=minimize, normalise=normalise))
+
+    @classmethod
+    def _imported(cls, made: Imported) -> Runs:
+        """Runs of parts; each is known by its own name where it has one."""
+        runs = cls._memory()
+        runs.import_report = made.report
+        runs.declare_outcomes(made.minimize)
+        names = made.names
+        own = all(names) and len(set(names)) == len(names)
+        keys = names if own else [f"{i:06d}-{name or i}" for i, name in enumerate(names)]
+        parts = {"state": made.state, "scale": made.scale, "outcome": made.outcomes}
+        rows: list[dict[str, Any]] = [
+            {"key": key, "label": name or None, "mixture": dict(zip(made.domains, shares))}
+            for key, name, shares in zip(keys, names, made.shares.T.tolist())
+        ]
+        for part, frame in parts.items():
+            if frame is not None:
+                for row, values in zip(rows, frame.to_numpy(dtype=float).tolist()):
+                    row[part] = dict(zip(map(str, frame.columns), values))
+        runs.add(rows)
+        if made.shares.totals is not None:
+            runs.describe({key: {"tokens": float(n)} for key, n in zip(keys, made.shares.totals)})
+        if made.report is not None and made.report.doubts:
+            said = "; ".join(made.report.doubts)
+            warnings.warn(
+                f"assumed on import: {said}. All that was done is in runs.import_report.", stacklevel=3
+            )
+        return runs
 
     @classmethod
     def _memory(cls) -> Runs:
@@ -476,21 +449,36 @@ class Runs:
 
     def __repr__(self) -> str:
         failed = len(self.keys("failed"))
+        report = self.import_report
+        noted = (
+            f"; {len(report.sentences)} notes on their import in import_report"
+            if report is not None and report.sentences
+            else ""
+        )
         return (
             f"Runs({len(self)} runs{f', {failed} failed' if failed else ''}; domains {', '.join(self.domains)}; "
-            f"outcomes {', '.join(self.outcome_names)})"
+            f"outcomes {', '.join(self.outcome_names)}{noted})"
         )
 
     def to_csv(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write ``ratios.csv`` and ``metrics.csv``, joined on ``run``, into a folder; :meth:`from_csv` reads them back."""
+        """Write ``ratios.csv`` and ``metrics.csv``, joined on ``run``, into a folder; :meth:`from_csv` reads them back.
+
+        Where there are states or scales, ``state.csv`` and ``scale.csv`` are written beside them.
+        """
         frame = self.frame
         frame = frame[frame["status"] == "done"].reset_index(drop=True)
-        frame.insert(0, "run", range(len(frame)))
+        names = frame["label"].where(frame["label"].notna() & (frame["label"] != ""), None)
+        named = names.notna().all() and names.is_unique  # runs of our own may share a label, such as "repeat"
+        frame.insert(0, "run", names if named else range(len(frame)))
         folder = Path(folder)
         paths = folder / "ratios.csv", folder / "metrics.csv"
+        covariates = [part for part in ("state", "scale") if any(c.startswith(f"{part}.") for c in frame)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path, part in zip(paths, ("mixture", "outcome")):
+            for path, part in [
+                *zip(paths, ("mixture", "outcome")),
+                *((folder / f"{part}.csv", part) for part in covariates),
+            ]:
                 columns = [column for column in frame if column.startswith(f"{part}.")]
                 frame[["run", *columns]].rename(
                     columns={c: c.removeprefix(f"{part}.") for c in columns}
@@ -500,53 +488,3 @@ class Runs:
                 f"cannot write to {folder} ({error.strerror}); choose a folder that can be written."
             ) from None
         return paths
-
-
-def _read_table(path: str | Path, on: str | None) -> pd.DataFrame:
-    import pandas as pd
-
-    path = Path(path)
-    try:
-        frame = pd.read_csv(path)
-    except FileNotFoundError:
-        raise RunsError(f"no file {path}; check the path.") from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
-        raise RunsError(
-            f"{path.name} is not a CSV table; give a file with a header and one row per run."
-        ) from None
-    if on is not None and on not in frame:
-        raise RunsError(f"{path.name} has no column {on!r}.{did_you_mean(on, frame.columns)}")
-    keys = [on] if on else [c for c in ("run", "run_id", "index", "Unnamed: 0", "name") if c in frame]
-    if not keys:
-        return frame
-    frame = frame.set_index(keys[0])
-    if not frame.index.is_unique:
-        raise RunsError(
-            f"{path.name} names run {frame.index[frame.index.duplicated()][0]!r} twice; one row per run."
-        )
-    return frame.drop(
-        columns=[c for c in frame if str(c).startswith("Unnamed") or c in ("run", "run_id", "name", "index")]
-    )
-
-
-def _as_shares_of_1(ratios: pd.DataFrame) -> pd.DataFrame:
-    """Shares written in per cent as shares of 1."""
-    sums = ratios.sum(axis=1)
-    percent = (sums - 1).abs().max() > ROUNDED and (sums - 100).abs().max() <= 100 * ROUNDED
-    return ratios / 100 if percent else ratios
-
-
-def _with_prefix(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
-    """Numeric columns that begin with a prefix, without it; its last sign may be ``_``, ``.`` or ``/``."""
-    heads = tuple({prefix, *(prefix[:-1] + sign for sign in "_./" if prefix and prefix[-1] in "_./")})
-    names = {column: str(column)[len(prefix) :] for column in frame if str(column).startswith(heads)}
-    return frame[list(names)].rename(columns=names)
-
-
-def _without_prefix(names: list[Any]) -> list[str]:
-    """RegMix writes ``train_the_pile_arxiv`` and ``metric/the_pile_arxiv_val_loss``: drop what all columns share."""
-    names = [str(name) for name in names]
-    for prefix in ("train_the_pile_", "metric/the_pile_", "valid_the_pile_", "train_", "metric/"):
-        if len(names) > 1 and all(name.startswith(prefix) for name in names):
-            names = [name.removeprefix(prefix) for name in names]
-    return names

@@ -350,6 +350,33 @@ def test_tables_of_other_people_become_the_study(shell, finished):
     assert run(shell, "%causalmix runs use mine") is runs
 
 
+def test_an_import_shows_what_was_read_and_assumed(shell, tmp_path, recwarn):
+    (tmp_path / "r.csv").write_text("Name;math;code\na;20 %;80 %\nb;60 %;40 %\n")
+    (tmp_path / "m.csv").write_text("run,score7,loss\nb,3,diverged\na,1,2\n")
+    run(shell, "%causalmix runs import r.csv m.csv")
+    assert "score7 does not say which way is better" in shell.printed
+    assert "per cent" in shell.printed and "'diverged'" in shell.printed
+    assert not [w for w in recwarn if "assumed on import" in str(w.message)]  # said once, on the card
+    assert run(shell, "%causalmix runs import r.csv m.csv --minimize score7").minimize["score7"]
+    assert run(shell, "%causalmix runs import r.csv m.csv --minimize").minimize == {
+        "score7": True,
+        "loss": True,
+    }
+    assert run(shell, "%causalmix runs import r.csv m.csv --maximize").minimize == {
+        "score7": False,
+        "loss": False,
+    }
+
+
+def test_an_import_takes_states_and_scales_of_the_runs(shell, tmp_path):
+    (tmp_path / "r.csv").write_text("run,math,code\na,.2,.8\nb,.6,.4\n")
+    (tmp_path / "m.csv").write_text("run,loss\nb,3\na,2\n")
+    (tmp_path / "s.csv").write_text("run,dirt\nb,.3\na,.2\n")
+    assert run(shell, "%causalmix runs import r.csv m.csv --state s.csv").state_names == ("dirt",)
+    with pytest.raises(MagicError, match="go with two tables"):
+        run(shell, "%causalmix runs import r.csv --scale s.csv")
+
+
 def test_scalars_are_put_into_a_line_and_objects_are_not(fitted):
     fitted.user_ns.update(share=0.4, name="apples", frame=pd.DataFrame())
     assert run(fitted, "%causalmix do {{name}}={{ share }}").contrast["apples"] == pytest.approx(0.4 - 1 / 3)
