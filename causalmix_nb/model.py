@@ -93,9 +93,20 @@ class Model:
         """Expected outcome (n,) and covariance (n, n) of its estimation error."""
         raise NotImplementedError
 
-    def noise_at(self, mean: np.ndarray) -> np.ndarray:
-        """Standard deviation of one run where its expectation is ``mean``, shape (n,)."""
-        return np.full(len(mean), self.noise_sd)
+    def noise_at(
+        self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Standard deviation of one run where its expectation is ``mean``, shape (n,).
+
+        T (n, K) and S (n, s): mixtures and log scales, where the noise depends on them; None means a typical run.
+        """
+        return self.noise_sd * self.relative_noise(len(mean), T, S)
+
+    def relative_noise(self, n: int, T: np.ndarray | None, S: np.ndarray | None) -> np.ndarray:
+        """Noise of n runs in units of the typical one's; see :meth:`noise_at`."""
+        if self.problem.noise is None or T is None:
+            return np.ones(n)
+        return self.problem.noise.relative(T, self.scales(None, n) if S is None else S)
 
     # -- questions ---------------------------------------------------------------------------------------
 
