@@ -365,7 +365,9 @@ class GaussianProcess(Model):
             found.append(self._condition(here, y))
         return found
 
-    def _log_density(self, theta: Tensor, data: tuple[Tensor, ...], y: Tensor, weight: float) -> float:
+    def _log_density(
+        self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], y: Tensor, weight: float
+    ) -> float:
         """Log posterior density of the hyper-parameters, up to a constant; ``weight`` scales a subset of runs up to all."""
         import torch
 
@@ -377,7 +379,7 @@ class GaussianProcess(Model):
         likelihood = -(y @ alpha / 2 + torch.log(torch.diagonal(chol)).sum())
         return float(weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
 
-    def _laplace(self, theta: Tensor, data: tuple[Tensor, ...], weight: float) -> Tensor:
+    def _laplace(self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], weight: float) -> Tensor:
         """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
         import torch
 

@@ -40,6 +40,10 @@ class QuickKernel:
     def gram(self) -> np.ndarray:
         return self.between(self._mine, self._mine)
 
+    def cross_only(self, T: np.ndarray, U: np.ndarray) -> np.ndarray:
+        """Covariances (n, m) of n places with the runs."""
+        return self.between(self._at(T, U), self._mine)
+
     def cross(self, T: np.ndarray, U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Covariances of n places with the runs (n, m), and among themselves (n, n)."""
         here = self._at(T, U)

@@ -19,6 +19,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.model import Model
 from causalmix_nb.problem import Problem
 from causalmix_nb.quick_kernel import LENGTHS, QuickKernel, eigen, likeliest
+from causalmix_nb.weights import tamed
 
 if TYPE_CHECKING:
     from causalmix_nb.graph import CausalGraph
@@ -69,6 +70,17 @@ class QuickSurface(Model):
         cross, prior = cross.reshape(n, m, -1).mean(1), prior.reshape(n, m, n, m).mean((1, 3))
         return self._answer(cross, prior)
 
+    def without_each(self, T: np.ndarray, state: Any = None) -> np.ndarray:
+        """Expected outcome of n mixtures as it would be without one of the runs, for every run in turn: shape (n, runs)."""
+        states, vectors = self.states(state), self._vectors
+        cross = np.zeros((len(T), len(vectors)))
+        for x in states:
+            context = np.hstack([np.tile(x, (len(T), 1)), self.scales(None, len(T))])
+            cross += self._kernel.cross_only(T, context) / len(states)
+        own = (vectors**2 / self._values).sum(1)
+        pull = (cross @ vectors / self._values) @ vectors.T
+        return self._level + self._spread * ((cross @ self._weights)[:, None] - pull * (self._weights / own))
+
 
 def problems_of(runs: Runs, outcomes: Sequence[str], graph: CausalGraph | None = None) -> list[Problem]:
     """The problem of every outcome that can be fitted, as :meth:`Problem.from_runs` makes it; the store is read once for those alike.
@@ -113,6 +125,7 @@ def quick_surfaces(problems: Sequence[Problem]) -> list[QuickSurface]:
     for problem in problems:
         if problem.n_runs > MOST:
             problem = problem.subset(np.linspace(0, problem.n_runs - 1, MOST).round().astype(int))
+        problem = tamed(problem)
         y = (problem.y - problem.y.mean()) / problem.y.std()
         known = b"|".join(part.tobytes() for part in (problem.T, problem.X, problem.S))
         if known not in designs:

@@ -28,6 +28,9 @@ LEAST_WILD = 5.0  # standard deviations below which no run bends a surface by mu
 CHANCE = 0.01  # how often a clean table of runs may be taken for one with a wild run
 SLIGHT = 0.1  # of the spread of the outcomes: what a run is off by less than a few times this harms nobody
 REACH = 10.0  # standard deviations from what is expected to which wild values are drawn in
+STANDS_OUT = (
+    6.0  # robust standard deviations from the median within which no outcome can be a wild one of its own
+)
 ROUNDS = 8
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
@@ -81,6 +84,21 @@ def weighed(problem: Problem) -> Problem:
     found = judge(problem)
     # beyond what their weight lets them pull, wild values only spoil sums
     return replace(problem, y=found.within(problem.y, REACH), weights=found.weights, noise=found.noise)
+
+
+def tamed(problem: Problem) -> Problem:
+    """The problem with every run counting alike, and wild outcomes as near to what the others expect as their weight lets them pull.
+
+    For surfaces that cannot weigh runs. Nothing is done where no outcome stands out from all others.
+    """
+    if problem.weights is not None and (problem.weights == 1).all():
+        return problem
+    level, unit = _middle(problem.y)
+    if problem.weights is None and (np.abs(problem.y - level) <= STANDS_OUT * unit).all():
+        return problem
+    found = judge(problem)
+    pulled = found.expected + found.weights * (found.within(problem.y, REACH) - found.expected)
+    return replace(problem, y=np.where(found.weights < 1, pulled, problem.y))
 
 
 def judge(problem: Problem) -> Judgement:

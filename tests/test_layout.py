@@ -91,6 +91,7 @@ ORDER = [
     "interventions",
     "constraints",
     "policy",
+    "influence",
     "pareto",
     "overlap",
     "seeing",
