@@ -25,6 +25,7 @@ import numpy as np
 
 from causalmix_nb.kernel import Kernel, Points, kernel_of
 from causalmix_nb.model import Model
+from causalmix_nb.noise import noise_model
 from causalmix_nb.problem import Problem
 from causalmix_nb.warp import moments
 from causalmix_nb.weights import SLIGHT, student, weighed
@@ -183,7 +184,7 @@ class GaussianProcess(Model):
         members: int | None = None,
         device: str = "cpu",
     ) -> None:
-        problem = weighed(problem)
+        problem = replace(weighed(problem), noise=None)  # how noise varies, it hears from its own errors
         super().__init__(problem)
         self.device = device
         self._level, self._spread, _ = moments(problem.y, problem.trust)
@@ -197,12 +198,9 @@ class GaussianProcess(Model):
         theta, best = self._search(y, rng, n_starts, max_iter)
         self._inducing = self._spread_out(rng) if len(y) > EXACT else None
         self._mode = self._condition(theta, y)
-        if self._acquit(y):
-            again = self._climb(
-                y, np.sort(rng.permutation(len(y))[:POLISH]), theta.cpu().numpy(), max_iter // 2
-            )
-            theta, best = self._tensor(again.x), -float(again.fun) * len(y) / min(len(y), POLISH)
-            self._mode = self._condition(theta, y)
+        if self._inducing is None:
+            best = self._judge_again(y, best, max_iter // 2)
+        theta = self._mode.theta
         self._inflation = self._surprise() if self._inducing is None else 1.0
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
@@ -310,32 +308,68 @@ class GaussianProcess(Model):
             total += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
         return max(1.0, total / len(trusted))
 
-    def _acquit(self, y: Tensor) -> bool:
-        """Give back their weight to runs that this surface expects where they are, though a quicker one did not; were there any?"""
+    def _judge_again(self, y: Tensor, best: float, max_iter: int) -> float:
+        """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
+
+        Runs that it expects where they are get their weight back. The noise may depend on the mixture, if the errors of left-out runs
+        say so and no longer minding the noisy ones does not make them larger: what a surface misses is not noise.
+        """
+        weights = self._acquitted()
+        if weights is not None:
+            best = self._learn_with(replace(self.problem, weights=weights), y, max_iter)
+        error, certain, typical = self._left_out()
+        p = self.problem
+        noise = noise_model(p.T, p.S, error, certain, typical, p.trust)
+        if noise is None:
+            return best
+        before = p, self._each, self._mode
+        found = self._learn_with(replace(p, noise=noise), y, max_iter)
+        if float(p.trust @ self._left_out()[0] ** 2) <= float(p.trust @ error**2):
+            return found
+        self.problem, self._each, self._mode = before
+        return best
+
+    def _learn_with(self, problem: Problem, y: Tensor, max_iter: int) -> float:
+        """Learn on from where the hyper-parameters are, with other weights of the runs."""
+        self.problem = problem
+        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        rows = np.sort(np.random.default_rng(0).permutation(len(y))[:POLISH])
+        again = self._climb(y, rows, self._mode.theta.cpu().numpy(), max_iter)
+        self._mode = self._condition(self._tensor(again.x), y)
+        return -float(again.fun) * len(y) / len(rows)
+
+    def _left_out(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Error of every run when it is left out (n,), the variance of that without its own noise (n,), and the typical noise's."""
+        import torch
+
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        variance = 1 / torch.diagonal(inverse).cpu().numpy()
+        typical = float(_noise(self.kernel, self._mode.theta))
+        certain = np.maximum(variance - typical * self._each.cpu().numpy(), 0)
+        return self._mode.weights.cpu().numpy() * variance, certain, typical
+
+    def _acquitted(self) -> np.ndarray | None:
+        """Weights (n,) with those runs given theirs back that this surface expects where they are; None if there are none."""
         import torch
 
         weights = self.problem.trust
         suspects = np.flatnonzero(weights < 1)
-        if not len(suspects) or self._inducing is not None:
-            return False
-        inverse = torch.cholesky_inverse(self._mode.chol)
+        if not len(suspects):
+            return None
         rows = torch.as_tensor(suspects, device=self.device)
-        block = torch.linalg.inv(
-            inverse[rows][:, rows]
-        )  # all suspects left out together: none speaks for another
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        block = torch.linalg.inv(inverse[rows][:, rows])  # left out together: no suspect speaks for another
         away = (block @ self._mode.weights[rows]).cpu().numpy()
-        noise = float(_noise(self.kernel, self._mode.theta))
-        typical = noise / np.maximum(self.problem.precision / np.maximum(weights, LEAST), LEAST)[suspects]
-        variance = np.diagonal(block.cpu().numpy()) - noise * self._each[rows].cpu().numpy() + typical
-        off = away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2)
-        found = np.maximum(weights[suspects], student(off))
+        typical = float(_noise(self.kernel, self._mode.theta))
+        variance = np.diagonal(block.cpu().numpy()) - typical * self._each[rows].cpu().numpy() + typical
+        found = np.maximum(
+            weights[suspects], student(away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2))
+        )
         if (found - weights[suspects]).max() < 0.1:
-            return False
+            return None
         weights = weights.copy()
         weights[suspects] = found
-        self.problem = replace(self.problem, weights=weights)
-        self._each = self._tensor(1 / np.maximum(self.problem.precision, LEAST))
-        return True
+        return weights
 
     def _drawn(self, theta: Tensor, y: Tensor, members: int, rng: np.random.Generator) -> list[Posterior]:
         """Posteriors at draws of the hyper-parameters from Laplace's approximation around their mode.

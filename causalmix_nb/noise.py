@@ -6,13 +6,14 @@ from the errors of left-out runs and shrunk to a constant; unless the runs speak
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 MOST = 10.0  # standard deviations that noise may differ by from the typical one, as a factor
 SHRINK = 0.7  # prior standard deviation of the log noise that one standard deviation of a feature is worth
-CLEARLY = 6.0  # log likelihood, less 1.5 per feature, that a varying noise must gain to be believed
+CLEARLY = 1.0  # log likelihood that a varying noise must gain, besides what every feature costs (Schwarz 1978), to be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def noise_model(
             continue
         z = (F - at) / unit
         learnt = _learn(z, error, certain, typical, weights)
-        gained = constant[1] - learnt[1] - 1.5 * F.shape[1]
+        gained = constant[1] - learnt[1] - math.log(max(float(weights.sum()), 2)) / 2 * F.shape[1]
         if gained > best:
             slope = learnt[0][1:]
             level = -float(np.average(z @ slope, weights=weights))

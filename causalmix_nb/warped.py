@@ -97,7 +97,9 @@ def fit_gp(
         return GaussianProcess(problem, *effort)
     log = Warp.of(problem.y, problem.trust)
     inner = GaussianProcess(replace(problem, y=log.forward(problem.y)), *effort)
-    return WarpedProcess(replace(problem, weights=inner.problem.weights), log, inner)
+    return WarpedProcess(
+        replace(problem, weights=inner.problem.weights, noise=inner.problem.noise), log, inner
+    )
 
 
 def likelier_scale(problem: Problem, random_state: int = 0) -> str | None:

@@ -31,6 +31,7 @@ REACH = 10.0  # standard deviations from what is expected to which wild values a
 STANDS_OUT = (
     6.0  # robust standard deviations from the median within which no outcome can be a wild one of its own
 )
+FEWEST_REPEATED = 16  # repeated runs below which their noise is taken to be the same everywhere
 ROUNDS = 8
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
@@ -118,7 +119,23 @@ def judge(problem: Problem) -> Judgement:
         if other.score > found.score:
             found = other
     expected, lower, upper = (level + unit * found.own_units(reach) for reach in (0.0, -1.0, 1.0))
-    return Judgement(found.weights, expected, lower, upper, found.off, found.noise)
+    return Judgement(
+        found.weights, expected, lower, upper, found.off, _repeated_noise(problem, y, found.weights)
+    )
+
+
+def _repeated_noise(problem: Problem, y: np.ndarray, weights: np.ndarray) -> Noise | None:
+    """How the noise depends on the mixture, from repeated runs alone: what a quick surface misses is no noise."""
+    kept = np.flatnonzero(weights >= TRUSTED)
+    _, repeat, size = np.unique(problem.repeats[kept], return_inverse=True, return_counts=True)
+    away = y[kept] - (np.bincount(repeat, y[kept]) / size)[repeat]
+    k = size[repeat]
+    kept, away, k = kept[k > 1], away[k > 1], k[k > 1]
+    if len(kept) < FEWEST_REPEATED:
+        return None
+    away *= np.sqrt(k / (k - 1))
+    typical = float(np.mean(away**2)) or 1.0
+    return noise_model(problem.T[kept], problem.S[kept], away, np.zeros(len(kept)), typical, (k - 1) / k)
 
 
 def _middle(y: np.ndarray) -> tuple[float, float]:
@@ -161,7 +178,6 @@ class _Fit:
         self._warp = warp
         self._z = y if warp is None else warp.forward(y)
         self.weights, self.off, self._expected, self._sd = np.ones(n), np.zeros(n), np.zeros(n), np.ones(n)
-        errors, certain, typical = np.zeros(n), np.zeros(n), []
         order = np.random.default_rng(0).permutation(n)
         _, repeats = np.unique(problem.repeats, return_inverse=True)
         blocks = np.array_split(order, math.ceil(n / BLOCK))
@@ -170,11 +186,8 @@ class _Fit:
             at = np.sort(rows)
             self.weights[at], self.off[at] = block.weights, block.off
             self._expected[at], self._sd[at] = block.expected, block.sd
-            errors[at], certain[at] = block.error, block.certain
-            typical.append(block.noise)
         if (np.abs(self.off) <= limit(n)).all():
             self.weights = np.ones(n)
-        self.noise = noise_model(problem.T, problem.S, errors, certain, float(np.mean(typical)), self.weights)
         self.score = self._score()
 
     def _score(self) -> float:
@@ -223,8 +236,7 @@ class _Block:
         alpha, own = vectors @ (turned / total), (vectors**2 / total).sum(1)
         signal = float(turned @ (turned / total)) / len(y) * spread**2
         # each run against all others, and against all but its own repeats
-        self.error, variance = spread * alpha / own, signal / own
-        away, sd = self.error.copy(), np.sqrt(variance)
+        away, sd = spread * alpha / own, np.sqrt(signal / own)
         for rows in _together(self._repeats):
             block = np.linalg.inv((vectors[rows] / total) @ vectors[rows].T)
             away[rows], sd[rows] = spread * block @ alpha[rows], np.sqrt(signal * np.diag(block))
@@ -235,8 +247,6 @@ class _Block:
         self.off = self._disagreeing((self._z - self.expected) / self.sd)
         self.off = _beside(self.off, alike, self._repeats)
         self.weights = student(self.off)
-        self.noise = max(ratio * signal * scale**2, 1e-12 * self._spread**2)
-        self.certain = np.maximum(variance * scale**2 - self.noise, 0)
 
     def _likeliest(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and vectors of the likeliest kernel, and its correlations."""
@@ -249,7 +259,7 @@ class _Block:
         return self._whole[best]
 
     def _disagreeing(self, off: np.ndarray) -> np.ndarray:
-        """``off``, raised for runs that lie further from their repeats than other repeats from theirs."""
+        """``off``, for repeated runs told by their repeats: who agrees with them is not wild, however unexpected they are."""
         groups = _together(self._repeats)
         if len(groups) < 3:
             return off
@@ -262,9 +272,9 @@ class _Block:
         for rows in groups:
             apart = self._z[rows] - np.median(self._z[rows])
             if len(rows) == 2:  # which of the two it is, the surface of the others says
-                apart = np.where(np.abs(off[rows]) == np.abs(off[rows]).max(), 2 * apart / math.sqrt(2), 0)
-            further = np.abs(apart / typical) > np.maximum(np.abs(off[rows]), FITS)
-            off[rows] = np.where(further, apart / typical, off[rows])
+                further = np.abs(off[rows]) == np.abs(off[rows]).max()
+                apart = np.where(further, math.sqrt(2) * apart, 0.0)
+            off[rows] = apart / typical
         return off
 
 
