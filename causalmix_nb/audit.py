@@ -29,7 +29,7 @@ from causalmix_nb.nuisances import (
 )
 from causalmix_nb.overlap import overlap
 from causalmix_nb.problem import Problem
-from causalmix_nb.warp import TRUSTED
+from causalmix_nb.warp import TRUSTED, moments
 from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
@@ -216,12 +216,13 @@ def _support(problem: Problem) -> Row:
 
 def _noise(problem: Problem) -> tuple[float, float, list[Row]]:
     """Noise of one run, the smallest gain that a comparison by training would show, and what both mean."""
-    noise, df = pure_error(weighed(problem))
+    problem = weighed(problem)
+    noise, df = pure_error(problem)
     question = "how noisy is one run?"
     if df < 3:
         answer = "too few runs are repeated with other seeds to know; repeat some mixtures"
         return math.nan, math.nan, [(question, answer, math.nan, MIND)]
-    ratio = noise / float(problem.y.std())
+    ratio = noise / moments(problem.y, problem.trust)[1]
     smallest = 2.8 * noise * math.sqrt(2 / SEEDS)
     answer = f"its standard deviation is {noise:.3g}, {ratio:.0%} of what the runs differ by ({df} degrees of freedom)"
     verdict = GOOD if ratio < 0.5 else MIND if ratio < 0.9 else BAD

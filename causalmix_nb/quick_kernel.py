@@ -58,7 +58,7 @@ def eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def likeliest(values: np.ndarray, turned: np.ndarray) -> tuple[float, float]:
     """The likeliest ratio of noise to signal, and its log likelihood with the signal at its own best."""
     total = values[:, None] + NOISE
-    signal = (turned[:, None] ** 2 / total).mean(0)
+    signal = np.maximum((turned[:, None] ** 2 / total).mean(0), 1e-300)
     likelihood = -len(values) / 2 * np.log(signal) - np.log(total).sum(0) / 2
     best = int(likelihood.argmax())
     return float(NOISE[best]), float(likelihood[best])

@@ -32,7 +32,8 @@ STANDS_OUT = (
     6.0  # robust standard deviations from the median within which no outcome can be a wild one of its own
 )
 FEWEST_REPEATED = 16  # repeated runs below which their noise is taken to be the same everywhere
-ROUNDS = 8
+FIRST = 30.0  # robust standard deviations from the median beyond which the first look does not tell outcomes apart
+ROUNDS = 15
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
 NEAREST = 4  # neighbours that may show that a run is one of a bad region
@@ -99,7 +100,8 @@ def tamed(problem: Problem) -> Problem:
         return problem
     found = judge(problem)
     pulled = found.expected + found.weights * (found.within(problem.y, REACH) - found.expected)
-    return replace(problem, y=np.where(found.weights < 1, pulled, problem.y))
+    y = np.where(found.weights < 1, pulled, problem.y)
+    return replace(problem, y=y, weights=np.ones(problem.n_runs), noise=None)
 
 
 def judge(problem: Problem) -> Judgement:
@@ -108,8 +110,9 @@ def judge(problem: Problem) -> Judgement:
     if n < 8 or not np.ptp(problem.y) > 0:
         return Judgement(np.ones(n), problem.y, problem.y, problem.y, np.zeros(n), None)
     # numbers of any size: a wild 1e300 must not overflow a square
-    level, unit = _middle(problem.y)
-    y = np.clip((problem.y - level) / unit, -1e9, 1e9)
+    y = np.clip(problem.y, -1e150, 1e150)
+    level, unit = _middle(y)
+    y = np.clip((y - level) / unit, -1e9, 1e9)
     found = _Fit(problem, y, None)
     for tail in _long_tails(y, found.weights):
         warp = Warp.of(
@@ -218,7 +221,9 @@ class _Block:
         self._tried = {(a, b): eigen(QuickKernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
         self._whole: dict[tuple[float, float], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         self._spread = _middle(z)[1]
-        told, self.weights = z.copy(), np.ones(len(z))
+        level = float(np.median(z))  # the first look is taken at values that no one run can dominate
+        told = np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread)
+        self.weights = np.ones(len(z))
         for _ in range(ROUNDS):
             before = self.weights
             self._judge(told)
