@@ -39,6 +39,7 @@ POLISH = 1024  # runs on which the best start is polished
 EXACT = 5000  # runs up to which the posterior is exact
 INDUCING = 1024  # inducing points beyond
 FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
+WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
 LEAST = 1e-8  # weight that a run keeps, however wild
 CHUNK = 4096  # rows of a kernel matrix that are held at once
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
@@ -312,7 +313,7 @@ class GaussianProcess(Model):
         """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
 
         Runs that it expects where they are get their weight back. The noise may depend on the mixture, if the errors of left-out runs
-        say so and no longer minding the noisy ones does not make them larger: what a surface misses is not noise.
+        say so and minding the noisy ones less does not make them much larger: what a surface misses is not noise.
         """
         weights = self._acquitted()
         if weights is not None:
@@ -324,7 +325,7 @@ class GaussianProcess(Model):
             return best
         before = p, self._each, self._mode
         found = self._learn_with(replace(p, noise=noise), y, max_iter)
-        if float(p.trust @ self._left_out()[0] ** 2) <= float(p.trust @ error**2):
+        if float(p.trust @ self._left_out()[0] ** 2) <= WORSE * float(p.trust @ error**2):
             return found
         self.problem, self._each, self._mode = before
         return best

@@ -107,10 +107,9 @@ def tamed(problem: Problem) -> Problem:
 def judge(problem: Problem) -> Judgement:
     """Which runs do not fit the others, on the scale (the outcome's own, or a logarithm) on which they fit best."""
     n = problem.n_runs
-    if n < 8 or not np.ptp(problem.y) > 0:
+    y = np.clip(problem.y, -1e150, 1e150)  # a wild 1e300 must not overflow a square
+    if n < 8 or not np.ptp(y) > 0:
         return Judgement(np.ones(n), problem.y, problem.y, problem.y, np.zeros(n), None)
-    # numbers of any size: a wild 1e300 must not overflow a square
-    y = np.clip(problem.y, -1e150, 1e150)
     level, unit = _middle(y)
     y = np.clip((y - level) / unit, -1e9, 1e9)
     found = _Fit(problem, y, None)
