@@ -1,7 +1,8 @@
 """The audit before the answer: can these runs say what a mixture causes, and how small an effect could they see?
 
-Everything here is read off the runs and the graph before any surface is fitted: whether the state decided the mixture, whether
-the mixtures moved in all directions, whether states are told apart, how noisy one run is and what that hides.
+Everything here is read off the runs and the graph before the careful surface is fitted: whether the state decided the mixture, whether
+the mixtures moved in all directions, whether states are told apart, how noisy one run is and what that hides, which runs do not
+fit the others and how much of the answer hangs on single ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.fit import SEEDS
 from causalmix_nb.gaussian_process import pure_error
+from causalmix_nb.influence import Influence, influence, keys_of
 from causalmix_nb.mixture import log_mixture
 from causalmix_nb.nuisances import (
     RANDOMISED,
@@ -27,6 +29,8 @@ from causalmix_nb.nuisances import (
 )
 from causalmix_nb.overlap import overlap
 from causalmix_nb.problem import Problem
+from causalmix_nb.warp import TRUSTED, moments
+from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +48,7 @@ class Audit:
 
     table: by question: ``answer`` (a sentence), ``figure`` (the number behind it, NaN where there is none), ``verdict``: "fine",
     "mind this" or "stop". treatment_r2, noise_sd, smallest_gain: NaN where they cannot be known. notes: what was left out.
+    runs: the runs that do not fit the others and the three on which the answer hangs most; see :class:`Influence`.
     """
 
     table: pd.DataFrame
@@ -53,6 +58,7 @@ class Audit:
     noise_sd: float
     smallest_gain: float
     notes: tuple[str, ...]
+    runs: pd.DataFrame | None = None
 
     @property
     def verdict(self) -> str:
@@ -101,8 +107,10 @@ def audit(
     r2, assigned = _assignment(problem, random_state)
     noise, smallest, seen = _noise(problem)
     rows += [assigned, _enough(problem), _directions(problem), _states(problem), _support(problem), *seen]
+    hanging = influence(problem, keys_of(runs, problem), random_state)
+    rows += [_misfits(hanging), _single_runs(hanging)]
     table = pd.DataFrame(rows, columns=["question", "answer", "figure", "verdict"]).set_index("question")
-    return Audit(table, problem.outcome, problem.n_runs, r2, noise, smallest, problem.notes)
+    return Audit(table, problem.outcome, problem.n_runs, r2, noise, smallest, problem.notes, hanging.table)
 
 
 Row = tuple[str, str, float, str]
@@ -208,12 +216,13 @@ def _support(problem: Problem) -> Row:
 
 def _noise(problem: Problem) -> tuple[float, float, list[Row]]:
     """Noise of one run, the smallest gain that a comparison by training would show, and what both mean."""
+    problem = weighed(problem)
     noise, df = pure_error(problem)
     question = "how noisy is one run?"
     if df < 3:
         answer = "too few runs are repeated with other seeds to know; repeat some mixtures"
         return math.nan, math.nan, [(question, answer, math.nan, MIND)]
-    ratio = noise / float(problem.y.std())
+    ratio = noise / moments(problem.y, problem.trust)[1]
     smallest = 2.8 * noise * math.sqrt(2 / SEEDS)
     answer = f"its standard deviation is {noise:.3g}, {ratio:.0%} of what the runs differ by ({df} degrees of freedom)"
     verdict = GOOD if ratio < 0.5 else MIND if ratio < 0.9 else BAD
@@ -223,3 +232,33 @@ def _noise(problem: Problem) -> tuple[float, float, list[Row]]:
         ("what is the smallest gain to be seen?", hidden, smallest, GOOD),
     ]
     return noise, smallest, rows
+
+
+NAMED = 4  # runs that a sentence names
+MOVED = 0.15  # share of the tokens that leaving one run out may move before it is worth a warning
+
+
+def _misfits(found: Influence) -> Row:
+    question, wild = "does every run fit the others?", found.table[found.table["weight"] < TRUSTED]
+    if not len(wild):
+        return (question, "yes: no run is further off than chance allows", 0.0, GOOD)
+    named = [
+        f"{key} ({row.observed:.4g} where {row.expected:.4g} is expected, {abs(row.off):.0f} standard deviations off)"
+        for key, row in zip(wild.index[:NAMED], wild.itertuples())
+    ]
+    more = f" and {len(wild) - NAMED} more" if len(wild) > NAMED else ""
+    plural = len(wild) > 1
+    answer = (
+        f"no: run{'s' * plural} {', '.join(named)}{more} {'do' if plural else 'does'} not fit and count{'s' * (not plural)} for little. "
+        f"Best of a quick look: {found.said('weighed')}; without {'them' if plural else 'it'} {found.said('without')}; "
+        f"counted in full {found.said('in full')}. Look at the log{'s' * plural} before you trust or drop {'them' if plural else 'it'}"
+    )
+    return (question, answer, float(len(wild)), MIND)
+
+
+def _single_runs(found: Influence) -> Row:
+    top = found.table.sort_values("moved", ascending=False, kind="stable").iloc[:3]
+    worst = float(top["moved"].iloc[0])
+    named = ", ".join(f"{key} {moved:.0%}" for key, moved in top["moved"].items())
+    answer = f"leaving out one run moves at most {worst:.0%} of the tokens of a quick recommendation: {named}"
+    return ("how much hangs on single runs?", answer, worst, GOOD if worst <= MOVED else MIND)

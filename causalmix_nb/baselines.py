@@ -20,6 +20,7 @@ from causalmix_nb.fit import fit
 from causalmix_nb.mixture import Mixture, as_shares
 from causalmix_nb.problem import Problem
 from causalmix_nb.runs import Runs
+from causalmix_nb.weights import weighed
 
 BASELINES = ("equal", "natural", "regmix", "best_run", "law", "dmo")
 SIMULATED, TOP = 100_000, 100
@@ -31,8 +32,9 @@ def equal(domains: Sequence[str]) -> Mixture:
 
 
 def best_run(runs: Runs, outcome: str | None = None) -> Mixture:
-    """The mixture of the best run so far; chosen for its luck as well as its merit."""
-    problem = Problem.from_runs(runs, outcome)
+    """The mixture of the best run so far, of those that fit the others; chosen for its luck as well as its merit."""
+    problem = weighed(Problem.from_runs(runs, outcome))
+    problem = problem.subset(problem.trusted)
     best = problem.y.argmin() if problem.minimize else problem.y.argmax()
     return _mixture(problem.domains, problem.T[best])
 

@@ -39,6 +39,7 @@ from causalmix_nb.nuisances import (
     state_features,
 )
 from causalmix_nb.problem import Problem
+from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -197,6 +198,7 @@ def fit_linear(
         raise FitError(
             f"treatment is {treatment!r} and cov_type {cov_type!r}; use 'ilr' or 'log', and 'HC3', 'cluster' or None."
         )
+    problem = weighed(problem)
     coordinates = coordinates_of(problem, treatment)
     n_distinct = len(np.unique(problem.groups))
     needed = coordinates.basis.shape[1] + 1 + SPARE_RUNS
@@ -208,7 +210,8 @@ def fit_linear(
     rng, W = np.random.default_rng(random_state), state_and_scale(problem)
     splits = [split_folds(problem.groups, n_folds, rng) for _ in range(max(1, n_repeats))]
     L = log_mixture(problem.T) - (log_mixture(problem.T).mean(1, keepdims=True) if treatment == "ilr" else 0)
-    for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise)
+    weights = None if problem.evenly else problem.precision
+    for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise, weights)
     for_t = learn_nuisance(W, L, splits, random_state, orthogonalise)
     residuals = [
         (problem.y - m[:, 0], (L - e) @ coordinates.basis) for m, e in zip(for_y.fitted, for_t.fitted)
@@ -219,14 +222,15 @@ def fit_linear(
     F = features(W)[:, :n_features]
     designs = [(y, _rows(Z, F)) for y, Z in residuals]
     clusters, covariance = _clusters(problem, designs[0][1].shape[1], cov_type)
-    parts = [_regress(y, rows, clusters) for y, rows in designs]
+    root = np.sqrt(problem.precision)
+    parts = [_regress(root * y, root[:, None] * rows, clusters) for y, rows in designs]
     model = LinearModel(
         problem, coordinates, features, (for_y, for_t), _median(parts, coordinates.basis, 1 + n_features)
     )
     model.noise_sd, noise_source = noise_of(problem, model.residual_sd)
     available = features.axes.shape[1]
     model.diagnostics = {
-        "cv_spearman": _cv_spearman(problem.y, for_y.fitted[0][:, 0], *designs[0], splits[0]),
+        "cv_spearman": _cv_spearman(problem, for_y.fitted[0][:, 0], *designs[0], splits[0]),
         "treatment_r2": for_t.r2,
         "assignment": assignment_sentence(for_t.r2, W.shape[1] > 0)
         if orthogonalise
@@ -333,15 +337,16 @@ def _median(parts: list[_Regression], basis: np.ndarray, n_rows: int) -> _Regres
 
 
 def _cv_spearman(
-    y: np.ndarray, m: np.ndarray, residual: np.ndarray, rows: np.ndarray, folds: np.ndarray
+    problem: Problem, m: np.ndarray, residual: np.ndarray, rows: np.ndarray, folds: np.ndarray
 ) -> float:
     """Rank correlation of the outcome with predictions from coefficients and nuisances fitted on other folds."""
-    predicted = np.empty_like(y)
+    predicted, root, fits = np.empty(len(m)), np.sqrt(problem.precision), problem.trusted
     for fold in range(int(folds.max()) + 1):
         test = folds == fold
-        beta = np.linalg.lstsq(rows[~test], residual[~test], rcond=None)[0]
+        kept = root[~test]
+        beta = np.linalg.lstsq(kept[:, None] * rows[~test], kept * residual[~test], rcond=None)[0]
         predicted[test] = m[test] + rows[test] @ beta
-    return rank_correlation(y, predicted)
+    return rank_correlation(problem.y[fits], predicted[fits])
 
 
 def _condition(rows: np.ndarray) -> float:

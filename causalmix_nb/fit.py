@@ -27,6 +27,7 @@ from causalmix_nb.surface import (
     likelier_scale,
     pure_error,
 )
+from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,7 @@ def _check_method(method: str, options: Mapping[str, Any]) -> None:
 def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, **options: Any) -> Model:
     """:func:`fit`, from the arrays of a problem."""
     _enough(problem)
+    problem = weighed(problem)  # once, not once a method and fold
     names = (
         _candidates(problem) if method == "auto" else [method, *(["regmix"] if method != "regmix" else [])]
     )
@@ -176,7 +178,9 @@ def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, *
 def _regret(problem: Problem, mean: np.ndarray) -> float:
     """Best outcome seen minus the outcome of the run predicted best, in the outcome's units."""
     sign, rungs = -1.0 if problem.minimize else 1.0, problem.rungs
-    largest = rungs == rungs[int(problem.S.sum(1).argmax())]
+    largest = (rungs == rungs[int(problem.S.sum(1).argmax())]) & problem.trusted
+    if not largest.any():
+        return math.nan
     y, mean = sign * problem.y[largest], sign * mean[largest]
     return float(y.max() - y[int(mean.argmax())])
 
@@ -193,15 +197,16 @@ def cross_validate(
     """
     import pandas as pd
 
-    rows = {}
+    rows, problem = {}, weighed(problem)
+    fits = problem.trusted
     for name in methods:
         _known(name)
         mean, _ = _out_of_fold(problem, name, n_folds, random_state, {})
-        r = float(np.corrcoef(mean, problem.y)[0, 1]) if np.ptp(mean) > 0 else 0.0
+        r = float(np.corrcoef(mean[fits], problem.y[fits])[0, 1]) if np.ptp(mean[fits]) > 0 else 0.0
         rows[name] = {
             "spearman": rank_within(problem, mean),
             "r2": r * r,
-            "rmse": float(np.sqrt(np.mean((mean - problem.y) ** 2))),
+            "rmse": float(np.sqrt(np.mean((mean - problem.y)[fits] ** 2))),
             "regret": _regret(problem, mean),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
@@ -219,6 +224,9 @@ def rank_correlation(predicted: np.ndarray, y: np.ndarray) -> float:
 def rank_within(problem: Problem, predicted: np.ndarray) -> float:
     """Rank correlation among runs of one scale, averaged over scales by their number of runs; scales of fewer than 8 runs count only alone."""
     rungs = problem.rungs
+    if not problem.trusted.all():  # a wild run has no rank
+        kept = np.flatnonzero(problem.trusted)
+        problem, predicted, rungs = problem.subset(kept), predicted[kept], rungs[kept]
     numbers, counts = np.unique(rungs, return_counts=True)
     able = [(k, n) for k, n in zip(numbers, counts) if n >= FEWEST_RANKED]
     if len(numbers) == 1 or not able:
@@ -230,6 +238,7 @@ def rank_within(problem: Problem, predicted: np.ndarray) -> float:
 def noise_ceiling(problem: Problem) -> float | None:
     """Correlation with single runs that a perfect model would reach; None without repeated seeds."""
     noise, df = pure_error(problem)
+    problem = problem if problem.trusted.all() else problem.subset(problem.trusted)
     rungs, n_rungs = problem.rungs, len(np.unique(problem.rungs))
     within = problem.y - (np.bincount(rungs, problem.y) / np.bincount(rungs))[rungs]
     variance = float(within @ within) / max(1, problem.n_runs - n_rungs)
@@ -313,13 +322,14 @@ def _out_of_fold(
         model = _fit_one(problem.subset(kept), name, random_state, **settings)
         part = problem.without_state() if name.endswith(NO_STATE) else problem
         mean[fold], cov = model._joint(part.T[fold], part.X[fold], part.S[fold])
-        sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + model.noise_at(mean[fold]) ** 2)
+        noise = model.noise_at(mean[fold], part.T[fold], part.S[fold])
+        sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + noise**2)
     return mean, sd
 
 
 def _surprise(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
-    """Mean squared standardised error of left-out runs, at least 1: by how much a model's variances are too small."""
-    return max(1.0, float(np.mean(((problem.y - mean) / sd) ** 2)))
+    """Mean squared standardised error of left-out runs that fit the others, at least 1: by how much a model's variances are too small."""
+    return max(1.0, float(np.mean((((problem.y - mean) / sd) ** 2)[problem.trusted])))
 
 
 def _assignment(problem: Problem, random_state: int) -> dict[str, Any]:
@@ -350,23 +360,35 @@ def _diagnose(
             "warning": f"the graph asks to adjust for {wanted}, which {chosen} ignores: its effects may be confounded"
         }
     held = {"not_learnt": "; ".join(problem.held_sentences)} if problem.held else {}
-    return (
-        confounded
-        | held
-        | {
-            "chosen": chosen,
-            "verdict": _verdict(scores[chosen], distinct),
-            "cv_spearman": scores[chosen],
-            "regmix_spearman": scores.get("regmix"),
-            "tried": dict(scores),
-            "noise_ceiling": noise_ceiling(problem),
-            "noise_sd": noise,
-            "noise_from": f"repeated seeds ({df} degrees of freedom)" if df >= 3 else "the fit",
-            "smallest_detectable_gain": 2.8 * noise * math.sqrt(2 / SEEDS),
-            "smallest_gain_of_fit": _typical_error(model),
-            "calibration": float(np.mean(np.abs(problem.y - mean) <= 1.96 * sd)),
-        }
-    )
+    return {
+        **confounded,
+        **held,
+        "chosen": chosen,
+        "verdict": _verdict(scores[chosen], distinct),
+        "cv_spearman": scores[chosen],
+        "regmix_spearman": scores.get("regmix"),
+        "tried": dict(scores),
+        "noise_ceiling": noise_ceiling(problem),
+        "noise_sd": noise,
+        "noise_from": f"repeated seeds ({df} degrees of freedom)" if df >= 3 else "the fit",
+        "smallest_detectable_gain": 2.8 * noise * math.sqrt(2 / SEEDS),
+        "smallest_gain_of_fit": _typical_error(model),
+        "calibration": float(np.mean((np.abs(problem.y - mean) <= 1.96 * sd)[problem.trusted])),
+        **_weights(problem),
+    }
+
+
+def _weights(problem: Problem) -> dict[str, Any]:
+    """Which runs count for little, and whether the noise depends on the mixture."""
+    said: dict[str, Any] = {}
+    if not problem.trusted.all():
+        said["runs_that_do_not_fit"] = int((~problem.trusted).sum())
+    if problem.noise is not None:
+        relative = problem.noise.relative(problem.T, problem.S)
+        said["noise_varies"] = (
+            f"from {relative.min():.2g} to {relative.max():.2g} times the typical noise over the runs"
+        )
+    return said
 
 
 def _verdict(score: float, distinct: int) -> str:

@@ -29,6 +29,8 @@ from causalmix_nb.nuisances import (
     state_and_scale,
 )
 from causalmix_nb.problem import Problem
+from causalmix_nb.warp import moments
+from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
     pass
@@ -145,6 +147,7 @@ def fit_forest(
             "method 'forest' needs EconML, which is not installed; run: pip install causalmix_nb[forest]"
         ) from None
 
+    problem = weighed(problem)
     coordinates = coordinates_of(problem, "ilr")
     n_distinct, needed = len(np.unique(problem.groups)), max(40, 6 * coordinates.basis.shape[1])
     if n_distinct < needed:
@@ -168,7 +171,8 @@ def fit_forest(
     )  # fmt: skip
     W, Z = state_and_scale(problem), coordinates.z(problem.T)
     try:
-        estimator.fit(problem.y, Z, X=_forest_columns(W), cache_values=True)
+        weights = None if problem.evenly else problem.precision
+        estimator.fit(problem.y, Z, X=_forest_columns(W), sample_weight=weights, cache_values=True)
     except (ValueError, TypeError) as error:
         if not forest:
             raise
@@ -198,14 +202,17 @@ def _finished_forest(
     theta = estimator.model_final_.oob_predict(columns).reshape(Z.shape)  # trees that did not see the run
     theta = np.where(np.isnan(theta), estimator.const_marginal_effect(columns).reshape(Z.shape), theta)
     explained = (theta * z_residual).sum(1)
-    residual_sd = float(np.std(y_residual - explained))
+    residual_sd = moments(np.ravel(y_residual) - explained, problem.precision)[1]
+    fits = problem.trusted
     model = ForestModel(problem, estimator, coordinates, residual_sd)
     model.noise_sd, noise_source = noise_of(problem, residual_sd)
     r2 = max(0.0, float(1 - (z_residual**2).sum() / ((Z - Z.mean(0)) ** 2).sum()))
     has_state = bool(problem.X.shape[1] + problem.S.shape[1])
     learner = "lightgbm" if orthogonalise else "mean"
     model.diagnostics = {
-        "cv_spearman": rank_correlation(problem.y, problem.y - y_residual + explained),
+        "cv_spearman": rank_correlation(
+            problem.y[fits], (problem.y - np.ravel(y_residual) + explained)[fits]
+        ),
         "treatment_r2": r2 if has_state else 0.0,
         "assignment": assignment_sentence(r2, has_state)
         if orthogonalise

@@ -18,14 +18,17 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from causalmix_nb.kernel import Kernel, Points, kernel_of
 from causalmix_nb.model import Model
+from causalmix_nb.noise import noise_model
 from causalmix_nb.problem import Problem
+from causalmix_nb.warp import moments
+from causalmix_nb.weights import SLIGHT, student, weighed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +39,8 @@ POLISH = 1024  # runs on which the best start is polished
 EXACT = 5000  # runs up to which the posterior is exact
 INDUCING = 1024  # inducing points beyond
 FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
+WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
+LEAST = 1e-8  # weight that a run keeps, however wild
 CHUNK = 4096  # rows of a kernel matrix that are held at once
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
@@ -72,9 +77,12 @@ def _on_one_thread(function: Function) -> Function:
 
 def pure_error(problem: Problem) -> tuple[float, int]:
     """Standard deviation of one run around the mean of its repeats, and its degrees of freedom (nan, 0 without repeats)."""
+    if not problem.evenly:  # a typical run: noisy ones count for less, wild ones not at all
+        problem = problem.subset(problem.trusted)
     _, group = np.unique(problem.repeats, return_inverse=True)
-    size = np.bincount(group)
-    within = problem.y - (np.bincount(group, problem.y) / size)[group]
+    size, weight = np.bincount(group), problem.precision
+    mean = np.bincount(group, weight * problem.y) / np.bincount(group, weight)
+    within = np.sqrt(weight) * (problem.y - mean[group])
     df = len(problem.y) - len(size)
     return (math.sqrt(float(within @ within) / df), df) if df else (math.nan, 0)
 
@@ -113,25 +121,27 @@ def _noise(kernel: Kernel, theta: Tensor) -> Tensor:
     return theta[kernel.layout()["noise"]].exp() + JITTER
 
 
-def _with_noise(kernel: Kernel, theta: Tensor, data: Points) -> Tensor:
+def _with_noise(kernel: Kernel, theta: Tensor, data: Points, each: Tensor) -> Tensor:
+    """Covariance of runs whose variances are ``each`` (n,) times that of a typical run."""
     import torch
 
-    eye = torch.eye(len(data[0]), dtype=torch.float64, device=data[0].device)
-    return kernel.gram(theta, data, data) + _noise(kernel, theta) * eye
+    return kernel.gram(theta, data, data) + torch.diag(_noise(kernel, theta) * each)
 
 
-def _exact(kernel: Kernel, theta: Tensor, data: Points, y: Tensor) -> Posterior:
+def _exact(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor) -> Posterior:
     import torch
 
-    chol = torch.linalg.cholesky(_with_noise(kernel, theta, data))
+    chol = torch.linalg.cholesky(_with_noise(kernel, theta, data, each))
     return Posterior(theta, data, torch.cholesky_solve(y[:, None], chol)[:, 0], chol)
 
 
-def _through(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, points: Points) -> Posterior:
+def _through(
+    kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor, points: Points
+) -> Posterior:
     """Posterior through inducing points, with the runs visited in chunks so that memory does not grow with them."""
     import torch
 
-    sd = _noise(kernel, theta).sqrt()
+    sd = (_noise(kernel, theta) * each).sqrt()
     m = len(points[0])
     eye = torch.eye(m, dtype=torch.float64, device=y.device)
     chol = torch.linalg.cholesky(kernel.gram(theta, points, points) + 1e-6 * eye)
@@ -139,9 +149,9 @@ def _through(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, points: Poi
     for i in range(0, len(y), CHUNK):
         rows = slice(i, i + CHUNK)
         cross = kernel.gram(theta, points, (data[0][rows], data[1][rows]))
-        half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd
+        half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd[rows]
         seen += half @ half.T
-        told += half @ y[rows] / sd
+        told += half @ (y[rows] / sd[rows])
     inner = torch.linalg.cholesky(seen)
     weights = torch.cholesky_solve(told[:, None], inner)
     weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
@@ -175,23 +185,29 @@ class GaussianProcess(Model):
         members: int | None = None,
         device: str = "cpu",
     ) -> None:
+        problem = replace(weighed(problem), noise=None)  # how noise varies, it hears from its own errors
         super().__init__(problem)
         self.device = device
-        self._level, self._spread = float(problem.y.mean()), float(problem.y.std())
+        self._level, self._spread, _ = moments(problem.y, problem.trust)
         U = np.hstack([problem.X, problem.S])
         self._centre, self._unit = U.mean(0), np.where(U.std(0) > 0, U.std(0), 1.0)
         self.kernel = kernel_of(problem)
         self._data = self._points(problem.T, problem.X, problem.S)
         rng = np.random.default_rng(random_state)
         y = self._tensor((problem.y - self._level) / self._spread)
+        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
         theta, best = self._search(y, rng, n_starts, max_iter)
         self._inducing = self._spread_out(rng) if len(y) > EXACT else None
         self._mode = self._condition(theta, y)
+        if self._inducing is None:
+            best = self._judge_again(y, best, max_iter // 2)
+        theta = self._mode.theta
         self._inflation = self._surprise() if self._inducing is None else 1.0
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
-        self.noise_sd = math.sqrt(float(_noise(self.kernel, theta)) * self._inflation) * self._spread
+        self.fitted_noise_sd = math.sqrt(float(_noise(self.kernel, theta))) * self._spread
+        self.noise_sd = math.sqrt(self._inflation) * self.fitted_noise_sd
         self.diagnostics = {
             "log_posterior": best,
             "noise_sd_fitted": self.noise_sd,
@@ -241,13 +257,13 @@ class GaussianProcess(Model):
 
         mean, sd = self.kernel.prior()
         index = torch.as_tensor(rows, device=self.device)
-        y, data = y[index], (self._data[0][index], self._data[1][index])
+        y, each, data = y[index], self._each[index], (self._data[0][index], self._data[1][index])
 
         def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
             # The gradient of the likelihood with respect to the covariance is known in closed form; autograd only
             # has to go through the kernel, not through the Cholesky factor.
             theta = self._tensor(v).requires_grad_()
-            gram = _with_noise(self.kernel, theta, data)
+            gram = _with_noise(self.kernel, theta, data, each)
             L, failed = torch.linalg.cholesky_ex(gram.detach())
             if failed:
                 return 1e10, np.zeros_like(v)
@@ -269,8 +285,8 @@ class GaussianProcess(Model):
 
     def _condition(self, theta: Tensor, y: Tensor) -> Posterior:
         if self._inducing is None:
-            return _exact(self.kernel, theta, self._data, y)
-        return _through(self.kernel, theta, self._data, y, self._inducing)
+            return _exact(self.kernel, theta, self._data, y, self._each)
+        return _through(self.kernel, theta, self._data, y, self._each, self._inducing)
 
     def _spread_out(self, rng: np.random.Generator) -> Points:
         """Inducing points: runs drawn at random, which follows the density of the runs."""
@@ -280,17 +296,81 @@ class GaussianProcess(Model):
         return self._data[0][rows], self._data[1][rows]
 
     def _surprise(self) -> float:
-        """Mean squared standardised error of left-out groups of runs, at least 1."""
+        """Mean squared standardised error of left-out groups of runs that fit the others, at least 1."""
         import torch
 
         inverse, weights = torch.cholesky_inverse(self._mode.chol), self._mode.weights
-        order = np.argsort(self.problem.groups, kind="stable")
+        trusted = np.flatnonzero(self.problem.trusted)
+        order = trusted[np.argsort(self.problem.groups[trusted], kind="stable")]
         total = 0.0
         for members in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
             rows = torch.as_tensor(members, device=self.device)
             a = weights[rows]
             total += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
-        return max(1.0, total / len(weights))
+        return max(1.0, total / len(trusted))
+
+    def _judge_again(self, y: Tensor, best: float, max_iter: int) -> float:
+        """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
+
+        Runs that it expects where they are get their weight back. The noise may depend on the mixture, if the errors of left-out runs
+        say so and minding the noisy ones less does not make them much larger: what a surface misses is not noise.
+        """
+        weights = self._acquitted()
+        if weights is not None:
+            best = self._learn_with(replace(self.problem, weights=weights), y, max_iter)
+        error, certain, typical = self._left_out()
+        p = self.problem
+        noise = noise_model(p.T, p.S, error, certain, typical, p.trust)
+        if noise is None:
+            return best
+        before = p, self._each, self._mode
+        found = self._learn_with(replace(p, noise=noise), y, max_iter)
+        if float(p.trust @ self._left_out()[0] ** 2) <= WORSE * float(p.trust @ error**2):
+            return found
+        self.problem, self._each, self._mode = before
+        return best
+
+    def _learn_with(self, problem: Problem, y: Tensor, max_iter: int) -> float:
+        """Learn on from where the hyper-parameters are, with other weights of the runs."""
+        self.problem = problem
+        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        rows = np.sort(np.random.default_rng(0).permutation(len(y))[:POLISH])
+        again = self._climb(y, rows, self._mode.theta.cpu().numpy(), max_iter)
+        self._mode = self._condition(self._tensor(again.x), y)
+        return -float(again.fun) * len(y) / len(rows)
+
+    def _left_out(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Error of every run when it is left out (n,), the variance of that without its own noise (n,), and the typical noise's."""
+        import torch
+
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        variance = 1 / torch.diagonal(inverse).cpu().numpy()
+        typical = float(_noise(self.kernel, self._mode.theta))
+        certain = np.maximum(variance - typical * self._each.cpu().numpy(), 0)
+        return self._mode.weights.cpu().numpy() * variance, certain, typical
+
+    def _acquitted(self) -> np.ndarray | None:
+        """Weights (n,) with those runs given theirs back that this surface expects where they are; None if there are none."""
+        import torch
+
+        weights = self.problem.trust
+        suspects = np.flatnonzero(weights < 1)
+        if not len(suspects):
+            return None
+        rows = torch.as_tensor(suspects, device=self.device)
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        block = torch.linalg.inv(inverse[rows][:, rows])  # left out together: no suspect speaks for another
+        away = (block @ self._mode.weights[rows]).cpu().numpy()
+        typical = float(_noise(self.kernel, self._mode.theta))
+        variance = np.diagonal(block.cpu().numpy()) - typical * self._each[rows].cpu().numpy() + typical
+        found = np.maximum(
+            weights[suspects], student(away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2))
+        )
+        if (found - weights[suspects]).max() < 0.1:
+            return None
+        weights = weights.copy()
+        weights[suspects] = found
+        return weights
 
     def _drawn(self, theta: Tensor, y: Tensor, members: int, rng: np.random.Generator) -> list[Posterior]:
         """Posteriors at draws of the hyper-parameters from Laplace's approximation around their mode.
@@ -303,7 +383,7 @@ class GaussianProcess(Model):
         from scipy.stats import norm, qmc
 
         rows = torch.as_tensor(np.sort(rng.permutation(len(y))[:FISHER]), device=self.device)
-        some = (self._data[0][rows], self._data[1][rows])
+        some = (self._data[0][rows], self._data[1][rows], self._each[rows])
         root = self._laplace(theta, some, len(y) / len(rows))
         draws = norm.ppf(
             np.clip(qmc.Sobol(len(theta), rng=rng).random(members), 1e-3, 1 - 1e-3)
@@ -320,31 +400,33 @@ class GaussianProcess(Model):
             found.append(self._condition(here, y))
         return found
 
-    def _log_density(self, theta: Tensor, data: Points, y: Tensor, weight: float) -> float:
+    def _log_density(
+        self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], y: Tensor, weight: float
+    ) -> float:
         """Log posterior density of the hyper-parameters, up to a constant; ``weight`` scales a subset of runs up to all."""
         import torch
 
         mean, sd = (self._tensor(part) for part in self.kernel.prior())
-        chol, failed = torch.linalg.cholesky_ex(_with_noise(self.kernel, theta, data))
+        chol, failed = torch.linalg.cholesky_ex(_with_noise(self.kernel, theta, data[:2], data[2]))
         if failed:
             return -math.inf
         alpha = torch.cholesky_solve(y[:, None], chol)[:, 0]
         likelihood = -(y @ alpha / 2 + torch.log(torch.diagonal(chol)).sum())
         return float(weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
 
-    def _laplace(self, theta: Tensor, data: Points, weight: float) -> Tensor:
+    def _laplace(self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], weight: float) -> Tensor:
         """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
         import torch
 
         step, p = 1e-3, len(theta)
-        gram = _with_noise(self.kernel, theta, data)
+        gram = _with_noise(self.kernel, theta, data[:2], data[2])
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         moved = torch.empty((p, gram.numel()), dtype=torch.float64, device=self.device)
         turned = torch.empty_like(moved)
         for j in range(p):
             there = theta.clone()
             there[j] += step
-            change = inverse @ ((_with_noise(self.kernel, there, data) - gram) / step)
+            change = inverse @ ((_with_noise(self.kernel, there, data[:2], data[2]) - gram) / step)
             moved[j], turned[j] = change.ravel(), change.T.reshape(-1)
         fisher = moved @ turned.T / 2 * weight
         precision = (fisher + fisher.T) / 2 + torch.diag(self._tensor(1 / self.kernel.prior()[1] ** 2))

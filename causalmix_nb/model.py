@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
+STRETCH = 0.25  # of the range of the outcomes: further outside it a number is an extrapolation
 MAX_STATES = 64  # how many of the runs' states an average over states is taken over
 
 
@@ -34,6 +35,7 @@ class Effect:
     contrast: domain -> change of its share; sums to 0.
     level: coverage the interval claims.
     label: the question in words.
+    note: what the numbers lean on besides runs, in words; empty where they lean on runs alone.
     """
 
     estimate: float
@@ -46,6 +48,7 @@ class Effect:
     label: str = ""
     outcome: str = ""
     minimize: bool = False
+    note: str = ""
 
     @property
     def distinguishable(self) -> bool:
@@ -62,6 +65,7 @@ class Effect:
         return (
             f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
             f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
+            f"{f' [{self.note}]' if self.note else ''}"
         )
 
 
@@ -93,9 +97,20 @@ class Model:
         """Expected outcome (n,) and covariance (n, n) of its estimation error."""
         raise NotImplementedError
 
-    def noise_at(self, mean: np.ndarray) -> np.ndarray:
-        """Standard deviation of one run where its expectation is ``mean``, shape (n,)."""
-        return np.full(len(mean), self.noise_sd)
+    def noise_at(
+        self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Standard deviation of one run where its expectation is ``mean``, shape (n,).
+
+        T (n, K) and S (n, s): mixtures and log scales, where the noise depends on them; None means a typical run.
+        """
+        return self.noise_sd * self.relative_noise(len(mean), T, S)
+
+    def relative_noise(self, n: int, T: np.ndarray | None, S: np.ndarray | None) -> np.ndarray:
+        """Noise of n runs in units of the typical one's; see :meth:`noise_at`."""
+        if self.problem.noise is None or T is None:
+            return np.ones(n)
+        return self.problem.noise.relative(T, self.scales(None, n) if S is None else S)
 
     # -- questions ---------------------------------------------------------------------------------------
 
@@ -130,7 +145,8 @@ class Model:
 
         Returns
         -------
-        DataFrame with columns mean, se, lower, upper, in the outcome's units; the index of ``mixtures``.
+        DataFrame with columns mean, se, lower, upper, in the outcome's units; the index of ``mixtures``. Where a number lies far
+        outside the outcomes of the runs, ``table.attrs["note"]`` says so, with the word extrapolation.
         """
         import pandas as pd
 
@@ -142,9 +158,12 @@ class Model:
         se = np.sqrt(variance)
         q = self._quantile(level)
         index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index
         )
+        if said := self.extrapolated(table.to_numpy()[:, [0, 2, 3]]):
+            table.attrs["note"] = said
+        return table
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
@@ -292,6 +311,20 @@ class Model:
                 )
         return "; ".join(said) + ": an extrapolation" if said else ""
 
+    def extrapolated(self, values: Any, difference: bool = False) -> str:
+        """What no run has come near among expected outcomes (or differences of two), in words; empty where nothing is.
+
+        The range is that of the runs that fit the others: a wild run does not widen what can be promised.
+        """
+        y = self.problem.y[self.problem.trusted]
+        low, high = float(y.min()), float(y.max())
+        reach, values = high - low, np.asarray(values, dtype=float)
+        if difference:
+            far = bool((np.abs(values) > (1 + STRETCH) * reach).any())
+            return f"more than the whole range of the runs ({reach:.3g}): an extrapolation" if far else ""
+        far = bool(((values < low - STRETCH * reach) | (values > high + STRETCH * reach)).any())
+        return f"outside the outcomes of the runs ({low:.4g} to {high:.4g}): an extrapolation" if far else ""
+
     # -- arithmetic of intervals -------------------------------------------------------------------------
 
     def _averaged(
@@ -318,9 +351,10 @@ class Model:
     ) -> Effect:
         se, q = math.sqrt(max(variance, 0.0)), self._quantile(level)
         contrast = dict(zip(self.domains, change.tolist()))
+        ends = estimate - q * se, estimate + q * se
         return Effect(
-            estimate, se, estimate - q * se, estimate + q * se, self.problem.n_runs, contrast, level, label,
-            self.outcome, self.minimize,
+            estimate, se, *ends, self.problem.n_runs, contrast, level, label,
+            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True),
         )  # fmt: skip
 
     def _quantile(self, level: float) -> float:

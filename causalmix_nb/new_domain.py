@@ -29,6 +29,7 @@ from causalmix_nb.nuisances import (
 )
 from causalmix_nb.plots_domain import price_forest
 from causalmix_nb.problem import Problem
+from causalmix_nb.weights import tamed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,6 +142,7 @@ def price_domain(
         raise FitError(f"level is {level:g}; it must lie between 0 and 1, for example 0.95.")
     runs = None if isinstance(runs_or_problem, Problem) else runs_or_problem
     problem = Problem.from_runs(runs, outcome, graph) if runs is not None else cast(Problem, runs_or_problem)
+    problem = tamed(problem)
     coordinates = coordinates_of(problem, "ilr")
     moving = [name for name, active in zip(problem.domains, coordinates.active) if active]
     if len(moving) < MIN_DOMAINS:

@@ -28,6 +28,7 @@ RANDOMISED = 0.05  # the share of the mixture's variance that the state may expl
 _UNMOVED = 1e-5  # singular value, relative to the largest, below which the runs did not move in a direction
 
 Predictor = Callable[[np.ndarray], np.ndarray]
+Weights = np.ndarray | None  # (n,) of the runs; None counts all alike
 
 
 # -- coordinates of the mixture and of the state -------------------------------------------------------------
@@ -117,12 +118,14 @@ def state_features(W: np.ndarray) -> StateFeatures:
 # -- nuisances ------------------------------------------------------------------------------------------------
 
 
-def _fit_mean(W: np.ndarray, Y: np.ndarray, seed: int) -> Predictor:
-    mean = Y.mean(0)
+def _fit_mean(W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = None) -> Predictor:
+    mean = np.average(Y, axis=0, weights=weights)
     return lambda at: np.tile(mean, (len(at), 1))
 
 
-def _fit_ridge(W: np.ndarray, Y: np.ndarray, seed: int, quadratic: bool = False) -> Predictor:
+def _fit_ridge(
+    W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = None, quadratic: bool = False
+) -> Predictor:
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -135,12 +138,13 @@ def _fit_ridge(W: np.ndarray, Y: np.ndarray, seed: int, quadratic: bool = False)
         x = scale.transform(at)
         return np.hstack([x, x[:, first] * x[:, second]]) if quadratic else x
 
-    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15))).fit(expand(W), Y)
+    ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 4, 15)))
+    ridge.fit(expand(W), Y, ridgecv__sample_weight=weights)
     return lambda at: ridge.predict(expand(at)).reshape(len(at), -1)
 
 
-def _fit_quadratic(W: np.ndarray, Y: np.ndarray, seed: int) -> Predictor:
-    return _fit_ridge(W, Y, seed, quadratic=True)
+def _fit_quadratic(W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = None) -> Predictor:
+    return _fit_ridge(W, Y, seed, weights, quadratic=True)
 
 
 def lightgbm_parameters(n: int, seed: int) -> dict[str, Any]:
@@ -151,13 +155,14 @@ def lightgbm_parameters(n: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fit_lightgbm(W: np.ndarray, Y: np.ndarray, seed: int) -> Predictor:
+def _fit_lightgbm(W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = None) -> Predictor:
     import lightgbm
 
     parameters = lightgbm_parameters(len(W), seed)
     rounds = parameters.pop("n_estimators")
     trees = [
-        lightgbm.train(parameters, lightgbm.Dataset(W, column), num_boost_round=rounds) for column in Y.T
+        lightgbm.train(parameters, lightgbm.Dataset(W, column, weight=weights), num_boost_round=rounds)
+        for column in Y.T
     ]
     return lambda at: np.column_stack([tree.predict(np.asarray(at), num_threads=1) for tree in trees])
 
@@ -199,14 +204,19 @@ class Nuisance:
 
 
 def _out_of_fold(
-    learner: str, W: np.ndarray, Y: np.ndarray, folds: np.ndarray, seed: int
+    learner: str, W: np.ndarray, Y: np.ndarray, folds: np.ndarray, seed: int, weights: Weights
 ) -> tuple[np.ndarray, tuple[Predictor, ...]]:
     """Values (n, m) for every run by a predictor that has not seen its fold, and those predictors."""
     n_folds = int(folds.max()) + 1
     if learner == "mean":  # one constant, whatever the fold: then no state means plain least squares
-        constant = _fit_mean(W, Y, seed)
+        constant = _fit_mean(W, Y, seed, weights)
         return constant(W), (constant,) * n_folds
-    predictors = tuple(_LEARNERS[learner](W[folds != k], Y[folds != k], seed) for k in range(n_folds))
+    predictors = tuple(
+        _LEARNERS[learner](
+            W[folds != k], Y[folds != k], seed, None if weights is None else weights[folds != k]
+        )
+        for k in range(n_folds)
+    )
     out = np.empty_like(Y)
     for k, predict in enumerate(predictors):
         out[folds == k] = predict(W[folds == k])
@@ -214,19 +224,24 @@ def _out_of_fold(
 
 
 def learn_nuisance(
-    W: np.ndarray, Y: np.ndarray, splits: list[np.ndarray], seed: int, learn: bool = True
-) -> Nuisance:
-    """Choose the learner by cross-validation on the first split, then cross-fit it on all of them."""
+    W: np.ndarray, Y: np.ndarray, splits: list[np.ndarray], seed: int, learn: bool = True,
+    weights: Weights = None,
+) -> Nuisance:  # fmt: skip
+    """Choose the learner by cross-validation on the first split, then cross-fit it on all of them; runs count by their ``weights``."""
     candidates = ["mean"]
     if learn and W.shape[1]:
         candidates += ["ridge", "quadratic ridge", *(["lightgbm"] if len(Y) >= 40 else [])]
-    first = {name: _out_of_fold(name, W, Y, splits[0], seed) for name in candidates}
-    errors = {name: float(((Y - fitted) ** 2).sum()) for name, (fitted, _) in first.items()}
+    first = {name: _out_of_fold(name, W, Y, splits[0], seed, weights) for name in candidates}
+    count = np.ones(len(Y)) if weights is None else weights
+    errors = {name: float(count @ ((Y - fitted) ** 2).sum(1)) for name, (fitted, _) in first.items()}
     learner = min(errors, key=lambda name: errors[name])
     r2 = 1 - errors[learner] / errors["mean"] if errors["mean"] > 0 else 0.0
-    all_splits = [first[learner], *(_out_of_fold(learner, W, Y, folds, seed) for folds in splits[1:])]
+    all_splits = [
+        first[learner],
+        *(_out_of_fold(learner, W, Y, folds, seed, weights) for folds in splits[1:]),
+    ]
     fitted, by_fold = zip(*all_splits)
-    return Nuisance(learner, max(r2, 0.0), fitted, by_fold, _LEARNERS[learner](W, Y, seed))
+    return Nuisance(learner, max(r2, 0.0), fitted, by_fold, _LEARNERS[learner](W, Y, seed, weights))
 
 
 def assignment_sentence(r2: float, has_state: bool) -> str:
@@ -249,12 +264,16 @@ def at_distinct(function: Predictor, W: np.ndarray) -> np.ndarray:
 
 def noise_of(problem: Problem, residual_sd: float) -> tuple[float, str]:
     """Standard deviation of one run: from repeated runs where there are enough, else from the residuals."""
+    if not problem.trusted.all():
+        problem = problem.subset(problem.trusted)
     _, member, count = np.unique(problem.repeats, return_inverse=True, return_counts=True)
     df = problem.n_runs - len(count)
     if df < 5:
         return residual_sd, "residuals of the fit"
-    means = np.bincount(member, problem.y) / count
-    return math.sqrt(float(((problem.y - means[member]) ** 2).sum()) / df), f"{df} repeated runs"
+    weight = problem.precision
+    means = np.bincount(member, weight * problem.y) / np.bincount(member, weight)
+    within = float(weight @ (problem.y - means[member]) ** 2)
+    return math.sqrt(within / df), f"{df} repeated runs"
 
 
 def rank_correlation(y: np.ndarray, predicted: np.ndarray) -> float:

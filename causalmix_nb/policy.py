@@ -327,6 +327,14 @@ def _report(
     if far := model.beyond(scale):
         notes = (*notes, far)
     notes = (*notes, *model.problem.held_sentences)
+    if far := effect.note or table.attrs.get("note", ""):
+        notes = (*notes, f"an estimate or a limit is {far}")
+    if wild := int((~model.problem.trusted).sum()):
+        which = "1 run that does not fit" if wild == 1 else f"{wild} runs that do not fit"
+        notes = (
+            *notes,
+            f"{which} the others count{'s' * (wild == 1)} for little; the check before a fit names them",
+        )
     distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
     worn = [f"{name} {count:.1f} times" for name, count in epochs.items() if count > REPEATS]
     if worn:

@@ -11,6 +11,8 @@ import numpy as np
 
 from causalmix_nb.errors import FitError, MixtureError, did_you_mean, listed
 from causalmix_nb.mixture import Mixture, as_shares
+from causalmix_nb.noise import Noise
+from causalmix_nb.warp import TRUSTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,8 @@ class Problem:
     split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
     held: domain -> its share, of the domains that no run has moved: 0 where no run has used it. Nothing can be learnt of them, so every
     mixture asked about has them at that share; found from T where it is not given, and kept for parts of the problem.
+    rows (n,) int: where each run stands in the table of runs. weights (n,): how far each run is trusted, from 1 down to 0, and
+    noise: how noisy runs are where; None until :func:`causalmix_nb.weights.weighed` has judged them.
     """
 
     outcome: str
@@ -47,6 +51,9 @@ class Problem:
     adjustment: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     held: Mapping[str, float] | None = None
+    rows: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    noise: Noise | None = None
 
     def __post_init__(self) -> None:
         if self.held is None:
@@ -126,11 +133,31 @@ class Problem:
             else np.zeros(self.n_runs, int)
         )
 
+    @property
+    def trust(self) -> np.ndarray:
+        """(n,) how far each run is trusted; 1 for all where they were not judged."""
+        return np.ones(self.n_runs) if self.weights is None else self.weights
+
+    @property
+    def trusted(self) -> np.ndarray:
+        """(n,) bool: the runs that fit the others."""
+        return self.trust >= TRUSTED
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(n,) weight of each run in a fit: how far it is trusted, by how quiet such runs are; 1 for a typical one."""
+        return self.trust if self.noise is None else self.trust / self.noise.relative(self.T, self.S) ** 2
+
+    @property
+    def evenly(self) -> bool:
+        """Whether all runs count alike."""
+        return self.noise is None and (self.weights is None or bool((self.weights == 1).all()))
+
     def subset(self, rows: np.ndarray) -> Problem:
         """The same problem on some of its rows (indices or a mask)."""
-        return replace(
-            self, **{name: getattr(self, name)[rows] for name in ("T", "X", "S", "y", "groups", "clusters")}
-        )
+        parts = ("T", "X", "S", "y", "groups", "clusters", "rows", "weights")
+        known = {name: getattr(self, name) for name in parts}
+        return replace(self, **{name: part[rows] for name, part in known.items() if part is not None})
 
     def without_state(self) -> Problem:
         """The same problem as a method sees it that ignores the pool's state."""
@@ -198,7 +225,7 @@ class Problem:
         )
         found = cls(
             outcome, minimize, domains, state_names, scale_names,
-            T, X, S, y, groups, clusters, tuple(adjustment), (), held,
+            T, X, S, y, groups, clusters, tuple(adjustment), (), held, np.flatnonzero(usable),
         )  # fmt: skip
         return replace(found, notes=(*found.held_sentences, *notes))
 

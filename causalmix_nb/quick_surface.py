@@ -18,6 +18,8 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.model import Model
 from causalmix_nb.problem import Problem
+from causalmix_nb.quick_kernel import LENGTHS, QuickKernel, eigen, likeliest
+from causalmix_nb.weights import tamed
 
 if TYPE_CHECKING:
     from causalmix_nb.graph import CausalGraph
@@ -25,38 +27,6 @@ if TYPE_CHECKING:
 
 MOST = 1024  # runs that are used; more would be slower without being seen in a picture
 TRIED = 256  # runs on which the lengths of the kernel are chosen
-LENGTHS = (0.7, 1.5, 3.0)  # of the kernel, in units of how far apart two runs are on average
-NOISE = np.geomspace(1e-4, 30.0, 24)  # variances of the noise, in units of the signal's
-
-
-class _Kernel:
-    """1 + k(context) + k(mixture) + k(context) k(mixture), squared exponentials on √shares and standardised state and scale."""
-
-    def __init__(self, problem: Problem, lengths: tuple[float, float]) -> None:
-        self._U = np.hstack([problem.X, problem.S])
-        self._centre, spread = self._U.mean(0), self._U.std(0)
-        self._unit = np.where(spread > 0, spread, 1.0)
-        roots = np.sqrt(problem.T)
-        apart = math.sqrt(2 * float(roots.var(0).sum())) or 1.0
-        self._widths = lengths[0] * apart, lengths[1] * math.sqrt(2 * max(self._U.shape[1], 1))
-        self._mine = self._at(problem.T, self._U)
-
-    def _at(self, T: np.ndarray, U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.sqrt(T) / self._widths[0], (U - self._centre) / self._unit / self._widths[1]
-
-    def between(self, a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        mixture, context = (np.exp(-_squared(x, y) / 2) for x, y in zip(a, b))
-        if not a[1].shape[1]:
-            return 1 + mixture
-        return 1 + context + mixture + context * mixture
-
-    def gram(self) -> np.ndarray:
-        return self.between(self._mine, self._mine)
-
-    def cross(self, T: np.ndarray, U: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Covariances of n places with the runs (n, m), and among themselves (n, n)."""
-        here = self._at(T, U)
-        return self.between(here, self._mine), self.between(here, here)
 
 
 class QuickSurface(Model):
@@ -65,12 +35,12 @@ class QuickSurface(Model):
     method = "quick"
 
     def __init__(
-        self, problem: Problem, kernel: _Kernel, values: np.ndarray, vectors: np.ndarray, y: np.ndarray
+        self, problem: Problem, kernel: QuickKernel, values: np.ndarray, vectors: np.ndarray, y: np.ndarray
     ) -> None:
         super().__init__(problem)
         self._kernel, self._vectors = kernel, vectors
         self._level, self._spread = float(problem.y.mean()), float(problem.y.std())
-        ratio, _ = _likeliest(values, vectors.T @ y)
+        ratio, _ = likeliest(values, vectors.T @ y)
         self._values = values + ratio
         told = vectors.T @ y / self._values
         self._weights, self._signal = vectors @ told, float(told @ (vectors.T @ y)) / len(y)
@@ -99,6 +69,17 @@ class QuickSurface(Model):
         cross, prior = self._kernel.cross(np.repeat(T, m, axis=0), contexts)
         cross, prior = cross.reshape(n, m, -1).mean(1), prior.reshape(n, m, n, m).mean((1, 3))
         return self._answer(cross, prior)
+
+    def without_each(self, T: np.ndarray, state: Any = None) -> np.ndarray:
+        """Expected outcome of n mixtures as it would be without one of the runs, for every run in turn: shape (n, runs)."""
+        states, vectors = self.states(state), self._vectors
+        cross = np.zeros((len(T), len(vectors)))
+        for x in states:
+            context = np.hstack([np.tile(x, (len(T), 1)), self.scales(None, len(T))])
+            cross += self._kernel.cross_only(T, context) / len(states)
+        own = (vectors**2 / self._values).sum(1)
+        pull = (cross @ vectors / self._values) @ vectors.T
+        return self._level + self._spread * ((cross @ self._weights)[:, None] - pull * (self._weights / own))
 
 
 def problems_of(runs: Runs, outcomes: Sequence[str], graph: CausalGraph | None = None) -> list[Problem]:
@@ -144,6 +125,7 @@ def quick_surfaces(problems: Sequence[Problem]) -> list[QuickSurface]:
     for problem in problems:
         if problem.n_runs > MOST:
             problem = problem.subset(np.linspace(0, problem.n_runs - 1, MOST).round().astype(int))
+        problem = tamed(problem)
         y = (problem.y - problem.y.mean()) / problem.y.std()
         known = b"|".join(part.tobytes() for part in (problem.T, problem.X, problem.S))
         if known not in designs:
@@ -160,33 +142,15 @@ class _Design:
         self._rows = np.linspace(0, problem.n_runs - 1, min(problem.n_runs, TRIED)).round().astype(int)
         some = problem.subset(self._rows)
         of_context = LENGTHS if some.X.shape[1] + some.S.shape[1] else LENGTHS[:1]
-        self._tried = {(a, b): _eigen(_Kernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
-        self._whole: dict[tuple[float, float], tuple[_Kernel, np.ndarray, np.ndarray]] = {}
+        self._tried = {(a, b): eigen(QuickKernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
+        self._whole: dict[tuple[float, float], tuple[QuickKernel, np.ndarray, np.ndarray]] = {}
 
-    def likeliest(self, y: np.ndarray) -> tuple[_Kernel, np.ndarray, np.ndarray]:
+    def likeliest(self, y: np.ndarray) -> tuple[QuickKernel, np.ndarray, np.ndarray]:
         """The kernel under which the values (n,) are likeliest, judged on some of the runs, and its eigendecomposition."""
         some = y[self._rows]
-        found = {at: _likeliest(values, vectors.T @ some)[1] for at, (values, vectors) in self._tried.items()}
+        found = {at: likeliest(values, vectors.T @ some)[1] for at, (values, vectors) in self._tried.items()}
         best = max(found, key=lambda at: found[at])
         if best not in self._whole:
-            kernel = _Kernel(self._problem, best)
-            self._whole[best] = (kernel, *_eigen(kernel.gram()))
+            kernel = QuickKernel(self._problem, best)
+            self._whole[best] = (kernel, *eigen(kernel.gram()))
         return self._whole[best]
-
-
-def _eigen(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, vectors = np.linalg.eigh(gram)
-    return np.maximum(values, 0.0), vectors
-
-
-def _likeliest(values: np.ndarray, turned: np.ndarray) -> tuple[float, float]:
-    """The likeliest ratio of noise to signal, and its log likelihood with the signal at its own best."""
-    total = values[:, None] + NOISE
-    signal = (turned[:, None] ** 2 / total).mean(0)
-    likelihood = -len(values) / 2 * np.log(signal) - np.log(total).sum(0) / 2
-    best = int(likelihood.argmax())
-    return float(NOISE[best]), float(likelihood[best])
-
-
-def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0.0)

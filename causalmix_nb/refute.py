@@ -21,6 +21,8 @@ from causalmix_nb.effects import LinearModel, fit_linear
 from causalmix_nb.errors import FitError
 from causalmix_nb.plots_audit import hidden_cause
 from causalmix_nb.problem import Problem
+from causalmix_nb.warp import moments
+from causalmix_nb.weights import weighed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,7 +261,7 @@ def _hidden(
         {"strength": strength, "estimate": left, "lower": left - 1.96 * error, "upper": left + 1.96 * error}
     )
     spread = float(np.std(np.log(problem.T + 1e-3), axis=0).mean())
-    e = e_value(estimate * spread / float(problem.y.std()))
+    e = e_value(estimate * spread / moments(problem.y, weighed(problem).trust)[1])
     known = _strongest(problem)
     found = (
         f"one that explains {robust:.0%} of what the state leaves of mixture and outcome would explain it away, {robust_95:.0%} "

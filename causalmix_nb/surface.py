@@ -21,7 +21,9 @@ from causalmix_nb.gaussian_process import GaussianProcess, pure_error
 from causalmix_nb.mixture import ilr_basis
 from causalmix_nb.model import Model
 from causalmix_nb.problem import Problem
+from causalmix_nb.warp import moments
 from causalmix_nb.warped import WarpedProcess, fit_gp, likelier_scale
+from causalmix_nb.weights import weighed
 
 __all__ = [
     "GaussianProcess",
@@ -50,15 +52,16 @@ class BoostedTrees(Model):
     ) -> None:
         super().__init__(problem)
         self.method = method
-        columns = _columns(problem, method)
-        self._trees = _boost(columns, problem.y, settings)
+        columns, weight = _columns(problem, method), _weight(problem)
+        self._trees = _boost(columns, problem.y, settings, weight=weight)
         rng = np.random.default_rng(seed)
         members = np.unique(problem.groups)
         self._ensemble = []
         for _ in range(ensemble):
             drawn = rng.choice(members, len(members))
             rows = np.concatenate([np.flatnonzero(problem.groups == group) for group in drawn])
-            self._ensemble.append(_boost(columns[rows], problem.y[rows], settings))
+            drawn_weight = None if weight is None else weight[rows]
+            self._ensemble.append(_boost(columns[rows], problem.y[rows], settings, weight=drawn_weight))
         repeated, df = pure_error(problem)
         self.noise_sd, self._error = (repeated if df >= 3 else error), error
         self.has_interval = ensemble > 1
@@ -88,6 +91,7 @@ def fit_lightgbm(problem: Problem, *, random_state: int = 0, ensemble: int = 20)
     LightGBM's default leaves (20 runs at least) learn next to nothing from a hundred runs, so smaller ones are tried.
     Intervals come from ``ensemble`` refits on resampled groups of runs; they tend to be too narrow where there are no runs.
     """
+    problem = weighed(problem)
     n = problem.n_runs
     shapes = [(4, max(2, n // 64)), (8, max(3, n // 32)), (16, max(5, n // 32))]
     tried = []
@@ -110,6 +114,7 @@ def fit_regmix(problem: Problem, *, random_state: int = 0, ensemble: int = 20) -
 
     RegMix stops early on its test runs; here the number of trees comes from folds of the given runs.
     """
+    problem = weighed(problem)
     error, trees = _tune(problem, "regmix", REGMIX, random_state, patience=REGMIX_PATIENCE)
     return BoostedTrees(problem, "regmix", {**REGMIX, "n_estimators": trees}, error, random_state, ensemble)
 
@@ -118,13 +123,18 @@ def _stack(method: str, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarr
     return np.hstack([T, S] if method == "regmix" else [T, X, S])
 
 
+def _weight(problem: Problem) -> np.ndarray | None:
+    return None if problem.evenly else problem.precision
+
+
 def _columns(problem: Problem, method: str) -> np.ndarray:
     return _stack(method, problem.T, problem.X, problem.S)
 
 
 def _boost(
-    columns: np.ndarray, y: np.ndarray, settings: dict[str, Any], held_out: Any = None, patience: int = 0
-) -> Any:
+    columns: np.ndarray, y: np.ndarray, settings: dict[str, Any], held_out: Any = None, patience: int = 0,
+    weight: np.ndarray | None = None,
+) -> Any:  # fmt: skip
     import lightgbm as lgb
 
     rounds = settings["n_estimators"]
@@ -136,7 +146,7 @@ def _boost(
         "deterministic": True,
         "force_col_wise": True,
     }
-    data = lgb.Dataset(columns, y, params={"verbosity": -1}, free_raw_data=False)
+    data = lgb.Dataset(columns, y, weight=weight, params={"verbosity": -1}, free_raw_data=False)
     if held_out is None:
         return lgb.train(options, data, rounds)
     watch: list[Any] = [lgb.early_stopping(patience, verbose=False)]
@@ -144,7 +154,11 @@ def _boost(
         {**options, "metric": "l2"},
         data,
         rounds,
-        valid_sets=[lgb.Dataset(held_out[0], held_out[1], reference=data)],
+        valid_sets=[
+            lgb.Dataset(
+                held_out[0], held_out[1], weight=held_out[2] if len(held_out) > 2 else None, reference=data
+            )
+        ],
         callbacks=watch,
     )
 
@@ -154,12 +168,17 @@ def _tune(
 ) -> tuple[float, int]:
     """Out-of-fold root mean squared error, and the mean number of trees at which the folds stopped."""
     columns, error, stopped = _columns(problem, method), np.zeros(problem.n_runs), []
+    weight = _weight(problem)
     for fold in folds(problem.groups, 4, seed):
         kept = np.setdiff1d(np.arange(problem.n_runs), fold)
-        trees = _boost(columns[kept], problem.y[kept], settings, (columns[fold], problem.y[fold]), patience)
+        of_kept, of_fold = (None, None) if weight is None else (weight[kept], weight[fold])
+        held_out = (columns[fold], problem.y[fold], of_fold)
+        trees = _boost(columns[kept], problem.y[kept], settings, held_out, patience, of_kept)
         error[fold] = problem.y[fold] - trees.predict(columns[fold], num_threads=1)
         stopped.append(trees.best_iteration or settings["n_estimators"])
-    return float(np.sqrt(np.mean(error**2))), max(10, round(float(np.mean(stopped))))
+    return float(np.sqrt(np.average(error**2, weights=problem.trust))), max(
+        10, round(float(np.mean(stopped)))
+    )
 
 
 def folds(groups: np.ndarray, n_folds: int, seed: int) -> list[np.ndarray]:
@@ -189,7 +208,8 @@ class MixingLaw(Model):
         moving = problem.moving
         self._basis, self._at = np.zeros((len(moving), int(moving.sum()) - 1)), problem.S.mean(0)
         self._basis[moving] = ilr_basis(int(moving.sum()))
-        self._centre, self._unit = float(problem.y.mean()), float(problem.y.std())
+        self._centre, self._unit, _ = moments(problem.y, problem.trust)
+        self._root = np.sqrt(problem.precision)
         columns, y = self._columns(problem.T, problem.S), (problem.y - self._centre) / self._unit
         fits = [
             self._solve(columns, y, sign, start)
@@ -200,9 +220,9 @@ class MixingLaw(Model):
         self._sign, self._params = best[0], best[1].x
         self.df = problem.n_runs - len(self._params)
         # The exponential may run away from the runs: stop it one e-fold above the largest value that they reach.
-        self._most = float((columns @ self._params[1:]).max()) + 1
+        self._most = float((columns @ self._params[1:])[problem.trusted].max()) + 1
         residual = 2 * float(best[1].cost) / max(self.df, 1)
-        gradient = self._gradient(columns, self._params)
+        gradient = self._root[:, None] * self._gradient(columns, self._params)
         self._cov = residual * np.linalg.pinv(gradient.T @ gradient, rcond=1e-10)
         self.noise_sd = math.sqrt(residual) * self._unit
         slope = self._sign * self._unit * self._basis @ self._params[2 : 2 + self._basis.shape[1]]
@@ -216,23 +236,25 @@ class MixingLaw(Model):
     ) -> list[np.ndarray]:
         rng, starts = np.random.default_rng(seed), []
         for i in range(n_starts):
-            level = float((y.min() if sign > 0 else y.max()) - sign * (0.2, 1.0, 3.0, 0.5)[i % 4])
+            told = y[self.problem.trusted]
+            level = float((told.min() if sign > 0 else told.max()) - sign * (0.2, 1.0, 3.0, 0.5)[i % 4])
             logs = np.log(np.maximum(sign * (y - level), 1e-3))
-            slope = np.linalg.lstsq(columns, logs, rcond=None)[0]
+            root = self._root
+            slope = np.linalg.lstsq(root[:, None] * columns, root * logs, rcond=None)[0]
             starts.append(np.r_[level, slope + (0.1 * rng.standard_normal(len(slope)) if i > 2 else 0)])
         return starts
 
-    @staticmethod
-    def _solve(columns: np.ndarray, y: np.ndarray, sign: float, start: np.ndarray) -> tuple[float, Any]:
+    def _solve(self, columns: np.ndarray, y: np.ndarray, sign: float, start: np.ndarray) -> tuple[float, Any]:
         from scipy.optimize import least_squares
 
+        root = self._root
+
         def residual(p: np.ndarray) -> np.ndarray:
-            return p[0] + sign * np.exp(np.minimum(columns @ p[1:], 30)) - y
+            return root * (p[0] + sign * np.exp(np.minimum(columns @ p[1:], 30)) - y)
 
         def jacobian(p: np.ndarray) -> np.ndarray:
-            return np.hstack(
-                [np.ones((len(y), 1)), sign * np.exp(np.minimum(columns @ p[1:], 30))[:, None] * columns]
-            )
+            slope = sign * np.exp(np.minimum(columns @ p[1:], 30))[:, None] * columns
+            return root[:, None] * np.hstack([np.ones((len(y), 1)), slope])
 
         return sign, least_squares(residual, start, jacobian, method="trf", max_nfev=200)
 
@@ -265,6 +287,7 @@ def fit_law(problem: Problem, *, random_state: int = 0, n_starts: int = 4) -> Mi
     ------
     FitError: fewer runs than the law has parameters (domains + 1 + scale columns).
     """
+    problem = weighed(problem)
     needed = len(problem.moving_domains) + 2 + len(problem.scale_names)
     if problem.n_runs < needed:
         raise FitError(

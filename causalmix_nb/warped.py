@@ -10,7 +10,7 @@ covariances are carried over to first order.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,39 +18,8 @@ import numpy as np
 from causalmix_nb.gaussian_process import GaussianProcess
 from causalmix_nb.model import Model
 from causalmix_nb.problem import Problem
-
-MARGIN = 0.3  # distance of the transformation's pole from the best run, in standard deviations
-SKEWED = 0.75  # skewness below which the plain scale is kept without trying
-
-
-@dataclass(frozen=True, slots=True)
-class Warp:
-    """z = s · log(s · y - pole), increasing in y; s is +1 for a tail of high outcomes, -1 for one of low outcomes."""
-
-    s: float
-    pole: float
-
-    @classmethod
-    def of(cls, y: np.ndarray) -> Warp:
-        centred = y - y.mean()
-        s = 1.0 if float((centred**3).mean()) >= 0 else -1.0
-        return cls(s, float((s * y).min() - MARGIN * y.std()))
-
-    def forward(self, y: np.ndarray) -> np.ndarray:
-        return self.s * np.log(self.s * y - self.pole)
-
-    def distance(self, z: np.ndarray, noise_sd: float = 0.0) -> np.ndarray:
-        """Expected distance from the pole, which is also the slope dy/dz."""
-        return np.exp(np.clip(self.s * z, -50, 50) + noise_sd**2 / 2)
-
-    def inverse(self, z: np.ndarray, noise_sd: float = 0.0) -> np.ndarray:
-        """Expected outcome where z has mean ``z`` and standard deviation ``noise_sd``."""
-        return self.s * (self.pole + self.distance(z, noise_sd))
-
-
-def skewness(y: np.ndarray) -> float:
-    """Third standardised moment."""
-    return float(((y - y.mean()) ** 3).mean() / y.std() ** 3)
+from causalmix_nb.warp import Warp, moments
+from causalmix_nb.weights import SKEWED, weighed
 
 
 class WarpedProcess(Model):
@@ -61,11 +30,14 @@ class WarpedProcess(Model):
     def __init__(self, problem: Problem, warp: Warp, inner: GaussianProcess) -> None:
         super().__init__(problem)
         self.warp, self.inner = warp, inner
+        # The mean of a log-normal variable grows with the noise: with that which was fitted, not with what intervals were
+        # widened by, and never with more than the outcomes themselves spread.
+        self._blur = min(inner.fitted_noise_sd, moments(inner.problem.y, inner.problem.trust)[1])
         self.diagnostics = {**inner.diagnostics, "scale_of_the_fit": "log of the distance to the best"}
         self._set_noise()
 
     def _set_noise(self) -> None:
-        typical = float(np.median(self.warp.s * self.problem.y - self.warp.pole))
+        typical = float(np.median(self.warp.reach(self.problem.y)[self.problem.trusted]))
         self.noise_sd = self.inner.noise_sd * typical
 
     def widen(self, factor: float) -> None:
@@ -74,21 +46,24 @@ class WarpedProcess(Model):
         self.diagnostics["interval_inflation"] = self.inner.diagnostics["interval_inflation"]
         self._set_noise()
 
-    def noise_at(self, mean: np.ndarray) -> np.ndarray:
-        return self.inner.noise_sd * np.maximum(self.warp.s * mean - self.warp.pole, 1e-12)
+    def noise_at(
+        self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
+    ) -> np.ndarray:
+        relative = self.inner.relative_noise(len(mean), T, S)
+        return self.inner.noise_sd * relative * np.maximum(self.warp.s * mean - self.warp.pole, 1e-12)
 
     def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
-        return self.warp.inverse(self.inner._mean(T, X, S), self.inner.noise_sd)
+        return self.warp.inverse(self.inner._mean(T, X, S), self._blur)
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """As :meth:`Model.expected`; over several states, the average is taken on the scale of the fit."""
         given = self.pool_state if state is None else state
-        return self.warp.inverse(self.inner.expected(T, given, scale), self.inner.noise_sd)
+        return self.warp.inverse(self.inner.expected(T, given, scale), self._blur)
 
     def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z, cov = self.inner._joint(T, X, S)
-        slope = self.warp.distance(z, self.inner.noise_sd)
-        return self.warp.inverse(z, self.inner.noise_sd), slope[:, None] * cov * slope
+        slope = self.warp.distance(z, self._blur)
+        return self.warp.inverse(z, self._blur), slope[:, None] * cov * slope
 
 
 def fit_gp(
@@ -115,19 +90,23 @@ def fit_gp(
     device: where torch works, for example ``"cuda"``.
     warp: ``"log"``, None for the plain scale, or ``"auto"``: :func:`likelier_scale`.
     """
-    effort = (random_state, n_starts, max_iter, members, device)
+    problem, effort = weighed(problem), (random_state, n_starts, max_iter, members, device)
     if warp == "auto":
         warp = likelier_scale(problem, random_state)
     if warp is None:
         return GaussianProcess(problem, *effort)
-    log = Warp.of(problem.y)
+    log = Warp.of(problem.y, problem.trust)
     inner = GaussianProcess(replace(problem, y=log.forward(problem.y)), *effort)
-    return WarpedProcess(problem, log, inner)
+    return WarpedProcess(
+        replace(problem, weights=inner.problem.weights, noise=inner.problem.noise), log, inner
+    )
 
 
 def likelier_scale(problem: Problem, random_state: int = 0) -> str | None:
     """``"log"`` if the outcome is skewed and quick fits find the logarithmic scale likelier, else None."""
-    if abs(skewness(problem.y)) < SKEWED:
+    problem = weighed(problem)
+    problem = problem if problem.trusted.all() else problem.subset(problem.trusted)
+    if abs(moments(problem.y)[2]) < SKEWED:
         return None
     quick = (random_state, 1, 4, 0)
     log = Warp.of(problem.y)

@@ -48,7 +48,7 @@ def confounded():
 def test_nothing_stands_against_a_well_designed_swarm(random):
     found = audit(random, graph=GRAPH)
     assert set(found.table["verdict"]) == {"fine"}
-    assert found.verdict == "nothing in the 8 points stands against an answer from these runs"
+    assert found.verdict == "nothing in the 10 points stands against an answer from these runs"
     assert found.treatment_r2 < 0.05
 
 
