@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from causalmix_nb.export import export
-from causalmix_nb.pool import Pool
+from causalmix_nb.data.pool import Pool
+from causalmix_nb.decide.export.export import export
 
 SHARES = {"books": 0.5, "chats": 0.3, "code": 0.2}
 BUDGET = 8_000_000

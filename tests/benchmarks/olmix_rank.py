@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from causalmix_nb.fit import cross_validate
-from causalmix_nb.problem import Problem
-from causalmix_nb.runs import Runs
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.methods.fit import cross_validate
+from causalmix_nb.runs.store import Runs
 
 
 def load(folder: Path) -> Runs:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
+from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import FitError
-from causalmix_nb.fit import METHODS, fit
-from causalmix_nb.policy import optimize
+from causalmix_nb.methods.fit import METHODS, fit
 from wild import NAMES, loss, regret, shares, table
 
 CONTAMINATION = {
