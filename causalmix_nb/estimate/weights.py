@@ -33,6 +33,7 @@ STANDS_OUT = (
 )
 FEWEST_REPEATED = 16  # repeated runs below which their noise is taken to be the same everywhere
 FIRST = 30.0  # robust standard deviations from the median beyond which the first look does not tell outcomes apart
+USUAL = 0.75  # quantile of the distances of runs from each other up to which none is remote
 ROUNDS = 15
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
@@ -219,7 +220,7 @@ class _Block:
         of_context = LENGTHS if some.X.shape[1] + some.S.shape[1] else LENGTHS[:1]
         self._tried = {(a, b): eigen(QuickKernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
         self._whole: dict[tuple[float, float], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._spread = _middle(z)[1]
+        self._spread, self._remote = _middle(z)[1], _remoteness(problem, repeats)
         level = float(np.median(z))  # the first look is taken at values that no one run can dominate
         told = np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread)
         self.weights = np.ones(len(z))
@@ -247,7 +248,7 @@ class _Block:
         self.expected = told - away
         off = (self._z - self.expected) / sd
         scale = 1.4826 * float(np.median(np.abs(off)))
-        self.sd = np.hypot(scale * sd, SLIGHT * self._spread)
+        self.sd = self._remote * np.hypot(scale * sd, SLIGHT * self._spread)
         self.off = self._disagreeing((self._z - self.expected) / self.sd)
         self.off = _beside(self.off, alike, self._repeats)
         self.weights = student(self.off)
@@ -287,6 +288,20 @@ def _together(repeats: np.ndarray) -> list[np.ndarray]:
     order = np.argsort(repeats, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(repeats[order])) + 1)
     return [rows for rows in parts if len(rows) > 1]
+
+
+def _remoteness(problem: Problem, repeats: np.ndarray) -> np.ndarray:
+    """How much further each run is from the others than most runs are, at least 1, shape (n,): there the others know less than they say."""
+    U = np.hstack([problem.X, problem.S])
+    U = (U - U.mean(0)) / np.where(U.std(0) > 0, U.std(0), 1.0) / math.sqrt(max(U.shape[1], 1))
+    roots = np.sqrt(problem.T)
+    at = np.hstack([roots / (float(np.sqrt(roots.var(0).sum())) or 1.0), U])
+    d2 = (at * at).sum(1)[:, None] + (at * at).sum(1) - 2 * at @ at.T
+    d2[repeats[:, None] == repeats] = np.inf
+    third = np.partition(d2, 2, axis=1)[:, 2] if len(at) > 3 else d2.min(1)
+    third = np.sqrt(np.maximum(np.where(np.isfinite(third), third, 0.0), 0.0))
+    usual = float(np.quantile(third, USUAL))
+    return np.maximum(1.0, third / usual) if usual > 0 else np.ones(len(at))
 
 
 def _beside(off: np.ndarray, alike: np.ndarray, repeats: np.ndarray) -> np.ndarray:

@@ -50,8 +50,7 @@ class QuickSurface(Model):
         self.noise_sd = self._spread * math.sqrt(ratio * self._signal)
 
     def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
-        cross, _ = self._kernel.cross(T, np.hstack([X, S]))
-        return self._level + self._spread * cross @ self._weights
+        return self._level + self._spread * self._kernel.cross_only(T, np.hstack([X, S])) @ self._weights
 
     def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._answer(*self._kernel.cross(T, np.hstack([X, S])))

@@ -146,6 +146,16 @@ def test_several_bad_mixtures_beside_each_other_are_a_region_and_not_wild():
     assert corner > 6
 
 
+@pytest.mark.parametrize("concentration", [3.0, 10.0, 50.0])
+def test_runs_on_one_domain_alone_are_not_wild_for_being_far_from_all_others(concentration):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        T = np.vstack([rng.dirichlet(np.full(4, concentration), 44), np.eye(4)])
+        y = loss(T) + np.exp(3 * T[:, 3]) / 5 + 0.02 * rng.normal(size=48)
+        runs = Runs.from_frames(pd.DataFrame(T, columns=NAMES), pd.DataFrame({"loss": y}), minimize=True)
+        assert not len(judge(Problem.from_runs(runs)).wild)
+
+
 def test_of_two_repeats_that_disagree_it_is_the_one_that_the_others_do_not_expect():
     runs = table({64 + 3: 2.9}, repeats=12)
     assert judge(Problem.from_runs(runs)).wild.tolist() == [64 + 3]
