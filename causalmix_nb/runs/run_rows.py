@@ -81,7 +81,8 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
         for row, whole in zip(unmarked, sheet.rows):
             first.setdefault(row, whole)
         rows = list(first.values())
-        note = f"{len(unmarked) - len(first)} rows of {sheet.name} come twice, cell by cell, and count once"
+        n = len(unmarked) - len(first)
+        note = f"{n} row{'s come' if n > 1 else ' comes'} twice in {sheet.name}, cell by cell, and count{'s' * (n == 1)} once"
         reduced, notes = one_row_a_run(replace(sheet, rows=rows), on)
         return reduced, (note, *notes)
     if _seeded(columns, k) is not None:

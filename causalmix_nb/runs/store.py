@@ -184,10 +184,9 @@ class Runs:
             {"key": k, "label": name or None, "mixture": m} for k, name, m in zip(keys, names, mixtures)
         ]
         for part, frame in parts.items():
-            if frame is not None:
-                columns, cells = list(map(str, frame.columns)), frame.to_numpy(dtype=float).tolist()
-                for row, values in zip(rows, cells):
-                    row[part] = dict(zip(columns, values))
+            columns = [] if frame is None else list(map(str, frame.columns))
+            for row, values in zip(rows, [] if frame is None else frame.to_numpy(dtype=float).tolist()):
+                row[part] = dict(zip(columns, values))
         runs.add(rows)
         if made.shares.totals is not None:
             runs.describe({key: {"tokens": float(n)} for key, n in zip(keys, made.shares.totals)})

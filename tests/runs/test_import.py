@@ -623,3 +623,27 @@ def test_a_direction_that_is_none_is_refused(read):
 def test_a_wide_table_of_shares_alone_is_asked_for_its_outcomes():
     with pytest.raises(RunsError, match="beside those that sum to 1 there is none for an outcome"):
         Runs.from_wide(SHARES.assign(run=list("abc")))
+
+
+@pytest.mark.parametrize("names", [("run-2", "run-1"), ("fancy-dawn-12", "calm-lake-7")])
+def test_names_that_are_numbered_in_another_order_forbid_a_join_row_by_row(read, names):
+    with pytest.raises(RunsError, match="out of order"):
+        read(",math,code\n0,.2,.8\n1,.6,.4\n", f"run,loss\n{names[0]},3\n{names[1]},1\n")
+
+
+@pytest.mark.parametrize(
+    "ratios, metrics", [("mix_01,mix_02", "mix-01,mix-02"), ("mix-01,mix-02", "mix-1,mix-2"), ("Mix 1,Mix 2", "mix_1,mix_2")]
+)  # fmt: skip
+def test_names_that_differ_in_signs_alone_are_the_same_runs(read, ratios, metrics):
+    (a, b), (x, y) = ratios.split(","), metrics.split(",")
+    runs = read(f"run,math,code\n{a},.2,.8\n{b},.6,.4\n", f"run,loss\n{y},3\n{x},1\n")
+    assert scores(runs) == OWN and "do not count" in runs.import_report.sentences[0]
+
+
+def test_names_that_differ_in_signs_are_not_guessed_where_a_run_is_left_over(read):
+    with pytest.raises(RunsError, match="no run in common"):
+        read("run,math,code\nw-0.05,.2,.8\nw-0.1,.6,.4\n", "run,loss\nw_0.5,3\nw_0.1,1\n")
+
+
+def test_a_table_of_one_metric_with_names_of_rows_as_r_writes_it_has_a_header(read):
+    assert scores(read('"math","code"\n"1",.2,.8\n"2",.6,.4\n', '"loss"\n"1",1\n"2",3\n')) == OWN

@@ -46,12 +46,17 @@ def _unpadded(cell: str) -> str:
     return re.sub(r"^0+(?=\d+$)", "", _folded(cell))
 
 
+def _unsigned(cell: str) -> str:
+    return re.sub(r"[\W_]+", "-", re.sub(r"(?<![\d.,p])0+(?=\d)", "", _folded(cell))).strip("-")
+
+
 # How names are compared, the strictest first: 1 and 1.0, Mix-01 and mix-01, 001 and 1 are the same run where nothing else bears the name.
 ALIKE: tuple[tuple[Callable[[str], str], str], ...] = (
     (plain_cell, ""),
     (_whole, "1.0 counts as 1"),
     (_folded, "upper and lower case count as one"),
     (_unpadded, "leading zeros do not count"),
+    (_unsigned, "signs and leading zeros do not count"),  # only where no run is left over
 )
 
 
@@ -250,6 +255,8 @@ def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int],
         if len(there) < sum(map(bool, b.column(right))) or len(here) < sum(map(bool, a.column(left))):
             continue  # two names of one table would become one
         pairs = {i: there[name] for name, i in here.items() if name in there}
+        if form is _unsigned and len(pairs) < min(len(here), len(there)):
+            continue
         if len(pairs) > len(best[0]):
             best = pairs, words
     pairs, words = best
@@ -296,8 +303,11 @@ def _by_position(a: Columns, b: Columns, doubts: list[str]) -> dict[int, int]:
                     f"{columns.sheet.name} names run {twice!r} twice; one row per run, or name another column with on=."
                 )
             numbers = columns.numbers[k].values
+            ends = [re.search(r"\d+$", cell) for cell in cells]
+            if all(ends) and not columns.numbers[k].n_numbers:  # run-2, run-0, run-1
+                numbers = [float(end[0]) for end in ends if end]
             mixed_up = (
-                columns.numbers[k].n_numbers == len(cells)
+                (columns.numbers[k].n_numbers == len(cells) or all(ends))
                 and numbers != sorted(numbers)
                 and len(set(numbers)) == len(numbers)
             )

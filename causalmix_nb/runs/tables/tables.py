@@ -193,7 +193,10 @@ def _header_of(rows: list[list[str]], name: str) -> tuple[list[str], list[list[s
         and width > 1
         and sum(map(bool, rows[start])) == 1
         and (len(rows[start]) == 1 or rows[start][0])
-    ):
+        and not (
+            width == 2 and all(len(row) == 2 and number_of(row[1]) is not None for row in rows[start + 1 :])
+        )
+    ):  # a header of one name above rows with a number each is R's, which writes names of rows without a header
         start += 1
     notes = [f"{start} line{'s' * (start > 1)} above the header of {name} left out"] if start else []
     return rows[start], rows[start + 1 :], notes
