@@ -12,19 +12,33 @@ import re
 LOWER = frozenset(
     """loss losses nll perplexity perplexities ppl ppx bpb bpc bpt bpw bits nats crossentropy xent logloss brier
     err errs error errors wer cer ter mer eer mse mae rmse nmse nrmse msle rmsle mape smape ece
-    kl kld kldiv divergence fid fad hallucination hallucinations toxicity latency""".split()
+    kl kld kldiv divergence fid fad hallucination hallucinations toxicity latency
+    nlpd surprisal regret misclassification misclassifications fpr fnr levenshtein verlust fehler fehlerrate perte erreur""".split()
 )
 HIGHER = frozenset(
     """acc accs accuracy accuracies f1 em exact match bleu sacrebleu rouge rouge1 rouge2 rougel rougelsum chrf meteor bertscore
     auc auroc auprc roc mcc r2 pass passed precision recall specificity sensitivity win wins winrate reward rewards success solved
-    correct ndcg mrr map iou miou kappa spearman pearson pearsonr likelihood loglikelihood logprob logprobs elo""".split()
+    correct ndcg mrr map iou miou kappa spearman pearson pearsonr likelihood loglikelihood logprob logprobs elo tpr tnr
+    genauigkeit trefferquote exactitude""".split()
 )
 FLIPS = frozenset(
     {"neg", "negative", "negated", "minus"}
-)  # sklearn's neg_mean_squared_error, negative log likelihood
+)  # before a word: sklearn's neg_mean_squared_error, negative log likelihood
+CLASSES = frozenset({"neg", "negative"})  # … but a negative F1 may well be that of the negative class
+LIKELIHOODS = frozenset("likelihood loglikelihood logprob logprobs".split())
+FAULTS = frozenset("error errors err errs toxicity hallucination hallucinations".split())
+TASKS = frozenset(
+    "detection correction recovery identification analysis classification recognition prediction free".split()
+)  # error detection is a task, on which a score says nothing of its own
 UNDOES = frozenset(
     "reduction improvement improved decrease drop delta diff difference gap change".split()
 )  # a loss reduction is no loss, and a drop no accuracy
+_TOLD = "loss|ppl|perplexity|nll|bpb|err|error|acc|accuracy|f1|wer|cer|mse"
+_SPLITS = "train|training|val|valid|validation|dev|eval|test|avg|mean|min|max|final|best|log"
+_GROWN = re.compile(rf"(?:{_SPLITS})({_TOLD})|({_TOLD})(?:{_SPLITS})")  # valloss, testacc
+_LESS = re.compile(
+    r"(?:^|[/(]|(?<=[a-z])\.)\s*(?:1|100)\s*[-−–]\s*(?=[^\W\d])|^\s*[-−](?=[^\W\d])"
+)  # 1-acc, -loss
 _WORD = re.compile(r"[^\W_]+")
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
 
@@ -50,20 +64,28 @@ def direction_of(name: str) -> bool | None:
     [True, True, False, False, None]
     >>> direction_of("neg_mean_squared_error"), direction_of("negative_log_likelihood"), direction_of("loss_reduction")
     (False, True, None)
+    >>> direction_of("1-acc"), direction_of("1-shot acc"), direction_of("f1_negative"), direction_of("error_detection")
+    (True, False, False, None)
     """
-    words = words_of(name)
-    if not FLIPS.isdisjoint(words):
-        rest = direction_of(" ".join(word for word in words if word not in FLIPS))
-        return None if rest is None else not rest
+    if less := _LESS.search(str(name)):  # what is left to 1, or taken below 0
+        rest = str(name)[less.end() :]
+        if not (LOWER | HIGHER).isdisjoint(words_of(rest)[:1]):
+            low = direction_of(rest)
+            return None if low is None else not low
+    words = [(grown[1] or grown[2]) if (grown := _GROWN.fullmatch(word)) else word for word in words_of(name)]
+    for truth, lower in (("false", True), ("true", False)):
+        if {(truth, "positive"), (truth, "negative")} & set(zip(words, words[1:])):
+            return lower
     if ("cross", "entropy") in zip(words, words[1:]):
         words = [word if word != "entropy" else "crossentropy" for word in words]
-    for word in reversed(words):
-        if word in UNDOES:
+    for i, word in reversed(list(enumerate(words))):
+        if word in UNDOES or (word in FAULTS and words[i + 1 : i + 2] and words[i + 1] in TASKS):
             return None
-        if word in LOWER:
-            return True
-        if word in HIGHER:
-            return False
+        if word in LOWER | HIGHER:
+            turned = set(words[:i]) & FLIPS
+            if turned and turned <= CLASSES and word in HIGHER - LIKELIHOODS:
+                return None
+            return (word in LOWER) != bool(turned)
     return None
 
 

@@ -77,9 +77,12 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
     marks = [j for j in range(len(sheet.header)) if columns.kind(j) == "row"]
     unmarked = [tuple(cell for j, cell in enumerate(row) if j not in marks) for row in sheet.rows]
     if len(set(unmarked)) < len(unmarked):
-        first = list(dict.fromkeys(unmarked))
-        rows = [sheet.rows[unmarked.index(row)] for row in first]
-        note = f"{len(unmarked) - len(first)} rows of {sheet.name} come twice, cell by cell, and count once"
+        first: dict[tuple[str, ...], list[str]] = {}
+        for row, whole in zip(unmarked, sheet.rows):
+            first.setdefault(row, whole)
+        rows = list(first.values())
+        n = len(unmarked) - len(first)
+        note = f"{n} row{'s come' if n > 1 else ' comes'} twice in {sheet.name}, cell by cell, and count{'s' * (n == 1)} once"
         reduced, notes = one_row_a_run(replace(sheet, rows=rows), on)
         return reduced, (note, *notes)
     if _seeded(columns, k) is not None:
@@ -92,16 +95,18 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
         if len({(cell, step) for cell, step in zip(cells, at)}) == len(cells) and all(
             step == step for step in at
         ):
-            rows = []
-            for name in dict.fromkeys(cells):
-                history = sorted((i for i, cell in enumerate(cells) if cell == name), key=lambda i: at[i])
+            rows, of_run = [], {}
+            for i, cell in enumerate(cells):
+                of_run.setdefault(cell, []).append(i)
+            for some in of_run.values():
+                history = sorted(some, key=lambda i: at[i])
                 rows.append(
                     [
                         next((sheet.rows[i][c] for i in reversed(history) if sheet.rows[i][c]), "")
                         for c in range(len(sheet.header))
                     ]
                 )
-            note = f"the table {sheet.name} is a history: of each run the last value by {sheet.header[j]!r} is taken"
+            note = f"{sheet.name} is a history: of each run the last value by {sheet.header[j]!r} is taken"
             return replace(sheet, rows=rows), (note,)
     if (
         on is None
@@ -140,7 +145,9 @@ def seeds_as_runs(tables: Mapping[str, Columns], on: str | None) -> tuple[dict[s
     if unique or found is None:
         return dict(tables), ""
     runs = Counter(row[found[0]] for row in metrics.sheet.rows)
-    seeds = {name: [row[found[1]] for row in metrics.sheet.rows if row[found[0]] == name] for name in runs}
+    seeds: dict[str, list[str]] = {name: [] for name in runs}
+    for row in metrics.sheet.rows:
+        seeds[row[found[0]]].append(row[found[1]])
     out = {}
     for part, columns in tables.items():
         sheet = columns.sheet

@@ -179,14 +179,14 @@ class Runs:
         own = all(names) and len(set(names)) == len(names)
         keys = names if own else [f"{i:06d}-{name or i}" for i, name in enumerate(names)]
         parts = {"state": made.state, "scale": made.scale, "outcome": made.outcomes}
+        mixtures = [dict(zip(made.domains, shares)) for shares in made.shares.T.tolist()]
         rows: list[dict[str, Any]] = [
-            {"key": key, "label": name or None, "mixture": dict(zip(made.domains, shares))}
-            for key, name, shares in zip(keys, names, made.shares.T.tolist())
+            {"key": k, "label": name or None, "mixture": m} for k, name, m in zip(keys, names, mixtures)
         ]
         for part, frame in parts.items():
-            if frame is not None:
-                for row, values in zip(rows, frame.to_numpy(dtype=float).tolist()):
-                    row[part] = dict(zip(map(str, frame.columns), values))
+            columns = [] if frame is None else list(map(str, frame.columns))
+            for row, values in zip(rows, [] if frame is None else frame.to_numpy(dtype=float).tolist()):
+                row[part] = dict(zip(columns, values))
         runs.add(rows)
         if made.shares.totals is not None:
             runs.describe({key: {"tokens": float(n)} for key, n in zip(keys, made.shares.totals)})

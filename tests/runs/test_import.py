@@ -237,7 +237,7 @@ def test_the_sum_under_a_table_is_no_run(read):
 def test_which_way_is_better_is_read_from_names_and_shown(read):
     runs = read(metrics="run,val_loss,glossary_f1,wer\na,1,2,3\nb,3,4,5\n")
     assert runs.minimize == {"val_loss": True, "glossary_f1": False, "wer": True}
-    assert "lower is better in val_loss, wer; minimize=[…] says otherwise" in runs.import_report.sentences
+    assert "lower is better in val_loss, wer; minimize={…} says otherwise" in runs.import_report.sentences
     assert runs.import_report.doubts == ()
 
 
@@ -487,3 +487,163 @@ def test_every_refusal_is_one_sentence(read):
         with pytest.raises(CausalMixError) as error:
             read(ratios)
         assert "\n" not in str(error.value) and str(error.value)[-1] == "."
+
+
+# -- tables as they come from frames, trackers and other languages ----------------------------------------------
+
+
+def quietly(*tables, **options):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "assumed on import", UserWarning)
+        return Runs.from_csv(*tables, **options)
+
+
+SHARES = pd.DataFrame({"math": [0.2, 0.6, 0.4], "code": [0.8, 0.4, 0.6]})
+LOSSES = pd.DataFrame({"loss": [1.0, 3.0, 2.0]})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(lambda frame: frame.sort_values("loss", ascending=False), id="sorted"),
+        pytest.param(lambda frame: frame.iloc[::-1], id="reversed"),
+        pytest.param(lambda frame: frame.iloc[[2, 0, 1]], id="shuffled"),
+    ],
+)
+def test_a_frame_that_was_sorted_is_joined_by_its_labels(changed):
+    assert scores(quietly(SHARES, changed(LOSSES))) == {0.2: 1.0, 0.6: 3.0, 0.4: 2.0}
+
+
+def test_frames_that_were_cut_differently_are_not_joined_row_by_row():
+    assert scores(quietly(SHARES.drop(index=1), LOSSES.drop(index=0))) == {0.4: 2.0}
+    with pytest.raises(RunsError, match="one from 0 and one from 1"):
+        quietly(SHARES[:2], LOSSES[1:])
+
+
+def test_sentences_tell_two_frames_apart():
+    said = quietly(SHARES.assign(run=list("abc")), LOSSES.assign(Name=list("cba"))).import_report.sentences
+    assert said[0] == "rows of ratios and metrics are joined by 'run' and 'Name'"
+
+
+def test_rows_that_one_table_counts_from_0_and_the_other_from_1_are_not_shifted(read):
+    for name in ("", "index"):
+        with pytest.raises(RunsError, match="one from 0 and one from 1"):
+            read(f"{name},math,code\n0,.2,.8\n1,.6,.4\n", f"{name},loss\n1,1\n2,3\n")
+
+
+def test_numbers_of_runs_under_other_names_forbid_a_join_row_by_row(read):
+    with pytest.raises(RunsError, match="hold the same numbers in another order"):
+        read("recipe,math,code\n10,.2,.8\n20,.6,.4\n", "Recipe nr.,loss\n20,3\n10,1\n")
+
+
+def test_languages_that_are_called_as_a_key_is_are_domains_and_outcomes(read):
+    runs = read("en,id,no\n.2,.3,.5\n.6,.1,.3\n", "en,id,no\n2.1,2.2,2.3\n1.1,1.2,1.3\n", minimize=True)
+    assert runs.domains == runs.outcome_names == ("en", "id", "no")
+
+
+def test_what_a_trainer_logs_beside_its_losses_is_no_outcome(read):
+    logged = "eval_runtime,eval_samples_per_second,total_flos,train/learning_rate,train/grad_norm,train/global_step"
+    runs = read(metrics=f"run,eval_loss,{logged}\na,1,9,5,1e15,1e-4,.3,100\nb,3,9,5,1e15,1e-4,.3,100\n")
+    assert runs.outcome_names == ("eval_loss",)
+    runs = read(metrics="run,metrics.eval_loss,metrics.epoch,metrics.learning_rate\na,1,1,1e-4\nb,3,1,1e-4\n")
+    assert runs.outcome_names == ("eval_loss",)
+
+
+def test_precision_is_a_score_unless_it_counts_bits(read):
+    assert read(metrics="run,precision,loss\na,.5,1\nb,.4,3\n").outcome_names == ("precision", "loss")
+    assert read(metrics="run,precision,loss\na,16,1\nb,32,3\n").outcome_names == ("loss",)
+
+
+def test_a_metric_without_any_number_is_said_to_be_left_out(read):
+    runs = read(metrics="run,loss,acc\na,diverged,.1\nb,diverged,.2\n")
+    assert "left out: loss (is empty)" in runs.import_report.sentences
+
+
+@pytest.mark.parametrize(
+    "cells", [("**1**", "3"), ("1*", "3†"), ("1 ± 0.1", "3 ± .2"), ("1±0.1", "3 +/- 0.2"), ("`1`", "3")]
+)
+def test_marks_of_the_best_and_spreads_do_not_lose_a_score(read, cells):
+    assert scores(read(metrics=f"run,loss\na,{cells[0]}\nb,{cells[1]}\n")) == OWN
+
+
+def test_a_spread_that_is_cut_off_is_said(read):
+    said = read(metrics="run,loss\na,1 ± 0.1\nb,3 ± 0.2\n").import_report.sentences
+    assert "of outcome loss the numbers are taken without the spread after ±" in said
+
+
+@pytest.mark.parametrize(
+    "column, asked",
+    [("metrics.score7", "metrics.score7"), ("score7↑", "score7↑"), ("score7 (↑)", "score7"), ("metrics.score7", "score7")],
+)  # fmt: skip
+def test_an_outcome_may_be_asked_for_by_what_stands_in_the_file(read, column, asked):
+    assert read(metrics=f"run,{column}\na,1\nb,3\n", minimize=[asked]).minimize == {"score7": True}
+
+
+def test_a_chart_may_say_what_its_lines_are(read):
+    runs = read(metrics="Step,Name: a - loss,Name: b - loss\n1,9,8\n2,1,3\n")
+    assert scores(runs) == OWN
+
+
+def test_prefixes_of_a_wide_table_may_be_capital():
+    runs = Runs.from_wide(
+        pd.DataFrame({"Ratio_math": [0.2, 0.6], "Ratio_code": [0.8, 0.4], "Metric_loss": [1.0, 3.0]})
+    )
+    assert runs.domains == ("math", "code") and runs.minimize == {"loss": True}
+
+
+def test_one_run_is_one_run(read):
+    assert read("run,math,code\na,.2,.8\n", "run,loss\na,1\n").import_report.title.startswith(
+        "1 run over 2 domains with 1 outcome,"
+    )
+
+
+def test_the_answer_that_a_note_suggests_leaves_other_outcomes_as_they_are(read):
+    said = read(metrics="run,loss,score7\na,1,5\nb,3,4\n").import_report.doubts[0]
+    assert "minimize={'score7': True} says otherwise" in said
+    answered = read(metrics="run,loss,score7\na,1,5\nb,3,4\n", minimize={"score7": True})
+    assert answered.minimize == {"loss": True, "score7": True}
+
+
+def test_a_loss_that_a_list_leaves_out_is_named(read):
+    runs = read(metrics="run,loss,score7\na,1,5\nb,3,4\n", minimize=["score7"])
+    assert runs.minimize == {"loss": False, "score7": True}
+    assert any("minimize leaves out loss" in text for text in runs.import_report.sentences)
+
+
+@pytest.mark.parametrize("minimize", [True, np.True_, ["loss"], "loss", {"loss": True}, ("loss",), None])
+def test_a_direction_may_be_given_in_any_plain_way(read, minimize):
+    assert read(minimize=minimize).minimize == {"loss": True}
+
+
+def test_a_direction_that_is_none_is_refused(read):
+    with pytest.raises(RunsError, match="minimize is 7; give True, False, a list"):
+        read(minimize=7)
+
+
+def test_a_wide_table_of_shares_alone_is_asked_for_its_outcomes():
+    with pytest.raises(RunsError, match="beside those that sum to 1 there is none for an outcome"):
+        Runs.from_wide(SHARES.assign(run=list("abc")))
+
+
+@pytest.mark.parametrize("names", [("run-2", "run-1"), ("fancy-dawn-12", "calm-lake-7")])
+def test_names_that_are_numbered_in_another_order_forbid_a_join_row_by_row(read, names):
+    with pytest.raises(RunsError, match="out of order"):
+        read(",math,code\n0,.2,.8\n1,.6,.4\n", f"run,loss\n{names[0]},3\n{names[1]},1\n")
+
+
+@pytest.mark.parametrize(
+    "ratios, metrics", [("mix_01,mix_02", "mix-01,mix-02"), ("mix-01,mix-02", "mix-1,mix-2"), ("Mix 1,Mix 2", "mix_1,mix_2")]
+)  # fmt: skip
+def test_names_that_differ_in_signs_alone_are_the_same_runs(read, ratios, metrics):
+    (a, b), (x, y) = ratios.split(","), metrics.split(",")
+    runs = read(f"run,math,code\n{a},.2,.8\n{b},.6,.4\n", f"run,loss\n{y},3\n{x},1\n")
+    assert scores(runs) == OWN and "do not count" in runs.import_report.sentences[0]
+
+
+def test_names_that_differ_in_signs_are_not_guessed_where_a_run_is_left_over(read):
+    with pytest.raises(RunsError, match="no run in common"):
+        read("run,math,code\nw-0.05,.2,.8\nw-0.1,.6,.4\n", "run,loss\nw_0.5,3\nw_0.1,1\n")
+
+
+def test_a_table_of_one_metric_with_names_of_rows_as_r_writes_it_has_a_header(read):
+    assert scores(read('"math","code"\n"1",.2,.8\n"2",.6,.4\n', '"loss"\n"1",1\n"2",3\n')) == OWN

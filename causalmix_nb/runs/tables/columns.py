@@ -45,6 +45,22 @@ SIZES = frozenset(
     compute""".split()
 )
 TOTALS = frozenset("total totals sum summe gesamt check checksum sumofshares totalshare rowsum".split())
+SHORT = frozenset("id no nr i".split())  # … are languages too: with decimals they name no run
+TRACKED = re.compile(
+    r"(train|eval|test|predict|val)?(runtime|samplespersecond|stepspersecond|tokenspersecond|tokenspersec|modelpreparationtime|jitcompilationtime)"
+    r"|totalflos|(peak|max)mem(ory)?(gb|mb|bytes)?|gpuhours|mfu|hfu|tflops(pergpu)?"
+)
+TRAINERS = (
+    "train/",
+    "trainer/",
+    "training/",
+    "optim/",
+    "perf/",
+    "time/",
+    "metrics.",
+    "metrics/",
+    "summary.",
+)  # before a trainer's own
 SPREADS = (
     "stderr",
     "std",
@@ -127,8 +143,15 @@ class Columns:
             bare = normal(name.removeprefix(head)) if name.startswith(head) else bare
         if bare in REMARKS and not self.numbers[k].numeric:
             return "tracker"
+        if TRACKED.fullmatch(bare) or TRACKED.fullmatch(normal(metric_name(name))):
+            return "tracker"
+        tail = normal(next((name.removeprefix(h) for h in TRAINERS if name.startswith(h)), ""))
+        if (bare == "precision" or bare in SHORT) and self.numbers[k].numeric:
+            bits = {8.0, 16.0, 32.0, 64.0} if bare == "precision" else None
+            if not all(v != v or (v in bits if bits else v == int(v)) for v in self.numbers[k].values):
+                return ""
         for kind, names in (("tracker", TRACKER), ("setting", SETTINGS), ("size", SIZES), ("total", TOTALS)):
-            if bare in names:
+            if bare in names or (tail in names and kind in ("tracker", "setting") and tail != "precision"):
                 return kind
         return "key" if bare in KEYS else ""
 
@@ -183,7 +206,7 @@ def of_charts(sheet: Sheet) -> Sheet:
     for k, name in enumerate(sheet.header):
         run, dash, metric = name.rpartition(" - ")
         if dash and run and metric:
-            parts[k] = (run, metric)
+            parts[k] = (re.sub(r"^(?:Name|Group|name|group): ", "", run), metric)
     others = [k for k in range(len(sheet.header)) if k not in parts]
     columns = Columns(sheet)
     if not parts or any(columns.kind(k) not in ("tracker", "row") for k in others):
@@ -194,7 +217,7 @@ def of_charts(sheet: Sheet) -> Sheet:
         part: next((cell for cell in reversed(sheet.column(k)) if cell), "") for k, part in parts.items()
     }
     rows = [[run, *(cells.get((run, metric), "") for metric in metrics)] for run in runs]
-    note = f"the table {sheet.name} is a chart with a column a run: of each the last value is taken, over {len(sheet.rows)} steps"
+    note = f"{sheet.name} is a chart with a column a run: of each the last value is taken, over {len(sheet.rows)} steps"
     return replace(sheet, header=["Name", *metrics], rows=rows, notes=(*sheet.notes, note))
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.directions import direction_of
-from causalmix_nb.errors import MixtureError, RunsError, did_you_mean, listed
+from causalmix_nb.errors import MixtureError, RunsError, listed
 from causalmix_nb.runs.run_rows import one_row_a_run, with_names
+from causalmix_nb.runs.tables.better import said_by_table
 from causalmix_nb.runs.tables.columns import (
     METRICS,
     NOT_METRICS,
@@ -36,30 +35,21 @@ from causalmix_nb.runs.tables.tables import Sheet, may_sum_up, normal, read_shee
 if TYPE_CHECKING:
     import pandas as pd
 
-Minimize = bool | Iterable[str] | Mapping[str, bool] | None
-SAYS = {
-    "higherisbetter": False,
-    "lowerisbetter": True,
-    "minimize": True,
-    "maximize": False,
-    "direction": None,
-    "goal": None,
-    "better": None,
-}
-YES = frozenset("true yes 1 1.0 y t".split())
-NO = frozenset("false no 0 0.0 n f".split())
-LOW = frozenset("min minimize minimise lower low down smaller ↓ less".split())
-HIGH = frozenset("max maximize maximise higher high up larger ↑ more".split())
 FINISHED = frozenset("finished success succeeded done completed complete ok".split())
 WHY = {"key": "names the run", "row": "numbers the rows", "tracker": "a tracker's own", "setting": "a setting", "size": "a size",
        "total": "the sum of the shares"}  # fmt: skip
 
 
 def prepared(
-    table: Any, on: str | None, notes: Notes, nameless: bool = True
+    table: Any,
+    on: str | None,
+    notes: Notes,
+    nameless: bool = True,
+    called: str = "the table",
+    labelled: bool = False,
 ) -> tuple[Columns, dict[str, bool]]:
     """A sheet with one row per run, and column -> whether lower is better where the sheet says so itself."""
-    sheet, stated = _stated(of_charts(read_sheet(table)))
+    sheet, stated = said_by_table(of_charts(read_sheet(table, called, labelled)))
     sheet, twice = unambiguous(sheet)
     names = _row_names(sheet)
     if names is not None and len(sheet.rows) > 2 and may_sum_up(names[-1]):
@@ -88,31 +78,6 @@ def _row_names(sheet: Sheet) -> list[str] | None:
         if any(re.search(r"[^\W\d_]", cell) for cell in sheet.column(k)[:-1])
     ]
     return sheet.column(words[0]) if words else None
-
-
-def _stated(sheet: Sheet) -> tuple[Sheet, dict[str, bool]]:
-    """A sheet without its row ``higher_is_better`` and the arrows in its header, and what they say: column -> whether lower is better."""
-    stated: dict[str, bool] = {}
-    header = []
-    for name in sheet.header:
-        found = re.fullmatch(r"(.*?)\s*[(\[]?\s*(↓|↑|lower is better|higher is better)\s*[)\]]?", name)
-        bare = found[1] if found and found[1] else name
-        if found and found[1]:
-            stated[bare] = found[2] in ("↓", "lower is better")
-        header.append(bare)
-    rows = []
-    for row in sheet.rows:
-        word = next((normal(cell) for cell in row[:3] if normal(cell) in SAYS), None)
-        if word is None:
-            rows.append(row)
-            continue
-        for name, cell in zip(header, row):
-            said = cell.casefold()
-            if said in YES | NO and SAYS[word] is not None:
-                stated[name] = SAYS[word] == (said in YES)
-            elif said in LOW | HIGH:
-                stated[name] = said in LOW
-    return (replace(sheet, header=header, rows=rows) if rows else sheet), stated
 
 
 def bare_name(name: str) -> str:
@@ -277,44 +242,6 @@ def outcome_columns(columns: Columns, ks: Iterable[int], wanted: set[str], notes
     return found
 
 
-def directions_of(
-    names: Sequence[str], minimize: Minimize, stated: Mapping[str, bool], notes: Notes
-) -> dict[str, bool]:
-    """Outcome -> whether lower is better: as asked, else as the file says, else by the words of its name."""
-    if isinstance(minimize, bool):
-        return dict.fromkeys(names, minimize)
-    asked: dict[str, bool] = {}
-    if minimize is not None:
-        given = [minimize] if isinstance(minimize, str) else list(minimize)
-        asked = {str(n): bool(minimize[n]) if isinstance(minimize, Mapping) else True for n in given}
-        for name in asked:
-            if name not in names:
-                raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
-        if not isinstance(minimize, Mapping):
-            return {name: name in asked for name in names}
-    found: dict[str, bool] = {}
-    silent = []
-    for name in names:
-        low = asked.get(name, stated.get(name, direction_of(name)))
-        if low is None:
-            silent.append(name)
-        found[name] = bool(low)
-    by_file = [name for name in names if name in stated and name not in asked]
-    if by_file:
-        notes.said.append(f"which way is better says the file itself for {listed(by_file, 3)}")
-    for low, word in ((True, "lower"), (False, "higher")):
-        told = [name for name in names if found[name] is low and name not in silent]
-        if told:
-            notes.said.append(f"{word} is better in {listed(told, 4)}; minimize=[…] says otherwise")
-    if silent:
-        many = len(silent) > 1
-        notes.doubts.append(
-            f"the name{'s' if many else ''} {listed(silent, 3)} {'do' if many else 'does'} not say which way is better: higher counts as better; "
-            f"minimize=[{', '.join(map(repr, silent[:2]))}{', …' if len(silent) > 2 else ''}] says otherwise, minimize={{…: False}} confirms it"
-        )
-    return found
-
-
 def outcome_frame(
     columns: Columns, found: Mapping[int, str], rows: Sequence[int], drop_incomplete: bool, notes: Notes
 ) -> pd.DataFrame:
@@ -335,6 +262,8 @@ def outcome_frame(
                 sheet, k, "left out", "", "is empty" if gone == len(values) else f"is missing in {gone} runs"
             )
             continue
+        if "±" in (text := "".join(sheet.column(k))) or "+/-" in text:
+            notes.said.append(f"of outcome {name} the numbers are taken without the spread after ±")
         if gone:
             held = ", ".join(f"{word[:24]!r}" for word, _ in words.most_common(3))
             notes.said.append(
@@ -416,7 +345,7 @@ def no_outcome(columns: Columns, notes: Notes) -> RunsError:
 
 def note_left_out(notes: Notes) -> None:
     """One sentence about columns that were left out although they may have been meant."""
-    meant = ("holds words", "does not", "is no", "a size", "is missing in")
+    meant = ("holds words", "does not", "is no", "is empty", "a size", "is missing in")
     used = {row["column"] for row in notes.rows if row["read as"] not in ("left out", "run")}
     odd = [
         row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,8 @@ class ImportReport:
         return "\n".join([self.title, *(f"  {text}." for text in self.sentences)])
 
     def _repr_html_(self) -> str:
-        from causalmix_nb.cards.results import render
-
-        found = render(self)
-        assert found is not None
-        return found.html
+        said = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
+        return f"<p><b>{html.escape(self.title)}</b></p><ul>{said}</ul>{self.table.to_html(escape=True)}"
 
 
 @dataclass(frozen=True, slots=True)

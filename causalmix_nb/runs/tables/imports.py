@@ -14,6 +14,7 @@ import numpy as np
 
 from causalmix_nb.errors import RunsError, did_you_mean, listed
 from causalmix_nb.runs.run_rows import seeds_as_runs
+from causalmix_nb.runs.tables.better import Minimize, asked_names, directions_of
 from causalmix_nb.runs.tables.columns import (
     METRICS,
     RATIOS,
@@ -24,10 +25,8 @@ from causalmix_nb.runs.tables.columns import (
 )
 from causalmix_nb.runs.tables.import_columns import (
     WHY,
-    Minimize,
     bare_name,
     covariate_frame,
-    directions_of,
     domain_columns,
     domain_shares,
     loose_domains,
@@ -43,6 +42,7 @@ from causalmix_nb.runs.tables.import_columns import (
 from causalmix_nb.runs.tables.import_report import Imported, Notes
 from causalmix_nb.runs.tables.joining import join, key_column, name_column
 from causalmix_nb.runs.tables.shares import Found, distinct_names
+from causalmix_nb.runs.tables.tables import counted_rows, numbered_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +63,15 @@ def read_tables(
     notes = Notes()
     given = {"ratios": ratios, "metrics": metrics, "state": state, "scale": scale}
     tables, stated = {}, {}
-    for part, table in given.items():
-        if table is None or isinstance(table, (list, tuple)):
-            continue
-        tables[part], said = prepared(table, on, notes, nameless=False)
+    frames = {
+        part: table
+        for part, table in given.items()
+        if table is not None and not isinstance(table, (list, tuple))
+    }
+    # DataFrames of which one was sorted or cut down belong together by their labels, not by where a row stands now.
+    labelled = all(map(numbered_rows, frames.values())) and not all(map(counted_rows, frames.values()))
+    for part, table in frames.items():
+        tables[part], said = prepared(table, on, notes, nameless=False, called=part, labelled=labelled)
         stated.update({metric_name(name): low for name, low in said.items()} if part == "metrics" else {})
     tables, seeds = seeds_as_runs(tables, on)
     tables = read_alike(tables)
@@ -93,13 +98,7 @@ def read_tables(
     note_other_columns(left, found, taken["ratios"], notes)
     domains, shares, kept = domain_shares(left, found, rows["ratios"], joined.names, normalise, notes)
     rows = {part: [some[r] for r in kept] for part, some in rows.items()}
-    wanted = (
-        set()
-        if minimize is None or isinstance(minimize, bool)
-        else {minimize}
-        if isinstance(minimize, str)
-        else set(map(str, minimize))
-    )
+    wanted = asked_names(minimize)
     again = {
         k for k, name in enumerate(right.sheet.header)
         if name in left.sheet.header and (j := left.sheet.header.index(name)) in found.domains
@@ -132,10 +131,14 @@ def read_tables(
         note_unfinished(tables[part], rows[part], notes)
     short = dict(zip(scores.values(), names))
     low = directions_of(
-        list(outcomes.columns), minimize, {short.get(n, n): b for n, b in stated.items()}, notes
+        list(outcomes.columns),
+        minimize,
+        {short.get(n, n): b for n, b in stated.items()},
+        notes,
+        {right.sheet.header[k]: short[name] for k, name in scores.items()},
     )
     files = " and ".join(dict.fromkeys(tables[part].sheet.name for part in ("ratios", "metrics")))
-    title = f"{len(kept)} runs over {len(domains)} domains with {outcomes.shape[1]} outcome{'s' * (outcomes.shape[1] > 1)}, from {files}"
+    title = _title(len(kept), len(domains), outcomes.shape[1], files)
     note_left_out(notes)
     return Imported(
         domains,
@@ -225,13 +228,7 @@ def read_wide(
             dict.fromkeys(found.domains, "") if found is not None and (len(found.domains) > 1) else {}
         )
         told = False
-    wanted = (
-        set()
-        if minimize is None or isinstance(minimize, bool)
-        else {minimize}
-        if isinstance(minimize, str)
-        else set(map(str, minimize))
-    )
+    wanted = asked_names(minimize)
     scores: dict[int, str] = {}
     if parts["metric"]:
         for k, name in parts["metric"].items():
@@ -239,8 +236,13 @@ def read_wide(
     elif metric == "metric_" and parts["ratio"]:
         free = [k for k in range(len(header)) if k not in named and k not in parts["ratio"]]
         scores = outcome_columns(columns, free, wanted, notes)
+    if not told and parts["ratio"] and not scores:
+        raise RunsError(
+            f"no column begins with {ratio!r}, and beside those that sum to 1 there is none for an outcome; give the metrics as a second table, or "
+            f"name the prefixes with ratio= and metric=. Columns are {', '.join(header[:8])}{'…' if len(header) > 8 else ''}."
+        )
     for part, prefix, ks in (("ratio", ratio, parts["ratio"]), ("metric", metric, scores)):
-        if not ks or (not told and not scores):
+        if not ks:
             raise RunsError(
                 f"no column begins with {prefix!r}; name the prefix of the {part} columns with {part}=. "
                 f"Columns are {', '.join(map(str, header[:8]))}{'…' if len(header) > 8 else ''}."
@@ -274,8 +276,10 @@ def read_wide(
         if old in said
     }
     note_unfinished(columns, kept, notes)
-    low = directions_of(list(outcomes.columns), minimize, stated, notes)
-    title = f"{len(kept)} runs over {len(domains)} domains with {outcomes.shape[1]} outcome{'s' * (outcomes.shape[1] > 1)}, from {columns.sheet.name}"
+    low = directions_of(
+        list(outcomes.columns), minimize, stated, notes, {header[k]: name for k, name in scores.items()}
+    )
+    title = _title(len(kept), len(domains), outcomes.shape[1], columns.sheet.name)
     return Imported(
         domains,
         shares,
@@ -286,6 +290,12 @@ def read_wide(
         [names[r] for r in kept],
         notes.report(title),
     )
+
+
+def _title(n_runs: int, n_domains: int, n_outcomes: int, source: str) -> str:
+    counts = ((n_runs, "run"), (n_domains, "domain"), (n_outcomes, "outcome"))
+    runs, domains, outcomes = (f"{n} {word}{'s' * (n != 1)}" for n, word in counts)
+    return f"{runs} over {domains} with {outcomes}, from {source}"
 
 
 def _beginning(columns: Columns, prefix: str) -> dict[int, str]:
@@ -301,7 +311,8 @@ def _beginning(columns: Columns, prefix: str) -> dict[int, str]:
             bare_name(name),
             metric_name(name) if name.startswith(("metrics.", "summary.")) else name,
         ):
-            head = next((head for head in heads if bare.startswith(head) and len(bare) > len(head)), None)
+            low = bare.casefold()
+            head = next((h for h in heads if low.startswith(h.casefold()) and len(bare) > len(h)), None)
             if head is not None:
                 found[k] = bare[len(head) :]
                 break

@@ -46,12 +46,17 @@ def _unpadded(cell: str) -> str:
     return re.sub(r"^0+(?=\d+$)", "", _folded(cell))
 
 
+def _unsigned(cell: str) -> str:
+    return re.sub(r"[\W_]+", "-", re.sub(r"(?<![\d.,p])0+(?=\d)", "", _folded(cell))).strip("-")
+
+
 # How names are compared, the strictest first: 1 and 1.0, Mix-01 and mix-01, 001 and 1 are the same run where nothing else bears the name.
 ALIKE: tuple[tuple[Callable[[str], str], str], ...] = (
     (plain_cell, ""),
     (_whole, "1.0 counts as 1"),
     (_folded, "upper and lower case count as one"),
     (_unpadded, "leading zeros do not count"),
+    (_unsigned, "signs and leading zeros do not count"),  # only where no run is left over
 )
 
 
@@ -195,6 +200,10 @@ def _pairs(
         ]
         plain = a.column(left) in counted and b.column(right) in counted
         numbered = normal(a.header[left]) == normal(b.header[right]) in ("index", "idx")
+        if plain and len(a.rows) == len(b.rows) and set(a.column(left)) != set(b.column(right)):
+            raise RunsError(
+                f"{a.name} and {b.name} number their rows differently, one from 0 and one from 1; add a column that names the run to both."
+            )
         if len(a.rows) != len(b.rows) and plain and not numbered:
             raise RunsError(
                 f"{a.name} has {len(a.rows)} rows and {b.name} {len(b.rows)}, with nothing but numbers of rows to join them; add a column "
@@ -246,6 +255,8 @@ def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int],
         if len(there) < sum(map(bool, b.column(right))) or len(here) < sum(map(bool, a.column(left))):
             continue  # two names of one table would become one
         pairs = {i: there[name] for name, i in here.items() if name in there}
+        if form is _unsigned and len(pairs) < min(len(here), len(there)):
+            continue
         if len(pairs) > len(best[0]):
             best = pairs, words
     pairs, words = best
@@ -257,8 +268,27 @@ def _matched(a: Sheet, left: int, b: Sheet, right: int) -> tuple[dict[int, int],
 def _nothing_in_common(a: Sheet, b: Sheet, left: int, right: int) -> RunsError:
     return RunsError(
         f"{a.name} and {b.name} have no run in common ({a.header[left]!r}: {listed(a.column(left), 2)}; {b.header[right]!r}: "
-        f"{listed(b.column(right), 2)}); name the joining column with on=."
+        f"{listed(b.column(right), 2)}); name the joining column with on=, or write the names alike in both."
     )
+
+
+def _no_other_order(a: Columns, b: Columns) -> None:
+    """Refuse tables in which the same whole numbers stand in another order, whatever they are called: they may name the runs."""
+    found: list[dict[frozenset[float], int]] = []
+    for columns in (a, b):
+        whole = [
+            k for k, numbers in enumerate(columns.numbers)
+            if numbers.n_numbers == len(numbers.values) > 1 and not columns.kind(k) and all(v == int(v) for v in numbers.values)
+            and len(set(numbers.values)) == len(numbers.values)
+        ]  # fmt: skip
+        found.append({frozenset(columns.numbers[k].values): k for k in whole})
+    for same in found[0].keys() & found[1].keys():
+        k, j = found[0][same], found[1][same]
+        if a.numbers[k].values != b.numbers[j].values:
+            raise RunsError(
+                f"{a.sheet.name} and {b.sheet.name} hold the same numbers in another order ({a.sheet.header[k]!r}, {b.sheet.header[j]!r}); if they "
+                "name the runs, give both columns one name and pass it as on=, else add a column that names the run to both."
+            )
 
 
 def _by_position(a: Columns, b: Columns, doubts: list[str]) -> dict[int, int]:
@@ -273,8 +303,11 @@ def _by_position(a: Columns, b: Columns, doubts: list[str]) -> dict[int, int]:
                     f"{columns.sheet.name} names run {twice!r} twice; one row per run, or name another column with on=."
                 )
             numbers = columns.numbers[k].values
+            ends = [re.search(r"\d+$", cell) for cell in cells]
+            if all(ends) and not columns.numbers[k].n_numbers:  # run-2, run-0, run-1
+                numbers = [float(end[0]) for end in ends if end]
             mixed_up = (
-                columns.numbers[k].n_numbers == len(cells)
+                (columns.numbers[k].n_numbers == len(cells) or all(ends))
                 and numbers != sorted(numbers)
                 and len(set(numbers)) == len(numbers)
             )
@@ -290,6 +323,7 @@ def _by_position(a: Columns, b: Columns, doubts: list[str]) -> dict[int, int]:
         raise RunsError(
             f"{x.name} and {y.name} number their rows differently; add a column that names the run to both."
         )
+    _no_other_order(a, b)
     shared = [(k, y.header.index(name)) for k, name in enumerate(x.header) if name and name in y.header]
     for k, j in shared:
         differ = x.column(k) != y.column(j)

@@ -23,6 +23,8 @@ _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
 _COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.I)
 _LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234: thousands or decimals
+_MARKED = re.compile(r"[*_`†‡§]*(.*?)[*_`†‡§]*")  # the best of a table in bold, a footnote
+_SPREAD = re.compile(r"\s*(?:±|\+/-|\+-|\\pm).*")  # 0.51 ± 0.02
 _THOUSANDS = {
     ",": re.compile(r"[+-]?[1-9]\d{0,2}(,\d{2,3})*,\d{3}(\.\d*)?"),
     ".": re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?"),
@@ -61,6 +63,8 @@ class Numbers:
 def plain_text(cell: str) -> str:
     """A numeral in plain characters: wide digits, other minus signs and spaces made usual."""
     text = unicodedata.normalize("NFKC", cell).replace("\u2212", "-").replace("’", "'").strip()
+    if not text.isalnum():
+        text = _MARKED.fullmatch(_SPREAD.sub("", text))[1] if len(text) < 80 else text  # type: ignore[index]
     return " ".join(text.split())
 
 
@@ -70,8 +74,13 @@ def decimal_sign(cells: Iterable[str]) -> str:
     >>> decimal_sign(["0,25", "1.234"]), decimal_sign(["1,234.5"]), decimal_sign(["1,234"])
     (',', '.', '')
     """
-    found = set()
+    found: set[str] = set()
     for cell in cells:
+        dots, commas = cell.count("."), cell.count(",")
+        if cell.isascii() and (
+            (dots == 1 and not commas and "." in found) or (commas == 1 and not dots and "," in found)
+        ):
+            continue  # it can say nothing else
         text = plain_text(cell).rstrip(" %").lstrip("%")
         if not any(sign in text for sign in ",.") or not text[-1:].isdigit():
             continue
@@ -143,6 +152,11 @@ def numbers_of(cells: Sequence[str], sign: str) -> Numbers:
         doubt = f"{lone[0]!r} may be {number_of(lone[0], '.'):g} or {number_of(lone[0], ','):g}"
     values, words, percent, decimals = [], {}, set(), None
     for i, cell in enumerate(cells):
+        if used == "." and cell.replace(".", "", 1).isdigit() and cell.isascii() and len(cell) < 40:
+            values.append(float(cell))  # most cells are so plain
+            digits = len(cell) - 1 - cell.find(".") if "." in cell else 0
+            decimals = digits if decimals is None else max(decimals, digits)
+            continue
         number = number_of(cell, used) if cell else None
         values.append(math.nan if number is None else number)
         if number is None:
@@ -151,7 +165,7 @@ def numbers_of(cells: Sequence[str], sign: str) -> Numbers:
             continue
         if "%" in cell:
             percent.add(i)
-        text = cell.rstrip("% ")
+        text = plain_text(cell).rstrip("% ")
         digits = (
             EXACT if "e" in text or "E" in text else len(text) - 1 - max(text.rfind("."), text.rfind(","))
         )

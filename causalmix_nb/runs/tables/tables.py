@@ -55,15 +55,17 @@ class Sheet:
         )
 
 
-def read_sheet(table: str | Path | pd.DataFrame) -> Sheet:
+def read_sheet(table: str | Path | pd.DataFrame, called: str = "the table", labelled: bool = False) -> Sheet:
     """The cells of a file or a DataFrame.
+
+    called: what sentences call a DataFrame. labelled: whether the labels of its rows count even where they are 0, 1, 2, ….
 
     Raises
     ------
     RunsError: no such file, one that is no table, or rows that do not fit the header.
     """
     if not isinstance(table, (str, Path)):
-        return _tidy(*_of_frame(table, "the table"))
+        return _tidy(*_of_frame(table, called, labelled))
     path = Path(table).expanduser()
     try:
         content = path.read_bytes()
@@ -172,7 +174,10 @@ def _split(text: str, sign: str, name: str, strict: bool = True) -> list[list[st
 
 def _clean(cell: Any) -> str:
     """A cell or name without what nobody sees: marks, breaks, doubled and strange spaces."""
-    return " ".join(str(cell).translate(_INVISIBLE).split())
+    text = str(cell)
+    if text.isascii() and text.isprintable() and " " not in text:
+        return text  # as most are
+    return " ".join(text.translate(_INVISIBLE).split())
 
 
 def _header_of(rows: list[list[str]], name: str) -> tuple[list[str], list[list[str]], list[str]]:
@@ -188,13 +193,32 @@ def _header_of(rows: list[list[str]], name: str) -> tuple[list[str], list[list[s
         and width > 1
         and sum(map(bool, rows[start])) == 1
         and (len(rows[start]) == 1 or rows[start][0])
-    ):
+        and not (
+            width == 2 and all(len(row) == 2 and number_of(row[1]) is not None for row in rows[start + 1 :])
+        )
+    ):  # a header of one name above rows with a number each is R's, which writes names of rows without a header
         start += 1
     notes = [f"{start} line{'s' * (start > 1)} above the header of {name} left out"] if start else []
     return rows[start], rows[start + 1 :], notes
 
 
-def _of_frame(frame: Any, name: str) -> tuple[str, list[str], list[list[str]], str, list[str]]:
+def counted_rows(frame: Any) -> bool:
+    """Whether the rows of a DataFrame bear no labels of their own: 0, 1, 2, …, as nobody has named, chosen or sorted them."""
+    index = None if isinstance(frame, (str, Path)) else getattr(frame, "index", None)
+    return getattr(index, "name", None) is None and (index is None or list(index) == list(range(len(index))))
+
+
+def numbered_rows(frame: Any) -> bool:
+    """Whether the rows of a DataFrame are known by whole numbers without a name, as pandas counts them."""
+    index = None if isinstance(frame, (str, Path)) else getattr(frame, "index", None)
+    return (
+        hasattr(index, "nlevels") and index.name is None and index.nlevels == 1 and index.dtype.kind in "iu"
+    )
+
+
+def _of_frame(
+    frame: Any, name: str, labelled: bool = False
+) -> tuple[str, list[str], list[list[str]], str, list[str]]:
     """A DataFrame as cells: floats as the shortest text that reads back as the same number."""
     import pandas as pd
 
@@ -202,7 +226,7 @@ def _of_frame(frame: Any, name: str) -> tuple[str, list[str], list[list[str]], s
         raise RunsError(
             f"a table is a CSV file or a DataFrame, got {type(frame).__name__}; give one of them."
         )
-    if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
+    if labelled or not counted_rows(frame):
         new = [str(n) if n is not None else "" for n in frame.index.names]
         index = pd.DataFrame([k if isinstance(k, tuple) else (k,) for k in frame.index], columns=new)
         columns = [*new, *frame.columns]
