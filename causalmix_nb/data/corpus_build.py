@@ -92,6 +92,8 @@ def plan_documents(documents: datasets.Dataset, max_bytes: int, seed: int) -> Pl
     limit = int(sizes.max(initial=0))
     if limit > piece and sizes.sum() + len(sizes) > max_bytes:
         limit = max(piece, _level(sizes, max_bytes - len(sizes)))
+        long = np.minimum(sizes[sizes > piece], limit)  # every piece has an end mark of its own
+        limit = max(piece, _level(sizes, max_bytes - len(sizes) - int((2 * long // piece + 2).sum())))
     return Plan(np.random.default_rng(seed).permutation(len(sizes)), sizes, limit, piece, seed)
 
 

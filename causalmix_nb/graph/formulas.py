@@ -128,7 +128,7 @@ class _Formula:
         found: list[tuple[str, bool]] = []
         for sign, term in self.summands(side):
             *before, last = self.factors(term)
-            if all(re.fullmatch(r"[\d.]+(?:[eE][-+]?\d+)?", part) for part in [*before, last]):
+            if all(re.fullmatch(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", part) for part in [*before, last]):
                 continue  # an intercept
             if sign == "-":
                 self.fail(f"{term!r} is taken away, which says no arrow; leave it out")

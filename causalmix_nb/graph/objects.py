@@ -144,12 +144,15 @@ def of_networkx(graph: nx.Graph, format: str = "", by_label: bool = False) -> Re
     reading = Reading(nodes=[ids[node] for node in graph], latent={ids[node] for node in latent})
     for a, b in dict.fromkeys(graph.edges()):
         reading.join([ids[a]], "->", [ids[b]])
-    if not by_label:
+    if not by_label and not all(isinstance(node, int) for node in graph):
         return reading
-    labels = {
-        ids[node]: str(given["label"]) if "label" in given else None for node, given in graph.nodes(data=True)
-    }
-    return renamed(reading, called(labels))
+    return renamed(reading, called({ids[node]: _label(given) for node, given in graph.nodes(data=True)}))
+
+
+def _label(attributes: Mapping[str, Any]) -> str | None:
+    """What a node is called in its attributes: its label, or its name, as igraph writes it."""
+    said = (attributes.get(key) for key in ("label", "name"))
+    return next((str(label) for label in said if label is not None), None)
 
 
 def _igraph(graph: Any) -> Reading:
@@ -359,7 +362,7 @@ def read_gml(text: str) -> Reading:
             GML,
             "its edges have no direction (GML means so unless it says directed 1); write graph [ directed 1 …",
         )
-    labels = {node: str(given["label"]) for node, given in graph.nodes(data=True) if "label" in given}
+    labels = {node: said for node, given in graph.nodes(data=True) if (said := _label(given)) is not None}
     if len(set(labels.values())) < len(labels):
         raise refusal(GML, "two nodes have the same label; give each its own")
     taken = set(labels.values())

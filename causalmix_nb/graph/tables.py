@@ -349,5 +349,16 @@ def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:
             raise refusal(
                 TABLE, f"an edge is of the type {str(kind)!r}; what is read is {listed(['->', '<->'])}, directed and bidirected"
             )  # fmt: skip
-        reading.join([str(cells[columns["cause"]])], arrow, [str(cells[columns["effect"]])])
+        cause, effect = (_said(cells[columns[end]]) for end in ("cause", "effect"))
+        if not cause:
+            raise refusal(TABLE, "a row has a cause and an effect, and the cause is missing")
+        reading.nodes.append(cause)
+        if effect:
+            reading.join([cause], arrow, [effect])
     return reading
+
+
+def _said(cell: object) -> str:
+    """A cell as text, "" where it is missing."""
+    missing = cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
+    return "" if missing else str(cell).strip()

@@ -1,7 +1,7 @@
 """Causal graphs as text: ``state -> mixture; mixture -> score``, ``a <-> b`` for a hidden common cause.
 
 A statement stands on a line of its own or ends with ``;``. It is a chain of names joined by ``->`` (causes),
-``<-`` (is caused by) or ``<->`` (hidden common cause), each as long as one likes (``-->``); ``a, b -> c`` and
+``<-`` (is caused by) or ``<->`` (hidden common cause), each as long as one likes (``-->``, or ``–>`` where an editor joined two hyphens); ``a, b -> c`` and
 ``{a b} -> c`` draw an arrow from each; a name alone is a node. ``#`` starts a comment. A name is any word, dots,
 slashes and inner hyphens included (``math.loss``, ``gsm8k/acc``, ``gpt-2``); in quotes it may be any text.
 
@@ -35,7 +35,7 @@ ATOM = rf"[^\s,;\#\-{_SIGNS}{INVISIBLE}]"
 NAME = rf"{ATOM}+(?:-(?!\.){ATOM}+)*"  # a hyphen inside, so that a-->b and a-.->b are arrows and no node a-
 
 _TOKEN = re.compile(
-    r"""(?P<space>[^\S\n]+) | (?P<comment>\#[^\n]*) | (?P<end>[\n;]) | (?P<arrow><-+>|(?<!-)-+>|<-+|[↔→←⟷⟶⟵]) | (?P<comma>,)
+    r"""(?P<space>[^\S\n]+) | (?P<comment>\#[^\n]*) | (?P<end>[\n;]) | (?P<arrow><[-–—]+>|(?<![-–—])[-–—]+>|<[-–—]+|[↔→←⟷⟶⟵]) | (?P<comma>,)
     | (?P<open>\{) | (?P<close>\}) | (?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
     + rf"| (?P<name>{NAME}) | (?P<other>\"(?:[^\"\\\n]|\\.)*+|'(?:[^'\\\n]|\\.)*+|.)",
     re.VERBOSE,
@@ -44,6 +44,8 @@ _FILE = re.compile(
     r"\s*[^\n;,{}<>\"']+\.(?:dot|gv|gml|graphml|xml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan|r)\s*",
     re.IGNORECASE,
 )
+_KEPT_NAME = r"""(?:"(?:[^"\\\n]|\\.)*+"|(?:[^\s,;\#"'<>↔→←-]|-(?!>))+)"""
+_KEPT = re.compile(rf"({_KEPT_NAME})(?: (<->|->) ({_KEPT_NAME}))?(?:[;\n] ?|\Z)")
 _SHORT = {"↔": "<->", "→": "->", "←": "<-", "⟷": "<->", "⟶": "->", "⟵": "<-"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
@@ -84,6 +86,33 @@ def read(text: str) -> tuple[list[Pair], list[Pair], list[str]]:
             "write for example state -> mixture, or end a name with ; if it stands alone on purpose."
         )
     return edges, hidden, nodes
+
+
+def read_kept(text: str) -> tuple[list[Pair], list[Pair], list[str]] | None:
+    """Read a graph that a study has kept, or None if the text was not written by ``to_text``.
+
+    Earlier versions left more signs without quotes (``loss(val)``, ``{a}``) and wrote a graph without arrows as names on lines. What
+    they wrote, and what is written now, is one name or one arrow a statement, so it means the same as when it was written.
+
+    >>> read_kept("loss(val) -> mixture\\nseed")
+    ([('loss(val)', 'mixture')], [], ['loss(val)', 'mixture', 'seed'])
+    >>> read_kept("dag { a -> b }") is None
+    True
+    """
+    edges: list[Pair] = []
+    hidden: list[Pair] = []
+    nodes: list[str] = []
+    at = 0
+    while at < len(text):
+        found = _KEPT.match(text, at)
+        if not found:
+            return None
+        at = found.end()
+        names = [unescaped(name[1:-1]) if name[0] == '"' else name for name in found.group(1, 3) if name]
+        nodes += names
+        if found[2]:
+            (hidden if found[2] == "<->" else edges).append((names[0], names[1]))
+    return edges, hidden, list(dict.fromkeys(nodes))
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, list[Token], bool]]:
@@ -143,7 +172,7 @@ def _chain(number: int, source: str, tokens: list[Token]) -> list[tuple[list[str
                 fail("an arrow or a comma has no name beside it")
             wanted = True
             if kind == "arrow":
-                groups[-1] = (names, _SHORT.get(value, re.sub("-+", "-", value)))
+                groups[-1] = (names, _SHORT.get(value, re.sub("[-–—]+", "-", value)))
                 groups.append(([], ""))
         else:
             fail("an arrow stands inside { }, which holds names only")
@@ -163,6 +192,8 @@ def no_meaning(sign: str) -> str:
         return f"it holds the invisible character U+{ord(sign):04X}; delete it, or put the name in quotes if it belongs to it"
     if sign[:1] in ('"', "'"):
         return f"a quotation mark ({sign[0]}) is not closed"
+    if sign in "“”„‟‘’‚‛«»‹›":
+        return f'the quotation mark {sign} is not one that is read; write straight ones, as in "pool size"'
     return f"the sign {sign} has no meaning here; put it in quotes if it belongs to a name"
 
 

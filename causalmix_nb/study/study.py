@@ -27,6 +27,7 @@ from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.graph.graph import CausalGraph
+from causalmix_nb.graph.text import read_kept
 from causalmix_nb.launch.background import Job
 from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.launch import Executor, OnProgress
@@ -70,7 +71,10 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     ) -> None:
         self.folder, self._meta, self.corpus, self.runs = folder, meta, corpus, runs
         self.pool: Pool | None = None
-        self.graph = CausalGraph.parse(meta["graph"])
+        kept = read_kept(
+            meta["graph"]
+        )  # as it was meant when it was written; another text was put there by hand
+        self.graph = CausalGraph.parse(meta["graph"]) if kept is None else CausalGraph(*map(tuple, kept))
         self.scorer: Scorer | None = None
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None

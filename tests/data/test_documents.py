@@ -219,6 +219,19 @@ def test_zeros_in_a_text_are_said():
     assert any("NUL characters" in line for line in read("a\0b").report.said)
 
 
+def test_a_missing_row_is_no_column_that_was_passed_over():
+    pool = Pool.from_dict(
+        {
+            "a": [
+                None,
+                {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}]},
+            ],
+            "b": ["x", "y"],
+        }
+    )
+    assert pool.notes == ("a: 1 of 2 rows left out: 1 no text (row 1)",)
+
+
 def test_columns_that_were_passed_over_are_named():
     pool = Pool.from_dict({"a": [{"prompt": "Q", "response": "A", "text": "Q A"}], "b": OTHER})
     assert any("columns not read: text" in line for line in pool.notes)

@@ -38,6 +38,12 @@ def test_a_document_of_ten_megabytes_pushes_no_other_out(tmp_path, seed, n_bytes
     assert "% of the bytes are left out" in " ".join(corpus.notes)
 
 
+def test_the_ends_of_many_small_pieces_push_no_other_document_out(tmp_path):
+    pool = Pool.from_dict({"a": [*SHORT, "word " * 200_000], "b": OTHER})
+    corpus = Corpus.build(pool, tmp_path, max_bytes=800_000)
+    assert corpus.kept["a"].kept == 201 and 700_000 < corpus.kept["a"].bytes_kept <= 800_000
+
+
 def test_pieces_of_one_document_lie_on_one_side_and_make_it_up_again(tmp_path):
     long = [long_text(seed, 300_000) for seed in range(12)]
     corpus = Corpus.build(Pool.from_dict({"a": long, "b": OTHER}), tmp_path)

@@ -147,6 +147,16 @@ EXAMPLES = {
     "CSV with arrows": ("a,->,b\nb,<->,c", "a -> b; b <-> c"),
     "CSV with types and a lone node": ("from,to,type\npool size,b,directed\nb,c,bidirected\nseed,,", '"pool size" -> b; b <-> c; seed'),
     "TSV": ("parent\tchild\na b\tc\n", '"a b" -> c'),
+    "GML of igraph": (
+        'Creator "igraph version 0.10.4"\nVersion 1\ngraph\n[\n directed 1\n node\n [\n id 0\n name "pool size"\n ]\n node\n [\n id 1\n name "b"\n ]\n'
+        " edge\n [\n source 0\n target 1\n ]\n]", '"pool size" -> b',
+    ),
+    "GraphML of igraph": (
+        '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><key id="v_name" for="node" attr.name="name" attr.type="string"/>'
+        '<graph id="G" edgedefault="directed"><node id="n0"><data key="v_name">state</data></node><node id="n1"><data key="v_name">b</data></node>'
+        '<edge source="n0" target="n1"/></graph></graphml>', "state -> b",
+    ),
+    "arrows that an editor made": ("a –> b\nc <— b\nc <–> a", "a -> b -> c; a <-> c"),
     "JSON of networkx": ('{"directed": true, "multigraph": false, "graph": {}, "nodes": [{"id": "a"}, {"id": "b"}], "edges": [{"source": "a", "target": "b"}]}', "a -> b"),
     "JSON of D3, by place": ('{"nodes": [{"name": "a b"}, {"name": "c"}], "links": [{"source": 0, "target": 1, "value": 3}]}', '"a b" -> c'),
     "JSON of cytoscape": ('{"elements": {"nodes": [{"data": {"id": "a"}}, {"data": {"id": "b"}}], "edges": [{"data": {"id": "e", "source": "a", "target": "b"}}]}}', "a -> b"),
@@ -205,6 +215,8 @@ def test_the_examples_of_every_tool_are_read_as_they_mean(text, means):
         ("Graph Nodes:\nX1;X2\n\nGraph Edges:\n1. X1 o-> X2", "this is causal-learn's text, and line 5.*CPDAG or PAG"),
         ("Graph Nodes:\nX1;X2\n\nGraph Edges:\n1. X1 --- X2", "this is causal-learn's text, and line 5"),
         ("y ~ a*x", "formulas.*a label in lavaan and an interaction of causes in R"),
+        ("y ~ .", "formulas.*a dot for all variables names none"),
+        ("“pool size” -> b", "the quotation mark ” is not one that is read; write straight ones"),
         ("y ~ log(x)", "formulas.*a function of a variable"),
         ("y ~ x - z", "formulas.*taken away"),
         ("y ~ x +", "formulas.*ends where a name must come"),
@@ -365,6 +377,19 @@ def test_graphs_of_causal_learn_and_tables_of_pandas_are_read():
     assert parse(Discovered()) == parse(SimpleNamespace(G=Discovered())) == parse("X1 -> X2")
     assert parse(pd.DataFrame({"cause": ["a"], "effect": ["b"]})) == parse("a -> b")
     assert parse([("a", "b"), ("b", "c")]) == parse("a -> b -> c")
+
+
+def test_a_missing_cell_of_a_table_of_arrows_is_no_node():
+    assert parse(pd.DataFrame({"from": ["a", "c"], "to": ["b", None]})) == parse("a -> b; c")
+    with pytest.raises(GraphError, match="the cause is missing"):
+        parse(pd.DataFrame({"from": ["a", float("nan")], "to": ["b", "c"]}))
+
+
+def test_numbered_nodes_of_networkx_are_called_by_their_labels():
+    graph = nx.DiGraph([(0, 1)])
+    assert parse(graph) == parse("0 -> 1")
+    nx.set_node_attributes(graph, {0: "state", 1: "mixture"}, "label")
+    assert parse(graph) == parse("state -> mixture")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import pytest
 from causalmix_nb.data.pool import Pool, Tilt
 from causalmix_nb.decide.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError
+from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.study import Study
+from causalmix_nb.study.study import META, Study
 from tiny import TINY, sentences
 
 
@@ -56,6 +57,30 @@ def test_a_study_is_found_again_with_its_graph_and_runs(finished):
     again = Study.open(finished.folder)
     assert again.domains == finished.domains and len(again.runs) == 24
     assert again.graph == finished.graph and again.natural == finished.natural
+
+
+@pytest.mark.parametrize(
+    ("text", "graph"),
+    [
+        ("loss(val) -> mixture", CausalGraph([("loss(val)", "mixture")])),
+        ('"loss (val)" -> mixture\nmixture <-> {a}', CausalGraph([("loss (val)", "mixture")], [("mixture", "{a}")])),
+        ("y~x -> a-\n[a]", CausalGraph([("y~x", "a-")], nodes=["[a]"])),
+        ("mixture\nscore", CausalGraph(nodes=["mixture", "score"])),
+        ("score.dot", CausalGraph(nodes=["score.dot"])),
+        ("y~x", CausalGraph(nodes=["y~x"])),
+        ("cafe\u0301 -> a⟶b", CausalGraph([("cafe\u0301", "a⟶b")])),
+        ("mixture; score;", CausalGraph(nodes=["mixture", "score"])),
+        ("dag { mixture -> score }", CausalGraph([("mixture", "score")])),
+    ],
+)  # fmt: skip
+def test_a_graph_that_an_earlier_version_wrote_is_opened_as_it_was_meant(tmp_path, text, graph):
+    study = Study.create(tmp_path / "s", Pool.from_dict({"a": ["x", "y"], "b": ["z", "w"]}), config=TINY)
+    kept = json.loads((study.folder / META).read_text(encoding="utf-8"))
+    (study.folder / META).write_text(json.dumps({**kept, "graph": text}), encoding="utf-8")
+    opened = Study.open(study.folder)
+    assert opened.graph == graph
+    opened.set_graph(opened.graph)
+    assert Study.open(study.folder).graph == graph
 
 
 def test_a_bad_control_is_left_out_and_named(finished):

@@ -233,6 +233,8 @@ def _rows(data: Any, what: str, columns: Columns, domain_column: str | None) -> 
 def _as_row(item: Any) -> Any:
     if isinstance(item, Mapping):
         return item
+    if item is None:
+        return Unread("no text")
     return {"messages": item} if is_chat(item) else {"text": item}
 
 
