@@ -156,7 +156,7 @@ def test_a_step_in_the_loss_where_one_domain_has_most_is_hardly_ever_taken_for_a
         y = loss(T) + step * bad + 0.03 * rng.normal(size=80)
         runs = Runs.from_frames(pd.DataFrame(T, columns=NAMES), pd.DataFrame({"loss": y}), minimize=True)
         blamed.append(int(bad[judge(Problem.from_runs(runs)).wild].sum()))
-    assert np.mean(blamed) < 0.15 * 8
+    assert np.mean(blamed) < 0.8  # of 8
 
 
 def test_wild_runs_that_lie_anywhere_are_no_region():
