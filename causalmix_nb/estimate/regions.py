@@ -28,7 +28,7 @@ def crowded(off: np.ndarray, wild: np.ndarray, T: np.ndarray, repeats: np.ndarra
     >>> crowded(np.where(corner, 9.0, 0.0), corner, T, np.arange(60)).sum() == corner.sum()
     True
     """
-    inside = np.zeros(len(off), bool)
+    inside: np.ndarray = np.zeros(len(off), bool)
     for sign in (1.0, -1.0):
         rows = np.flatnonzero(wild & (sign * off > 0))
         rows = rows[np.abs(off[rows]) <= ALIKE * np.median(np.abs(off[rows]))] if len(rows) else rows
@@ -50,7 +50,8 @@ def _region(marked: np.ndarray, rows: np.ndarray, T: np.ndarray, repeats: np.nda
         (np.linalg.norm(roots[first] - roots[i], axis=1), 1) for i in rows
     ]  # the one in the middle is given
     tries += [(way * T[first, k], 0) for k in range(T.shape[1]) for way in (1.0, -1.0)]
-    least, best = CHANCE, np.zeros(len(T), bool)
+    best: np.ndarray = np.zeros(len(T), bool)
+    least = CHANCE
     for away, given in tries:
         order = np.argsort(away, kind="stable")
         hits = np.cumsum(marked[first][order])

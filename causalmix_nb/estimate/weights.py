@@ -226,7 +226,8 @@ class _Block:
         level = float(np.median(z))  # the first look is taken at values that no one run can dominate
         told = np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread)
         self.weights = np.ones(len(z))
-        self._region = np.zeros(len(z), bool)  # runs that are the truth, however unexpected
+        self._unexpected: np.ndarray = np.zeros(len(z))
+        self._region: np.ndarray = np.zeros(len(z), bool)  # runs that are the truth, however unexpected
         for _ in range(1 + REGIONS):
             for _ in range(ROUNDS):
                 before = self.weights
