@@ -146,7 +146,7 @@ class Pool(Mapping):
         if domain_column:
             rows = _chained({path.name: read_rows(path, asked, encoding) for path in paths})
             source = f"{domain_column} of {listed(path.name for path in paths)}"
-            origin = file_source(paths)
+            origin = file_source(paths, encoding)
             return cls(*gather_by(domain_column, rows, source, columns, max_bytes, origin=origin))
         stems: dict[str, Path] = {}
         for path in paths:
@@ -160,7 +160,12 @@ class Pool(Mapping):
         return cls(
             {
                 stem: gather(
-                    stem, read_rows(path, asked, encoding), path.name, columns, max_bytes, file_source([path])
+                    stem,
+                    read_rows(path, asked, encoding),
+                    path.name,
+                    columns,
+                    max_bytes,
+                    file_source([path], encoding),
                 )
                 for stem, path in stems.items()
             }

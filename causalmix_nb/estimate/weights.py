@@ -20,6 +20,7 @@ import numpy as np
 from causalmix_nb.estimate.noise import Noise, noise_model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.quick_kernel import LENGTHS, QuickKernel, eigen, likeliest
+from causalmix_nb.estimate.regions import crowded
 from causalmix_nb.estimate.warp import TRUSTED, Warp, moments
 
 FREEDOM = 4.0  # degrees of freedom of the Student likelihood
@@ -35,6 +36,8 @@ FEWEST_REPEATED = 16  # repeated runs below which their noise is taken to be the
 FIRST = 30.0  # robust standard deviations from the median beyond which the first look does not tell outcomes apart
 USUAL = 0.75  # quantile of the distances of runs from each other up to which none is remote
 ROUNDS = 15
+REGIONS = 3  # looks for a region and for what else belongs to it, which is off by more than …
+ODD = 3.0  # standard deviations
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
 NEAREST = 4  # neighbours that may show that a run is one of a bad region
@@ -224,12 +227,23 @@ class _Block:
         level = float(np.median(z))  # the first look is taken at values that no one run can dominate
         told = np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread)
         self.weights = np.ones(len(z))
-        for _ in range(ROUNDS):
-            before = self.weights
-            self._judge(told)
-            told = self.expected + self.weights * (z - self.expected)
-            if np.abs(self.weights - before).max() < 0.01:
+        self._unexpected: np.ndarray = np.zeros(len(z))
+        self._region: np.ndarray = np.zeros(len(z), bool)  # runs that are the truth, however unexpected
+        for _ in range(1 + REGIONS):
+            for _ in range(ROUNDS):
+                before = self.weights
+                self._judge(told)
+                told = self.expected + self.weights * (z - self.expected)
+                if np.abs(self.weights - before).max() < 0.01:
+                    break
+            if (np.abs(self.off) <= LEAST_WILD).all():
                 break
+            marked = (np.abs(self._unexpected) > ODD) | self._region
+            more = crowded(self._unexpected, marked, problem.T, repeats) & ~self._region
+            if not more.any():
+                break
+            self._region |= more
+            told = np.where(self._region, z, told)
 
     def _judge(self, told: np.ndarray) -> None:
         level, spread = float(told.mean()), float(told.std()) or 1.0
@@ -250,8 +264,17 @@ class _Block:
         scale = 1.4826 * float(np.median(np.abs(off)))
         self.sd = self._remote * np.hypot(scale * sd, SLIGHT * self._spread)
         self.off = self._disagreeing((self._z - self.expected) / self.sd)
+        known = self._unexpected if self._region.any() else self.off
+        self._unexpected = np.where(self._region, known, self.off)
         self.off = _beside(self.off, alike, self._repeats)
+        if self._region.any():
+            self.off[self._region | self._at_its_edge(alike)] = 0.0
         self.weights = student(self.off)
+
+    def _at_its_edge(self, alike: np.ndarray) -> np.ndarray:
+        """Runs (n,) beside a region whose step a smooth surface cannot follow."""
+        near = np.argsort(-alike, axis=1, kind="stable")[:, : NEAREST + 1]
+        return self._region[near].any(1) & (self._unexpected * np.sum(self._unexpected[self._region]) < 0)
 
     def _likeliest(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Eigenvalues and vectors of the likeliest kernel, and its correlations."""

@@ -74,7 +74,11 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         kept = read_kept(
             meta["graph"]
         )  # as it was meant when it was written; another text was put there by hand
-        self.graph = CausalGraph.parse(meta["graph"]) if kept is None else CausalGraph(*map(tuple, kept))
+        if kept is None:
+            self.graph = CausalGraph.parse(meta["graph"])
+        else:
+            edges, hidden, nodes = kept
+            self.graph = CausalGraph(tuple(edges), tuple(hidden), tuple(nodes))
         self.scorer: Scorer | None = None
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None

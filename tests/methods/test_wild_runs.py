@@ -156,6 +156,28 @@ def test_runs_on_one_domain_alone_are_not_wild_for_being_far_from_all_others(con
         assert not len(judge(Problem.from_runs(runs)).wild)
 
 
+@pytest.mark.parametrize("step", [0.5, 2.0])
+def test_a_step_in_the_loss_where_one_domain_has_most_is_hardly_ever_taken_for_accidents_of_single_runs(step):
+    blamed = []
+    for seed in range(12):
+        rng = np.random.default_rng([seed, 5])
+        T = rng.dirichlet(np.ones(4), 80)
+        bad = T[:, 3] > np.sort(T[:, 3])[-9]
+        y = loss(T) + step * bad + 0.03 * rng.normal(size=80)
+        runs = Runs.from_frames(pd.DataFrame(T, columns=NAMES), pd.DataFrame({"loss": y}), minimize=True)
+        blamed.append(int(bad[judge(Problem.from_runs(runs)).wild].sum()))
+    assert np.mean(blamed) < 0.8  # of 8
+
+
+def test_wild_runs_that_lie_anywhere_are_no_region():
+    missed = 0
+    for seed in range(20):
+        rows = np.random.default_rng(seed).choice(64, 5, replace=False)
+        found = judge(Problem.from_runs(table({int(row): 12.0 + i for i, row in enumerate(rows)}, seed=seed)))
+        missed += not set(rows) <= set(found.wild.tolist())
+    assert missed == 0
+
+
 def test_of_two_repeats_that_disagree_it_is_the_one_that_the_others_do_not_expect():
     runs = table({64 + 3: 2.9}, repeats=12)
     assert judge(Problem.from_runs(runs)).wild.tolist() == [64 + 3]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
 from typing import Any
 
 ASSISTANT = frozenset(
@@ -168,6 +169,16 @@ def marked_turns(text: str) -> list[Turn]:
     if HUMAN in answer:
         raise Unreadable("a conversation without an answer after its last question")
     return [("user", head + mark, True), ("assistant", answer.removeprefix(" "), True)]
+
+
+def apart(chosen: str, rejected: Any) -> tuple[str, str]:
+    """The prompt that two answers share at their beginning, and what follows it in the chosen one, as TRL takes them apart."""
+    shared = len(commonprefix([chosen, rejected])) if isinstance(rejected, str) else 0
+    if shared == len(chosen):  # nothing of its own
+        shared = 0
+    if shared and chosen[shared - 1] == " ":
+        shared -= 1
+    return chosen[:shared], chosen[shared:]
 
 
 def _parsed(text: str) -> Any:

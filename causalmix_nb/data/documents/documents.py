@@ -18,18 +18,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from os.path import commonprefix
 from typing import Any
 
 from causalmix_nb.data.documents.chats import (
     HUMAN,
     Unreadable,
+    apart,
     as_text,
     is_chat,
     last_answer,
     marked_turns,
     turns_of,
 )
+from causalmix_nb.data.documents.plain import EMPTY, as_it_stands
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 
 TEXT_COLUMNS = ("text", "content", "document", "raw_content")
@@ -116,6 +117,8 @@ class DocumentReader:
         self._first: dict[str, str] = {}
         self._columns: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
+        self._plain = True
+        self._held: dict[str, dict[str, str]] = {}
 
     def read(self, row: Row | Unread, where: str) -> tuple[str, str] | None:
         """(prompt, text) of a row, or None where it holds no document.
@@ -141,6 +144,8 @@ class DocumentReader:
             noted.append("NUL characters become spaces when the study is made")
         self._documents += 1
         self._columns[layout.label] += 1
+        self._held[layout.label] = layout.holds
+        self._plain = self._plain and as_it_stands(row, layout.holds, prompt, text)
         if noted:
             self._notes.update(set(noted))
         return prompt, text
@@ -153,6 +158,12 @@ class DocumentReader:
     def note(self, said: str, n_documents: int = 0) -> None:
         """Keep something else that is worth saying of this domain."""
         self._notes[said] += n_documents
+
+    @property
+    def holds(self) -> dict[str, str] | None:
+        """What the columns hold (see :class:`Source`), None where rows were read in ways that a trainer does not read them."""
+        read = set(self._left_out) <= EMPTY and self._plain and len(self._held) == 1
+        return next(iter(self._held.values())) if read else None
 
     def take_over(self, other: DomainReport) -> None:
         """Count the rows of a domain that has no document as rows of none."""
@@ -244,6 +255,16 @@ def needed(names: Iterable[str], given: Iterable[str | None]) -> list[str]:
     return [name for name in names if name in known or name in asked or name in turns]
 
 
+def holds(names: Iterable[str], given: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """What the columns of a table hold, by the names given or the usual ones: "text"; "prompt", "input", "response"; "messages".
+
+    >>> holds(["id", "instruction", "input", "output"])
+    {'prompt': 'instruction', 'input': 'input', 'response': 'output'}
+    """
+    asked = {what: (given or {}).get(f"{what}_column") for what in ("text", "prompt", "response")}
+    return next((layout.holds for layout in _layouts(names, asked)), {})
+
+
 MANY_SHAPES = 1000  # sets of column names that are remembered
 
 
@@ -255,6 +276,7 @@ class _Layout:
     needs: tuple[str, ...]
     uses: tuple[str, ...]
     read: Callable[[Row, Callable[[str], None]], tuple[str, str]]
+    holds: dict[str, str]
     response: bool = True
 
 
@@ -309,7 +331,7 @@ def _text(column: Any, names: list[Any]) -> _Layout:
             raise Unreadable("no text")
         return "", text
 
-    return _Layout(f"text from {column}", (column,), (column,), read, response=False)
+    return _Layout(f"text from {column}", (column,), (column,), read, {"text": column}, response=False)
 
 
 def _chat(column: Any, first: Callable[[Iterable[str]], Any]) -> _Layout:
@@ -319,7 +341,8 @@ def _chat(column: Any, first: Callable[[Iterable[str]], Any]) -> _Layout:
         prompt, text = last_answer(turns_of(row[column], note), note)
         return _after_system(row, system, prompt, note), text
 
-    return _Layout(f"last answer from {column}", (column,), _there(column, system), read)
+    found = _named(messages=column, system=system)
+    return _Layout(f"last answer from {column}", (column,), _there(column, system), read, found)
 
 
 def _instruction(
@@ -353,7 +376,10 @@ def _instruction(
 
     named_extra = f" + {extra}" if extra is not None else ""
     label_text = f"prompt from {prompt}{named_extra}, text from {response}"
-    return _Layout(label_text, (prompt, response), _there(prompt, response, extra, system, history), read)
+    found = _named(system=system, prompt=prompt, input=extra, response=response)
+    return _Layout(
+        label_text, (prompt, response), _there(prompt, response, extra, system, history), read, found
+    )
 
 
 def _preference(prompt: Any, preferred: Any, first: Callable[[Iterable[str]], Any]) -> _Layout:
@@ -366,9 +392,7 @@ def _preference(prompt: Any, preferred: Any, first: Callable[[Iterable[str]], An
         if isinstance(answer, str) and HUMAN in answer:
             before, text = last_answer(marked_turns(answer), note)
         elif asked is None and not is_chat(answer):
-            before, text = _apart(
-                as_text(answer, note) or "", row[rejected] if rejected is not None else None
-            )
+            before, text = apart(as_text(answer, note) or "", row[rejected] if rejected is not None else None)
         else:
             before, text = _sides(asked, answer, note)
         return _after_system(row, system, before, note), text
@@ -378,7 +402,12 @@ def _preference(prompt: Any, preferred: Any, first: Callable[[Iterable[str]], An
         if prompt is not None
         else f"prompt and text from {preferred}"
     )
-    return _Layout(label, (preferred,), _there(prompt, preferred, system), read)
+    found = (
+        _named(messages=preferred, system=system)
+        if prompt is None
+        else _named(system=system, prompt=prompt, response=preferred)
+    )
+    return _Layout(label, (preferred,), _there(prompt, preferred, system), read, found)
 
 
 def _sides(asked: Any, answer: Any, note: Callable[[str], None]) -> tuple[str, str]:
@@ -405,19 +434,13 @@ def _sides(asked: Any, answer: Any, note: Callable[[str], None]) -> tuple[str, s
     return prompt, learnt
 
 
-def _apart(chosen: str, rejected: Any) -> tuple[str, str]:
-    """The prompt that two answers share at their beginning, and what follows it in the chosen one, as TRL takes them apart."""
-    shared = len(commonprefix([chosen, rejected])) if isinstance(rejected, str) else 0
-    if shared == len(chosen):  # nothing of its own
-        shared = 0
-    if shared and chosen[shared - 1] == " ":
-        shared -= 1
-    return chosen[:shared], chosen[shared:]
-
-
 def _after_system(row: Row, system: Any, prompt: str, note: Callable[[str], None]) -> str:
     said = as_text(row[system], note) if system is not None else None
     return f"{said}\n{prompt}" if said else prompt
+
+
+def _named(**columns: Any) -> dict[str, str]:
+    return {what: column for what, column in columns.items() if column is not None}
 
 
 def _there(*columns: Any) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ import contextlib
 import csv
 import gzip
 import io
+import json
 import lzma
 import re
 import sys
@@ -20,6 +21,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from causalmix_nb.data.documents.chats import is_chat
 from causalmix_nb.data.documents.documents import Placed, Row, Unread, needed
 from causalmix_nb.data.documents.encodings import AT_ONCE, text_of, undecoded, wrong
 from causalmix_nb.data.documents.json_rows import json_lines, json_values
@@ -57,7 +59,7 @@ def read_rows(
     ------
     PoolError: an unknown suffix, a file that is empty, damaged or something else than its suffix says.
     """
-    suffix = Path(_bare(path)).suffix.lower()
+    suffix = suffix_of(path)
     if path.is_dir():
         raise PoolError(f"{path.name} is a folder; name the files in it, for example {path.name}/*.jsonl.")
     if suffix not in KINDS:
@@ -97,6 +99,62 @@ def read_rows(
     except OSError as error:
         why = (error.strerror or str(error)).split("\n")[0][:120]
         raise PoolError(f"{path.name} cannot be read ({why}); check the file.") from None
+
+
+def suffix_of(path: Path) -> str:
+    """What kind of file it is, without what says how it is compressed.
+
+    >>> suffix_of(Path("books.JSONL.gz"))
+    '.jsonl'
+    """
+    return Path(_bare(path)).suffix.lower()
+
+
+def loading(path: Path, encoding: str | None = None) -> dict[str, str] | None:
+    """What ``datasets.load_dataset`` has to be told to find the rows of a file that are read here; None where it cannot find them.
+
+    >>> loading(Path("no/such/file.tsv"))
+    {'sep': '\\t'}
+    """
+    kind, options = KINDS.get(suffix_of(path)), {}
+    if suffix_of(path) == ".tsv":
+        options["sep"] = "\t"
+    if kind in (None, "parquet", "arrow"):
+        return options
+    try:
+        with _opened(path) as file:
+            text, name = text_of(file, encoding)
+            first = text.readline()
+            while first and not first.strip():
+                first = text.readline()
+            more = bool(text.readline().strip())
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeError, LookupError):
+        return options
+    if codecs.lookup(name).name != "utf-8":
+        options["encoding"] = name
+    first = first.removeprefix("\ufeff")
+    if kind == "csv":
+        if first.lower().startswith("sep="):
+            return None
+        if (sep := options.get("sep") or _delimiter(first)) != ",":
+            options["sep"] = sep
+    if kind in ("json", "lines") and first.lstrip()[:1] != "[":
+        return options if _is_a_row(first, not more) else None
+    return options
+
+
+def _is_a_row(line: str, alone: bool) -> bool:
+    """Whether a line of JSON is one row, and no table or part of a value."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(value, dict):
+        return False
+    tables = (
+        held for held in value.values() if isinstance(held, list) and held and isinstance(held[0], dict)
+    )
+    return not alone or all(is_chat(held) for held in tables)
 
 
 def paragraphs(text: str, size: int = 2000) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.data.documents.chats import is_chat
 from causalmix_nb.data.documents.documents import DocumentReader, DomainReport, Placed, Unread, needed
 from causalmix_nb.data.documents.files import table_rows
-from causalmix_nb.data.documents.sources import Source, columns_of
+from causalmix_nb.data.documents.sources import Source
 from causalmix_nb.data.documents.store import DocumentStore
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 
@@ -91,10 +91,7 @@ def gather(
     PoolError: no document in any row.
     """
     reader, store = DocumentReader(columns), DocumentStore()
-    seen: dict[Any, None] = {}
     for row, where in rows:
-        if len(seen) < MOST_DOMAINS and isinstance(row, Mapping):
-            seen.update(dict.fromkeys(row))
         document = reader.read(row, where)
         if document is not None:
             store.add(*document)
@@ -102,7 +99,7 @@ def gather(
                 reader.note(f"reading stopped at max_bytes, after {where}")
                 break
     made = _finished(name, reader, store, source, f"domain {name!r}")
-    return _located(made, origin, seen, columns, max_bytes)
+    return _located(made, origin, reader, max_bytes)
 
 
 def gather_by(
@@ -177,7 +174,7 @@ def gather_by(
             continue
         own = origin and origin.of(column, name)
         whole = _finished(name, reader, store, source, f"domain {name!r}")
-        made[name] = _located(whole, own, has, columns, max_bytes)
+        made[name] = _located(whole, own, reader, max_bytes)
     return made, nowhere.report()
 
 
@@ -301,10 +298,11 @@ def _finished(name: str, reader: DocumentReader, store: DocumentStore, source: s
     return Domain(name, documents, source, reader.report())
 
 
-def _located(
-    domain: Domain, origin: Source | None, has: Iterable[Any], columns: Columns, max_bytes: int | None
-) -> Domain:
-    """A domain that knows where a trainer finds its rows, and by what columns."""
-    if origin is not None:
-        origin = replace(origin, columns=columns_of([str(name) for name in has], columns))
-    return replace(domain, origin=origin, n_rows=0 if max_bytes else domain.report.rows)
+def _located(domain: Domain, origin: Source | None, reader: DocumentReader, max_bytes: int | None) -> Domain:
+    """A domain that knows where a trainer finds its rows and by what columns, if it would read the same text in them."""
+    holds = reader.holds
+    if origin is None or holds is None:
+        return domain
+    return replace(
+        domain, origin=replace(origin, columns=holds), n_rows=0 if max_bytes else domain.report.rows
+    )

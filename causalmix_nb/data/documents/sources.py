@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.data.documents.documents import CHAT_COLUMNS, PROMPT_COLUMNS, RESPONSE_COLUMNS, TEXT_COLUMNS
+from causalmix_nb.data.documents.documents import holds
+from causalmix_nb.data.documents.files import loading, read_rows, suffix_of
 from causalmix_nb.errors import PoolError
 
 LOADERS = {
-    ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text", ".md": "text",
+    ".jsonl": "json", ".json": "json", ".ndjson": "json", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".arrow": "arrow", ".feather": "arrow", ".txt": "text", ".md": "text",
 }  # fmt: skip
 
 
@@ -22,7 +23,8 @@ class Source:
 
     files: their paths, absolute. hub: the name of a dataset instead. split: which part of it.
     domain_column, domain: only the rows whose column says so (as text), where domains share the files.
-    columns: what a column holds ("text"; "prompt", "input", "response"; "messages") -> its name.
+    columns: what a column holds ("text"; "system", "prompt", "input", "response"; "messages") -> its name.
+    options: what a reader of the files has to be told: "sep", "encoding", "field".
 
     >>> Source(files=("/data/books.jsonl.gz",), columns={"text": "text"}).loader
     'json'
@@ -34,6 +36,7 @@ class Source:
     domain_column: str = ""
     domain: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def loader(self) -> str:
@@ -63,6 +66,7 @@ class Source:
         found = {
             "files": list(self.files), "hub": self.hub, "split": self.split if self.hub else "",
             "domain_column": self.domain_column, "domain": self.domain, "columns": dict(self.columns),
+            "options": dict(self.options),
         }  # fmt: skip
         return {name: value for name, value in found.items() if value}
 
@@ -82,12 +86,19 @@ def loader_of(path: str | Path) -> str:
     >>> loader_of("a/books.jsonl.gz"), loader_of("my_org/my_dataset")
     ('json', '')
     """
-    return LOADERS.get(Path(str(path).removesuffix(".gz")).suffix.lower(), "")
+    return LOADERS.get(suffix_of(Path(str(path))), "")
 
 
-def file_source(paths: Sequence[str | Path]) -> Source:
-    """The source that some files are."""
-    return Source(files=tuple(str(Path(path).expanduser().absolute()) for path in paths))
+def file_source(paths: Sequence[str | Path], encoding: str | None = None) -> Source | None:
+    """The source that some files are; None where a trainer cannot read them as they are read here.
+
+    encoding: of text files that are neither UTF-8 nor marked as something else.
+    """
+    files = [Path(path).expanduser().absolute() for path in paths]
+    how = [loading(path, encoding) for path in files]
+    if any(options is None or options != how[0] for options in how):
+        return None
+    return Source(files=tuple(map(str, files)), options=how[0] or {})
 
 
 def named_source(given: str | Sequence[str] | Source) -> Source:
@@ -97,36 +108,19 @@ def named_source(given: str | Sequence[str] | Source) -> Source:
     names = [given] if isinstance(given, str) else [str(name) for name in given]
     if all(loader_of(name) or name.endswith(".npy") for name in names):
         found = [path for name in names for path in sorted(glob.glob(str(Path(name).expanduser()))) or [name]]
-        source = file_source(found)
-        return replace(source, columns=columns_of(_peek(source.files[0])))
+        files = tuple(str(Path(path).expanduser().absolute()) for path in found)
+        source = file_source(found) or Source(files=files)
+        return replace(source, columns=holds(_first_columns(source.files[0])))
     return Source(hub=names[0]) if len(names) == 1 else Source(files=tuple(names))
 
 
-def _peek(path: str) -> list[str]:
-    """Names of the columns of a table, from its first row; none where that does not tell."""
-    import csv
-    import gzip
-    import json
-
+def _first_columns(path: str) -> list[str]:
+    """Names of the columns of a table, from its first row; none where the file is not here, or not what its suffix says."""
     try:
-        if loader_of(path) == "parquet":
-            from pyarrow.parquet import read_schema
-
-            return list(read_schema(path).names)
-        if loader_of(path) == "text":
-            return ["text"]
-        with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8-sig") as file:
-            if loader_of(path) == "csv":
-                return next(csv.reader(file), [])
-            row = json.loads(file.readline())
-            return list(row) if isinstance(row, dict) else []
-    except (
-        OSError,
-        ValueError,
-        csv.Error,
-        EOFError,
-    ):  # not here, or not what its suffix says: nothing is known
+        row, _ = next(read_rows(Path(path)))
+    except (PoolError, StopIteration):
         return []
+    return list(row) if isinstance(row, Mapping) else []
 
 
 def own_files(names: Sequence[str]) -> dict[str, str]:
@@ -143,28 +137,6 @@ def own_files(names: Sequence[str]) -> dict[str, str]:
             n, file = n + 1, f"{stem}_{n + 1}.jsonl"
         found[name] = file
     return found
-
-
-def columns_of(has: Sequence[str], given: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """What the columns of a table hold, by the names given or the usual ones.
-
-    >>> columns_of(["id", "instruction", "input", "output"])
-    {'prompt': 'instruction', 'response': 'output', 'input': 'input'}
-    """
-    usual = {"text": TEXT_COLUMNS, "prompt": PROMPT_COLUMNS, "response": RESPONSE_COLUMNS}
-    found = {
-        what: (given or {}).get(f"{what}_column") or next((name for name in names if name in has), "")
-        for what, names in usual.items()
-    }
-    if "chosen" in has and not found["response"]:  # a pair of answers: the one that is to be learnt
-        found["response"] = "chosen" if found["prompt"] else ""
-    chats = [name for name in (*CHAT_COLUMNS, "chosen") if name in has]
-    if found["prompt"] and found["response"] and not (given or {}).get("text_column"):
-        pair = {"prompt": found["prompt"], "response": found["response"]}
-        return {**pair, "input": "input"} if found["prompt"] == "instruction" and "input" in has else pair
-    if found["text"]:
-        return {"text": found["text"]}
-    return {"messages": chats[0]} if chats else {}
 
 
 def load_hub(name: str, split: str, streaming: bool, max_documents: int | None) -> Any:

@@ -229,7 +229,7 @@ def _housed(plan: ExportPlan, folder: Path) -> ExportPlan:
         for d in plan.domains
     )
     lines = "; ".join(f"pool[{name!r}].documents.to_json({files[name]!r})" for name in homeless)
-    said = f"to do: some documents are in no file that this one could name, so write them beside it: {lines}"
+    said = f"to do: some documents stand in no file as they were read, so write them beside it: {lines}"
     return replace(plan, domains=domains).noted(said)
 
 

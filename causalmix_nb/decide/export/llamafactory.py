@@ -161,8 +161,8 @@ def _columns(source: Source | None) -> dict[str, Any]:
         named = {"formatting": "sharegpt", "columns": {"messages": columns["messages"]}}
         return named if columns["messages"] == "conversations" else {**named, "tags": tags}
     if "response" in columns:
-        query = {"query": columns["input"]} if "input" in columns else {}
-        return {"columns": {"prompt": columns["prompt"], **query, "response": columns["response"]}}
+        named = {"prompt": "prompt", "input": "query", "response": "response", "system": "system"}
+        return {"columns": {ours: columns[what] for what, ours in named.items() if what in columns}}
     return {"columns": {"prompt": columns["text"]}} if "text" in columns else {}
 
 

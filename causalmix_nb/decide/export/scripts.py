@@ -51,7 +51,17 @@ def draw(rows, wanted, per_byte):
 PAIR = '''
 
 def chosen(rows, column, value):
-    return rows.filter(lambda row: str(row[column]) == value)
+    """The rows whose column names this domain, by its number where the column has names for numbers."""
+    names = getattr(rows.features[column], "names", None) or ()
+
+    def named(cell):
+        if isinstance(cell, int) and not isinstance(cell, bool) and 0 <= cell < len(names):
+            return names[cell].strip()
+        if isinstance(cell, float) and cell.is_integer():
+            cell = int(cell)
+        return str(cell).strip()
+
+    return rows.filter(lambda row: row[column] is not None and named(row[column]) == value)
 
 
 def texts(rows, columns):
@@ -64,15 +74,20 @@ def texts(rows, columns):
     return rows.filter(lambda row: bool(str(row[last] or "").strip()))
 
 
-def pairs(rows, prompt, extra, response):
+def chats(rows, column):
+    """Only the conversations, and only rows that have one."""
+    return rows.select_columns([column]).filter(lambda row: bool(row[column]))
+
+
+def pairs(rows, asking, response):
     """Rows as prompt and completion."""
 
     def pair(row):
-        asked = [row[column] for column in (prompt, extra) if column and row[column]]
+        asked = [row[column] for column in asking if row[column]]
         turns = asked[0] if asked and isinstance(asked[0], list) else "\\n".join(asked)
         return {"prompt": turns, "completion": row[response]}
 
-    rows = texts(rows, [column for column in (prompt, extra, response) if column])
+    rows = texts(rows, [*asking, response])
     return rows.map(pair, remove_columns=rows.column_names)
 
 '''
@@ -198,17 +213,16 @@ def _rows(loaded: str, domain: PlannedDomain, normal: bool, kinds: set[str]) -> 
     if source.domain_column:
         loaded = f"chosen({loaded}, {source.domain_column!r}, {source.domain!r})"
     if "messages" in columns:
-        return f"{loaded}.select_columns([{columns['messages']!r}])"
+        return f"chats({loaded}, {columns['messages']!r})"
     if "response" in columns:
+        asking = [columns[what] for what in ("system", "prompt", "input") if what in columns]
         if normal:
-            return (
-                f"pairs({loaded}, {columns['prompt']!r}, {columns.get('input')!r}, {columns['response']!r})"
-            )
-        return f"texts({loaded}, {list(columns[what] for what in ('prompt', 'input', 'response') if what in columns)!r})"
+            return f"pairs({loaded}, {asking!r}, {columns['response']!r})"
+        return f"texts({loaded}, {[*asking, columns['response']]!r})"
     if "text" in columns:
         text = f"texts({loaded}, [{columns['text']!r}])"
         if "pair" in kinds:
-            return f"pairs({loaded}, None, None, {columns['text']!r})"
+            return f"pairs({loaded}, [], {columns['text']!r})"
         rename = normal and columns["text"] != "text"
         return f'{text}.rename_column({columns["text"]!r}, "text")' if rename else text
     return loaded
@@ -225,6 +239,9 @@ def _load(domain: PlannedDomain, root: str) -> str:
     for loader, files in _by_loader(source).items():
         inside = [_joined(path, root) for path in files]
         how = ", sample_by='paragraph'" if loader == "text" else ""
+        if loader == "csv":  # NA and None are words
+            how = ", keep_default_na=False, na_values=['']"
+        how += "".join(f", {name}={value!r}" for name, value in source.options.items())
         calls.append(f"load_dataset({loader!r}, data_files=[{', '.join(inside)}], split='train'{how})")
     return calls[0] if len(calls) == 1 else f"concatenate_datasets([{', '.join(calls)}])"
 
@@ -234,7 +251,7 @@ def _only(domain: PlannedDomain) -> str:
     source = domain.source
     if source is None or not source.domain_column:
         return ""
-    return f".filter(lambda row: str(row[{source.domain_column!r}]) == {source.domain!r})"
+    return f".filter(lambda row: str(row[{source.domain_column!r}]).strip() == {source.domain!r})"
 
 
 def _joined(path: str, root: str) -> str:
