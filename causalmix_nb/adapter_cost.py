@@ -111,8 +111,8 @@ def fitting(
     >>> shape = ModelShape(10**8, 10**6, 512, 10, 512, 512, 2048, 50_000, True)
     >>> fitting(shape, 80e9, 500, 8, 512, half=True)
     (128, 1)
-    >>> fitting(shape, 2e9, 500, 8, 512, half=True)
-    (8, 1)
+    >>> fitting(shape, 4e9, 500, 8, 512, half=True)
+    (2, 1)
     """
     best = (1, 1)
     for width in WIDTHS:

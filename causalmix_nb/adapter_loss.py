@@ -135,7 +135,7 @@ def _function() -> Any:
             total = torch.zeros((), device=hidden.device)
             step = _step(way)
             for part in _parts(len(weights), size):
-                here = part if rows is None else rows[part]
+                here: Any = part if rows is None else rows[part]
                 loss, slope = step(
                     hidden[here], head.weight, head.bias, head.scale, head.cap, targets[here], weights[part]
                 )

@@ -120,7 +120,7 @@ def _groups(holder: Any, owns: Sequence[str]) -> list[list[str]]:
 
     left, groups = list(owns), []
     for siblings in SIBLINGS:
-        layers = [getattr(holder, own, None) for own in siblings]
+        layers: list[Any] = [getattr(holder, own, None) for own in siblings]
         if not all(own in left for own in siblings) or not all(type(x) is nn.Linear for x in layers):
             continue
         if len({(x.in_features, x.bias is None, x.weight.dtype, x.weight.device) for x in layers}) == 1:
@@ -233,6 +233,11 @@ def classes() -> tuple[Any, Any]:
 
     class Site(nn.Module):
         """One product for layers that read the same input; a (R, in, k·r), b0… (R, r, out)."""
+
+        weight: torch.Tensor
+        bias: torch.Tensor | None
+        a: torch.Tensor
+        b0: torch.Tensor
 
         def __init__(self, names: tuple[str, ...], layers: Sequence[Any], lora: Lora, way: str) -> None:
             super().__init__()
