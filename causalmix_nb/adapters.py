@@ -389,7 +389,7 @@ def decoder_blocks(model: Any, sites: Sequence[Any]) -> list[Any]:
     lists: list[Any] = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
     held = {id(site) for site in sites}
     lists = [m for m in lists if any(id(inner) in held for block in m for inner in block.modules())]
-    return list(max(lists, key=len)) if lists else []
+    return list(max(lists, key=lambda blocks: len(list(blocks)))) if lists else []
 
 
 def _with_gradient(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
