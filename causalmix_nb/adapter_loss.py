@@ -57,10 +57,17 @@ def head_of(model: Any) -> Head | None:
 
 def chunk_rows(head: Head, chunk: int | None = None) -> int:
     """Tokens whose logits are worked out at once."""
-    if chunk:
-        return chunk
-    most = CHUNK_BYTES_CPU if head.weight.device.type == "cpu" else CHUNK_BYTES
-    return max(64, 2 ** int(math.log2(max(64, most / (4 * len(head.weight))))))
+    return chunk or chunk_tokens(len(head.weight), head.weight.device.type != "cpu")
+
+
+def chunk_tokens(vocabulary: int, on_gpu: bool) -> int:
+    """Tokens whose logits are worked out at once where nothing else is asked for: a power of 2.
+
+    >>> chunk_tokens(49_152, True), chunk_tokens(49_152, False)
+    (4096, 64)
+    """
+    most = CHUNK_BYTES if on_gpu else CHUNK_BYTES_CPU
+    return max(64, 2 ** int(math.log2(max(64, most / (4 * vocabulary)))))
 
 
 def token_cross_entropy(

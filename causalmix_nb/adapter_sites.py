@@ -99,7 +99,7 @@ def attach(
     sites, back = [], []
     for parent, owns in parents.items():
         holder = model.get_submodule(parent)
-        for group in _groups(holder, owns) if fuse else [[own] for own in owns]:
+        for group in groups(holder, owns) if fuse else [[own] for own in owns]:
             full = tuple(f"{parent}.{own}" if parent else own for own in group)
             layers = [getattr(holder, own) for own in group]
             site = Site(full, layers, lora, way)
@@ -115,18 +115,19 @@ def attach(
     return sites, detach
 
 
-def _groups(holder: Any, owns: Sequence[str]) -> list[list[str]]:
+def groups(holder: Any, owns: Sequence[str]) -> list[list[str]]:
+    """Layers of one module, by the site that they become: those that read the same input together."""
     from torch import nn
 
-    left, groups = list(owns), []
+    left, found = list(owns), []
     for siblings in SIBLINGS:
         layers: list[Any] = [getattr(holder, own, None) for own in siblings]
         if not all(own in left for own in siblings) or not all(type(x) is nn.Linear for x in layers):
             continue
         if len({(x.in_features, x.bias is None, x.weight.dtype, x.weight.device) for x in layers}) == 1:
-            groups.append(list(siblings))
+            found.append(list(siblings))
             left = [own for own in left if own not in siblings]
-    return groups + [[own] for own in left]
+    return found + [[own] for own in left]
 
 
 # -- the product -----------------------------------------------------------------------------------------

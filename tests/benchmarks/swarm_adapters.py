@@ -238,7 +238,7 @@ class Bench:
         self.shape, self.at_once, self.context, self.half, self.parts = shape, at_once, context, half, parts
         compiled = options.pop("compile", False)
         self.checkpointing = options.pop("checkpointing", False)
-        mode = options.pop("mode", None)
+        mode, self.fuse = options.pop("mode", None), options.get("fuse", True)
         self.swarm = AdapterSwarm(
             model_of(shape, torch.bfloat16 if half else torch.float32),
             n_runs,
@@ -274,11 +274,10 @@ class Bench:
         second = time.perf_counter() - before
         tokens = self.swarm.n_runs * self.recipe.per_step * self.context
         speed = tokens * rate_of(self.step, seconds)
-        shape = model_shape(self.swarm.model.config, RANK) if not hasattr(self, "_shape") else self._shape
-        self._shape = shape
+        shape = model_shape(self.swarm.model.config, RANK, fuse=self.fuse)
         said = adapter_bytes(
             shape, self.swarm.n_runs, self.at_once, self.context, half=self.half, compiled=self.swarm.compiled is not None,
-            checkpointing=self.checkpointing, on_gpu=GPU,
+            checkpointing=self.checkpointing, on_gpu=GPU, loss_way=self.swarm.loss_way, chunk=self.swarm.chunk, fuse=self.fuse,
         ) / 1e9  # fmt: skip
         return {
             "shape": self.shape, "runs": self.swarm.n_runs, "at_once": self.at_once, "tokens_per_second": speed,
