@@ -22,7 +22,7 @@ def lock_study(folder: Path) -> IO[str] | None:
     except ImportError:  # Windows: two notebooks on one study are not kept apart there
         return None
     try:
-        handle = open(folder / LOCK, "a")  # noqa: SIM115 - held until training ends
+        handle = open(folder / LOCK, "a", encoding="utf-8")  # noqa: SIM115 - held until training ends
     except OSError as error:
         raise StudyError(
             f"cannot write {folder / LOCK} ({error.strerror}); make the folder writable."

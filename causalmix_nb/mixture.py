@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 1e-6  # how far from 1 a mixture may sum
+DIVIDE = "Divide them by their sum, or give a Mixture(…, normalise=True)."
 ZERO = 1e-3  # the share that stands in for 0 where a logarithm is taken
 
 
@@ -171,17 +172,25 @@ def as_shares(mixtures: Any, domains: Sequence[str], *, tolerance: float = TOLER
             raise MixtureError(
                 f"mixtures have shape {array.shape}; expected (n, {len(domains)}), one column per domain: {', '.join(domains)}."
             )
-        return _checked(array, domains, False, tolerance)
+        return _checked(array, domains, False, tolerance, DIVIDE)
     for name in frame.columns:
         if name not in domains:
             raise unknown_domain(name, domains)
     return _checked(
-        frame.reindex(columns=domains, fill_value=0.0).to_numpy(dtype=float), domains, False, tolerance
+        frame.reindex(columns=domains, fill_value=0.0).to_numpy(dtype=float),
+        domains,
+        False,
+        tolerance,
+        DIVIDE,
     )
 
 
 def _checked(
-    T: np.ndarray, domains: Sequence[str], normalise: bool, tolerance: float = TOLERANCE
+    T: np.ndarray,
+    domains: Sequence[str],
+    normalise: bool,
+    tolerance: float = TOLERANCE,
+    advice: str = "Pass normalise=True to rescale.",
 ) -> np.ndarray:
     if not np.isfinite(T).all():
         bad = domains[int(np.argwhere(~np.isfinite(T))[0, 1])]
@@ -197,9 +206,7 @@ def _checked(
         return T / total
     if (off > tolerance).any():
         worst = float(total[int(off.argmax()), 0])
-        raise MixtureError(
-            f"mixture sums to {worst:.6g}; shares must sum to 1 (±{tolerance:g}). Pass normalise=True to rescale."
-        )
+        raise MixtureError(f"mixture sums to {worst:.6g}; shares must sum to 1 (±{tolerance:g}). {advice}")
     return T / total
 
 

@@ -70,11 +70,11 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
 def _found(out: Path) -> list[str]:
     """What the studies in a folder recommend, in words; draws each recommendation beside it."""
     from causalmix_nb.mixture import Mixture
-    from causalmix_nb.plots import mixture_bars
+    from causalmix_nb.plots.figures import mixture_bars
 
     lines = []
     for path in sorted(out.glob("*/recommendation.json")):
-        best = json.loads(path.read_text())
+        best = json.loads(path.read_text(encoding="utf-8"))
         mixture = Mixture(best["mixture"], normalise=True)
         picture = out / "recommendation.png"
         figure = mixture_bars(mixture.to_series(), Mixture.equal(mixture.domains).to_series())

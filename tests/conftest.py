@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from causalmix_nb.pool import Pool
-from causalmix_nb.study import Study
+from causalmix_nb.data.pool import Pool
+from causalmix_nb.study.study import Study
 from tiny import TINY, sentences
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -1,6 +1,10 @@
-"""The folder tells the story: modules in the order in which data flows, nothing heavy at import."""
+"""The folders tell the story: packages in the order in which data flows, no circle, short files, nothing heavy at import.
+
+What does not hold yet is listed here, dated, and only that: a list may shrink, and an entry that is no longer needed fails.
+"""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,129 +13,84 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "causalmix_nb"
-ORDER = [
-    "errors",
-    "directions",
-    "mixture",
-    "doctor",
-    "tutorial",
-    "pictures",
-    "plots",
-    "plots_policy",
-    "plots_audit",
-    "plots_domain",
-    "plots_state",
-    "sparklines",
-    "plots_shift",
-    "plots_transfer",
-    "typesetting",
-    "cards_runs",
-    "status",
-    "cards_study",
-    "cards",
-    "widget",
-    "pool",
-    "demo",
-    "checksums",
-    "steps",
-    "proxy",
-    "checkpoint",
-    "adapter_kernels",
-    "adapter_loss",
-    "adapter_sites",
-    "adapters",
-    "adapter_training",
-    "adapter_cost",
-    "sampling",
-    "corpus",
-    "tokenise",
-    "state",
-    "design",
-    "repetition",
-    "shifts",
-    "scores",
-    "outcomes",
-    "train",
-    "hf",
-    "hf_processes",
-    "pace",
-    "online",
-    "lm_eval",
-    "lock",
-    "backup",
+FLOORS = [  # a package imports only those above it; the first is the ground floor, the files beside __init__.py
+    "",
+    "data",
     "runs",
-    "chunk",
-    "workers",
-    "ray_cluster",
-    "launch",
-    "hf_cost",
-    "cost",
-    "jobs",
-    "graph_text",
-    "identification",
-    "distance",
-    "independence",
-    "graph_svg",
+    "plots",
     "graph",
-    "dag_editor",
-    "problem",
-    "model",
-    "nuisances",
-    "support",
-    "quick_surface",
-    "forest",
-    "effects",
-    "mixed_model",
-    "new_domain",
-    "kernel",
-    "gaussian_process",
-    "warped",
-    "surface",
-    "fit",
-    "selection",
-    "leaderboard",
-    "interventions",
-    "constraints",
-    "policy",
-    "pareto",
-    "overlap",
-    "seeing",
-    "ternary",
-    "export",
-    "recipe",
-    "explorer",
-    "audit",
-    "refute",
-    "baselines",
-    "search",
-    "rivals",
-    "shift_results",
-    "interpret",
-    "paths",
-    "questions",
-    "comparison",
-    "halving",
-    "training",
-    "contenders",
-    "transfer",
-    "planning",
-    "report",
-    "pool_shift",
+    "design",
+    "estimate",
+    "proxies",
+    "methods",
+    "launch",
+    "decide",
+    "answers",
+    "cards",
+    "widgets",
+    "benchmark",
     "study",
-    "monitor",
-    "magic_language",
-    "magic_topics",
-    "magic_options",
-    "magic_parser",
-    "magic_completion",
-    "magic_display",
-    "magic_answers",
-    "magic_graph",
-    "magic_training",
-    "magic_about",
     "magics",
-    "quickstart",
+    "quickstart",  # the door at the other end: a file beside __init__.py that runs a lesson
 ]
+KNOWN: set[tuple[str, str]] = {  # 2026-11: imports against that order, still to be turned
+    ("runs.tables.import_report", "cards.results"),
+}
+LONG: dict[str, int] = {  # 2026-11: files over 450 lines, and how long they are; they may only get shorter
+    "benchmark.pool_shift": 477,
+    "graph.graph": 557,
+    "magics.magics": 469,
+    "magics.parser": 587,
+    "methods.gaussian_process": 540,
+    "runs.store": 490,
+    "study.study": 455,
+}
+BORROWED: set[tuple[str, str]] = {  # 2026-11: names with a leading underscore that another file imports
+    ("answers.new_domain", "methods.effects._refuse_decided"),
+    ("answers.selection", "methods.fit._fit_one"),
+    ("plots.checks", "plots.figures._axis"),
+    ("plots.checks", "plots.figures._figure"),
+    ("plots.checks", "plots.figures._inked"),
+    ("plots.checks", "plots.figures._legend"),
+    ("plots.checks", "plots.figures._percent"),
+    ("plots.checks", "plots.figures._plain"),
+    ("plots.checks", "plots.figures._rows"),
+    ("plots.checks", "plots.figures._told"),
+    ("plots.domain", "plots.figures._inked"),
+    ("plots.domain", "plots.figures._legend"),
+    ("plots.domain", "plots.figures._locator"),
+    ("plots.domain", "plots.figures._plain"),
+    ("plots.domain", "plots.figures._rows"),
+    ("plots.domain", "plots.figures._told"),
+    ("plots.mixtures", "plots.figures._axis"),
+    ("plots.mixtures", "plots.figures._figure"),
+    ("plots.mixtures", "plots.figures._inked"),
+    ("plots.mixtures", "plots.figures._legend"),
+    ("plots.mixtures", "plots.figures._plain"),
+    ("plots.mixtures", "plots.figures._rows"),
+    ("plots.mixtures", "plots.figures._told"),
+    ("plots.shift", "plots.figures._figure"),
+    ("plots.shift", "plots.figures._inked"),
+    ("plots.shift", "plots.figures._legend"),
+    ("plots.shift", "plots.figures._plain"),
+    ("plots.shift", "plots.figures._told"),
+    ("plots.state", "plots.figures._axis"),
+    ("plots.state", "plots.figures._inked"),
+    ("plots.state", "plots.figures._legend"),
+    ("plots.state", "plots.figures._plain"),
+    ("plots.state", "plots.figures._plot_class"),
+    ("plots.state", "plots.figures._rows"),
+    ("plots.state", "plots.figures._told"),
+    ("plots.transfer", "plots.figures._figure"),
+    ("plots.transfer", "plots.figures._inked"),
+    ("plots.transfer", "plots.figures._plain"),
+    ("plots.transfer", "plots.figures._told"),
+    ("proxies.huggingface", "proxies.train._schedule"),
+    ("proxies.online", "proxies.train._accelerator"),
+    ("proxies.online", "proxies.train._schedule"),
+}
+LONGEST = 450  # lines of a file
+FULLEST = 14  # files of a folder
 HEAVY = [
     "torch",
     "datasets",
@@ -146,40 +105,137 @@ HEAVY = [
     "accelerate",
     "ray",
 ]
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """Modules of this package that are imported anywhere but for type checking."""
-    skipped = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    names = set()
+def named(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+FILES = {named(path): path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+FOLDERS = sorted({path.parent for path in PACKAGE.rglob("*.py")})
+
+
+def floor(module):
+    """The package of a module: what stands before the first dot."""
+    return module.split(".")[0] if "." in module else "quickstart" if module == "quickstart" else ""
+
+
+def imported(tree, types=False):
+    """(module below causalmix_nb, name) of every import of ours, also inside functions; not those for type checking unless asked for."""
+    skipped = set()
+    for block in ast.walk(tree):
+        if (
+            isinstance(block, ast.If)
+            and isinstance(block.test, ast.Name)
+            and block.test.id == "TYPE_CHECKING"
+        ):
+            skipped |= {id(node) for line in block.body for node in ast.walk(line)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in skipped and node.module:
-            if node.module == "causalmix_nb":
-                names |= {alias.name for alias in node.names}
-            elif node.module.startswith("causalmix_nb."):
-                names.add(node.module.split(".")[1])
-    return names
+        if id(node) in skipped and not types:
+            continue
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "imports are absolute here"
+            if (node.module or "").split(".")[0] == "causalmix_nb":
+                for alias in node.names:
+                    yield node.module.removeprefix("causalmix_nb").lstrip("."), alias.name
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("causalmix_nb."):
+                    yield alias.name.removeprefix("causalmix_nb."), ""
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_those_above_it(module):
-    assert module in ORDER, f"{module} is new: give it its place in ORDER, below all that it imports"
-    below = imported(ast.parse((PACKAGE / f"{module}.py").read_text())) - set(ORDER[: ORDER.index(module)])
-    assert not below & set(ORDER), f"{module} imports {sorted(below)}, which stand below it"
+def arrows(tree):
+    """Modules of ours that a file imports."""
+    for module, name in imported(tree):
+        inside = f"{module}.{name}".strip(".")
+        yield from [full for full in (inside, module) if full in FILES][:1]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_is_short_and_reads_nothing_unsafe(module):
-    text = (PACKAGE / f"{module}.py").read_text()
-    assert len(text.splitlines()) <= 600
-    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+ARROWS = {name: set(arrows(tree)) - {name} for name, tree in TREES.items()}
+
+
+def circles(edges):
+    """Nodes from which one comes back to where one was."""
+    rest = {node: set(others) for node, others in edges.items()}
+    while ends := [node for node, others in rest.items() if not others & set(rest)]:
+        for node in ends:
+            del rest[node]
+    return sorted(rest)
+
+
+def test_every_folder_has_its_floor():
+    there = {folder.relative_to(PACKAGE).parts[0] for folder in FOLDERS if folder != PACKAGE}
+    assert there == set(FLOORS) - {"", "quickstart"}
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_a_package_imports_only_those_above_it(package):
+    here = FLOORS.index(package)
+    below = {
+        (name, other)
+        for name in FILES
+        if floor(name) == package
+        for other in ARROWS[name]
+        if FLOORS.index(floor(other)) > here
+    }
+    assert below == {pair for pair in KNOWN if floor(pair[0]) == package}
+
+
+def test_no_module_imports_itself_in_a_circle():
+    assert circles(ARROWS) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == ["a", "b", "c", "d"]
+
+
+def test_no_package_imports_another_in_a_circle():
+    edges = {package: set() for package in FLOORS}
+    for name, others in ARROWS.items():
+        edges[floor(name)] |= {floor(other) for other in others if (name, other) not in KNOWN} - {floor(name)}
+    assert circles(edges) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_short(name):
+    lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+    assert lines <= LONG.get(name, LONGEST)
+    assert name not in LONG or lines > LONGEST, f"{name} is short now: take it off the list"
+
+
+def test_what_may_be_long_is_there():
+    assert set(LONG) <= set(FILES)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_a_folder_holds_few_files_and_says_what_it_is(folder):
+    assert len(list(folder.glob("*.py"))) <= FULLEST
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+
+
+def test_a_name_with_a_leading_underscore_stays_in_its_file():
+    borrowed = {
+        (name, f"{module}.{one}")
+        for name, tree in TREES.items()
+        for module, one in imported(tree, types=True)
+        if re.match("_[^_]", one)
+    }
+    assert borrowed == BORROWED
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_reads_nothing_unsafe(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    names = {node.id for node in ast.walk(TREES[name]) if isinstance(node, ast.Name)}
     assert not names & {"pickle", "eval", "exec"} and "import pickle" not in text and "yaml.load(" not in text
+
+
+def test_tests_are_named_once_and_lie_beside_what_they_test():
+    tests = [path for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len({path.name for path in tests}) == len(tests)
+    folders = {path.parent.name for path in tests} - {"tests"}
+    assert folders <= {*FLOORS, "claims", "faults", "browser"}
 
 
 def heavy_after(code: str) -> list[str]:
@@ -202,12 +258,11 @@ def test_loading_the_extension_loads_nothing_heavy():
     assert heavy_after(code) == []
 
 
-def test_functions_that_share_their_modules_name_stay_functions():
-    code = (
-        "import causalmix_nb, causalmix_nb.fit, causalmix_nb.export, causalmix_nb.interpret\n"
-        "assert callable(causalmix_nb.fit) and callable(causalmix_nb.export) and callable(causalmix_nb.interpret)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_a_public_name_is_never_hidden_by_a_submodule():
+    import causalmix_nb
+
+    submodules = {path.stem for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    assert not submodules & set(causalmix_nb.__all__)
 
 
 def test_every_public_name_exists_and_is_documented():
@@ -215,3 +270,13 @@ def test_every_public_name_exists_and_is_documented():
 
     for name in causalmix_nb.__all__:
         assert getattr(causalmix_nb, name).__doc__
+
+
+def test_the_picture_of_the_architecture_is_true():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert re.findall(r"^[├└]── (\w+)/", text, re.MULTILINE) == [
+        name for name in FLOORS if name not in ("", "quickstart")
+    ]
+    places = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", text)
+    missing = [place for place in places if not any((root / place).exists() for root in (PACKAGE, ROOT))]
+    assert places and not missing

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from causalmix_nb.effects import fit_linear
-from causalmix_nb.gaussian_process import GaussianProcess
-from causalmix_nb.model import Model
-from causalmix_nb.problem import Problem
+from causalmix_nb.estimate.model import Model
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.methods.effects import fit_linear
+from causalmix_nb.methods.gaussian_process import GaussianProcess
 from worlds import World, make_world
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 
 def one(n: int, K: int, d: int, method: str) -> None:
-    from causalmix_nb.fit import fit
-    from causalmix_nb.policy import optimize
+    from causalmix_nb.decide.policy import optimize
+    from causalmix_nb.methods.fit import fit
     from worlds import make_world
 
     world = make_world(0, K, d)

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from causalmix_nb import demo_pool
-from causalmix_nb.design import RunSpec
-from causalmix_nb.fit import fit
-from causalmix_nb.outcomes import outcome_directions
-from causalmix_nb.policy import optimize
-from causalmix_nb.runs import Runs
-from causalmix_nb.study import COMPARED, Study
+from causalmix_nb.decide.policy import optimize
+from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.methods.fit import fit
+from causalmix_nb.proxies.outcomes import outcome_directions
+from causalmix_nb.runs.store import Runs
+from causalmix_nb.study.request import RunRequest
+from causalmix_nb.study.study import COMPARED, Study
 
 
 def part(study: Study, rows) -> Runs:
@@ -92,7 +93,12 @@ def main() -> None:
         few = max(len(study.domains) + 2, round(spent / options.tokens))
         print(study.run(options.runs, options.tokens), flush=True)
         all_long, long = recommend(study, part(study, lambda f: f["scale.tokens"] == options.tokens))
-        first = {spec.key(study._context) for spec in study._design(options.runs, options.tokens, True)[:few]}
+        first = {
+            spec.key(study._context)
+            for spec in study._design(
+                RunRequest(options.runs, options.tokens, "inline", None, True, None, None, None)
+            )[:few]
+        }
         few_long, little = recommend(study, part(study, lambda f: f["key"].isin(first)))
         chosen = {
             "halved": halved.mixture,

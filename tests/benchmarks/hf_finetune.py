@@ -21,11 +21,11 @@ from pathlib import Path
 import pandas as pd
 
 import causalmix_nb as cm
-from causalmix_nb.chunk import BASE
-from causalmix_nb.design import RunSpec
-from causalmix_nb.hf import open_proxy, train_hf_runs
-from causalmix_nb.magic_language import count
-from causalmix_nb.outcomes import Evaluator
+from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.launch.chunk import BASE
+from causalmix_nb.magics.language import count
+from causalmix_nb.proxies.huggingface import open_proxy, train_hf_runs
+from causalmix_nb.proxies.outcomes import Evaluator
 
 
 def wheel() -> dict[str, str]:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from causalmix_nb.fit import fit
-from causalmix_nb.interventions import do
-from causalmix_nb.model import Model
-from causalmix_nb.policy import optimize
+from causalmix_nb.answers.interventions import do
+from causalmix_nb.decide.policy import optimize
+from causalmix_nb.estimate.model import Model
+from causalmix_nb.methods.fit import fit
 from worlds import World, make_world
 
 

@@ -2,7 +2,7 @@
 
 regmix: 512 runs of 1M-parameter models; scored on 256 unseen mixtures at 1M and at 60M (scale transfer), mean over the losses.
 olmix: 127 runs over 24 domains, mean of the complete metrics; a quarter is left out. worlds: known truths with states
-(``tests/worlds.py``), scored on unseen mixtures *and* states. wide: any CSV with ratio_* and metric_* columns.
+(``tests/support/worlds.py``), scored on unseen mixtures *and* states. wide: any CSV with ratio_* and metric_* columns.
 
     python tests/benchmarks/leaderboard.py --data FOLDER --tables regmix olmix worlds
 
@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 import olmix_rank
 import regmix_rank
 
-from causalmix_nb.leaderboard import DEFAULT, Leaderboard, leaderboard
-from causalmix_nb.runs import Runs
+from causalmix_nb.answers.leaderboard import DEFAULT, Leaderboard, leaderboard
+from causalmix_nb.runs.store import Runs
 from worlds import make_world
 
 STATELESS = [

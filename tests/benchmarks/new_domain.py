@@ -1,6 +1,6 @@
 """Is a domain that no run has had priced well from its description? Coverage, width, correlation with the truth.
 
-Worlds as in ``tests/test_new_domain.py``: worth is linear in two features, plus a domain's own part, N(0, tau^2);
+Worlds as in ``tests/support/priced_worlds.py``: worth is linear in two features, plus a domain's own part, N(0, tau^2);
 one domain is never mixed. With --tilt 0 descriptions never vary over the runs; else they do, and the state drives the
 outcome, and with --pull the mixture as well.
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from test_new_domain import World
+from priced_worlds import World
 
 
 def main() -> None:

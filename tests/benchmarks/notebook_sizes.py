@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from causalmix_nb.cards import view
-from causalmix_nb.cards_runs import dose_card, effects_card
-from causalmix_nb.cards_study import state_sparklines
-from causalmix_nb.comparison import compare_outcomes
-from causalmix_nb.doctor import doctor
+from causalmix_nb.cards.results import view
+from causalmix_nb.cards.runs import dose_card, effects_card
+from causalmix_nb.cards.study import state_sparklines
+from causalmix_nb.checkup import doctor
+from causalmix_nb.data.pool import Pool
+from causalmix_nb.decide.comparison import compare_outcomes
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.pool import Pool
-from causalmix_nb.runs import Runs
-from causalmix_nb.study import Study
+from causalmix_nb.runs.store import Runs
+from causalmix_nb.study.study import Study
 
 DOMAINS = ("code", "documentation", "mathematics", "legal", "readme", "arithmetic")
 COVARIATES = ("loss", "hes", "style", "size")

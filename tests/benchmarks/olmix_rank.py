@@ -16,13 +16,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from causalmix_nb.fit import cross_validate
-from causalmix_nb.problem import Problem
-from causalmix_nb.runs import Runs
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.methods.fit import cross_validate
+from causalmix_nb.runs.store import Runs
 
 
 def load(folder: Path) -> Runs:
-    runs = Runs.from_csv(folder / "dclm_ratios.csv", folder / "dclm_metrics.csv", drop_incomplete=True)
+    paths = folder / "dclm_ratios.csv", folder / "dclm_metrics.csv"
+    runs = Runs.from_csv(
+        *paths, drop_incomplete=True, minimize=True
+    )  # bits per byte, which the names do not say
     frame = runs.frame
     mixtures = frame[[f"mixture.{name}" for name in runs.domains]].rename(
         columns=lambda c: c.removeprefix("mixture.")

@@ -15,17 +15,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from causalmix_nb import Pool, Study, demo_pool
-from causalmix_nb.launch import Progress
-from causalmix_nb.magic_language import pairs
-from causalmix_nb.pool_shift import FULL, QUICK, pool_shift
-from causalmix_nb.proxy import ProxyConfig
-from causalmix_nb.rivals import RIVALS
-from causalmix_nb.shift_results import write_report
-from causalmix_nb.study import META
-from causalmix_nb.typesetting import text_table
+from causalmix_nb.benchmark.pool_shift import FULL, QUICK, pool_shift
+from causalmix_nb.benchmark.results import write_report
+from causalmix_nb.benchmark.rivals import RIVALS
+from causalmix_nb.cards.typesetting import text_table
+from causalmix_nb.launch.launch import Progress
+from causalmix_nb.magics.language import pairs
+from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.study.study import META
 
 DEMO_TARGET = {"code": 2.0, "documentation": 1.0, "readme": 1.0}
 TINY = ProxyConfig(d_model=16, n_layers=1, n_heads=2, context=32, batch=4, base_tokens=20_000)

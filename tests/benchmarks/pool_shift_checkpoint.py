@@ -19,13 +19,13 @@ from hf_finetune import wheel
 from pool_shift import DEMO_TARGET, say
 
 import causalmix_nb as cm
-from causalmix_nb.magic_language import count
-from causalmix_nb.outcomes import target_weights
-from causalmix_nb.pool_shift import Size, prove
-from causalmix_nb.shift_results import write_report
-from causalmix_nb.shifts import chosen_shifts, pool_shifts
-from causalmix_nb.study import META
-from causalmix_nb.typesetting import text_table
+from causalmix_nb.benchmark.pool_shift import Size, prove
+from causalmix_nb.benchmark.results import write_report
+from causalmix_nb.benchmark.shifts import chosen_shifts, pool_shifts
+from causalmix_nb.cards.typesetting import text_table
+from causalmix_nb.magics.language import count
+from causalmix_nb.proxies.outcomes import target_weights
+from causalmix_nb.study.study import META
 
 FULL = Size(history=0, batch=4)
 QUICK = Size(0, 0, 2, 3, 1, 1, 2, 1)

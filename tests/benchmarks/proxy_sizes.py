@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from causalmix_nb import demo_pool
-from causalmix_nb.proxy import ProxyConfig
-from causalmix_nb.study import Study
+from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.study.study import Study
 
 
 def main() -> None:

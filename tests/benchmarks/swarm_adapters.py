@@ -31,10 +31,10 @@ import torch._dynamo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from causalmix_nb.adapter_cost import adapter_bytes, model_shape
-from causalmix_nb.adapter_training import AdamW, Feed, Recipe, fit_adapters, one_step
-from causalmix_nb.adapters import AdapterSwarm
-from causalmix_nb.checkpoint import Lora
+from causalmix_nb.proxies.adapters.cost import adapter_bytes, model_shape
+from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
+from causalmix_nb.proxies.adapters.training import AdamW, Feed, Recipe, fit_adapters, one_step
+from causalmix_nb.proxies.checkpoint import Lora
 
 SHAPES: dict[str, dict[str, Any]] = {
     "SmolLM2-135M": dict(

@@ -21,14 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
-from causalmix_nb import demo_pool, pace
-from causalmix_nb.chunk import DATA
-from causalmix_nb.corpus import Corpus, run_windows
-from causalmix_nb.design import design_runs
-from causalmix_nb.launch import launch
-from causalmix_nb.outcomes import outcome_directions
-from causalmix_nb.proxy import ProxyConfig, precision_of
-from causalmix_nb.runs import Runs
+from causalmix_nb import demo_pool
+from causalmix_nb.data.corpus import Corpus, run_windows
+from causalmix_nb.design.simplex import design_runs
+from causalmix_nb.launch import pace
+from causalmix_nb.launch.chunk import DATA
+from causalmix_nb.launch.launch import launch
+from causalmix_nb.proxies.outcomes import outcome_directions
+from causalmix_nb.proxies.swarm import ProxyConfig, precision_of
+from causalmix_nb.runs.store import Runs
 
 SHAPES = {"50k": (40, 2), "150k": (72, 2), "1M": (144, 4)}  # width, layers
 
@@ -70,7 +71,7 @@ def swarm(folder: Path, specs, config: ProxyConfig) -> tuple[float, pace.Pace]:
 
 
 def one_by_one(corpus: Corpus, specs, config: ProxyConfig) -> float:
-    from causalmix_nb.train import fit, new_swarm
+    from causalmix_nb.proxies.train import fit, new_swarm
 
     started = time.perf_counter()
     for spec in specs:

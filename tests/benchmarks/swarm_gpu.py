@@ -18,14 +18,14 @@ from pathlib import Path
 from swarm_cpu import trainer
 
 from causalmix_nb import Pool, demo_pool
-from causalmix_nb.chunk import DATA
-from causalmix_nb.corpus import Corpus
-from causalmix_nb.design import design_runs
-from causalmix_nb.launch import launch
-from causalmix_nb.outcomes import outcome_directions
-from causalmix_nb.pace import GPU_WIDTHS, speed_here
-from causalmix_nb.proxy import ProxyConfig
-from causalmix_nb.runs import Runs
+from causalmix_nb.data.corpus import Corpus
+from causalmix_nb.design.simplex import design_runs
+from causalmix_nb.launch.chunk import DATA
+from causalmix_nb.launch.launch import launch
+from causalmix_nb.launch.pace import GPU_WIDTHS, speed_here
+from causalmix_nb.proxies.outcomes import outcome_directions
+from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.runs.store import Runs
 
 SHAPES = {"1M": (144, 4, 128), "15M": (384, 8, 512), "60M": (640, 12, 512)}  # width, layers, context
 

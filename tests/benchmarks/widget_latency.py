@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import browser.lab as jupyter
 import causalmix_nb as cm
 from browser.test_explorer_in_lab import FAST, MOVES
-from causalmix_nb.dag_editor import DagEditor
-from causalmix_nb.explorer import MixtureExplorer
-from causalmix_nb.monitor import SwarmMonitor
-from causalmix_nb.widget import STATIC
+from causalmix_nb.widgets.base import STATIC
+from causalmix_nb.widgets.explorer import MixtureExplorer
+from causalmix_nb.widgets.graph_editor import DagEditor
+from causalmix_nb.widgets.monitor import SwarmMonitor
 
 SETUP = f"""import sys
 sys.path[:0] = [{str(Path(__file__).resolve().parents[1])!r}, {str(Path(__file__).resolve().parents[2])!r}]
@@ -167,7 +167,7 @@ def python_side() -> None:
 
 def browser_side() -> None:
     with tempfile.TemporaryDirectory() as folder, jupyter.notebooks(Path(folder)) as open_cells:
-        cells = (SETUP, "from causalmix_nb.dag_editor import DagEditor\nDagEditor(graph)", ECHO)
+        cells = (SETUP, "from causalmix_nb.widgets.graph_editor import DagEditor\nDagEditor(graph)", ECHO)
         page = open_cells("latency.ipynb", *cells)
         for i, wanted in enumerate(("explorer", "dag", "echo")):
             jupyter.run_cell(page, i)

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from causalmix_nb.baselines import regmix
-from causalmix_nb.fit import fit
-from causalmix_nb.policy import optimize
-from causalmix_nb.runs import Runs
+from causalmix_nb.decide.baselines import regmix
+from causalmix_nb.decide.policy import optimize
+from causalmix_nb.methods.fit import fit
+from causalmix_nb.runs.store import Runs
 from worlds import World, make_world
 
 METHODS = {

@@ -9,7 +9,7 @@ GRAPH = "state -> mixture -> score; state -> score; quality"
 def start(page_of, name, more=""):
     page = page_of(
         name,
-        f"from causalmix_nb.dag_editor import DagEditor\neditor = DagEditor({GRAPH!r}{more})\neditor",
+        f"from causalmix_nb.widgets.graph_editor import DagEditor\neditor = DagEditor({GRAPH!r}{more})\neditor",
     )
     jupyter.run_cell(page, 0)
     page.get_by_test_id("dag").wait_for(timeout=120_000)

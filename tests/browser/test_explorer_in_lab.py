@@ -14,9 +14,9 @@ names = [f"domain{{i}}" for i in range(16)] + [{HOSTILE!r}]
 T = rng.dirichlet(np.ones(17), 256)
 runs = cm.Runs.from_frames(pd.DataFrame(T, columns=names), pd.DataFrame({{"score": np.sqrt(T) @ np.arange(17.0) + 0.1 * rng.normal(size=256)}}))
 study = cm.Study.from_runs(runs, "mixture -> score")
-from causalmix_nb.problem import Problem
-from causalmix_nb.quick_surface import quick_surfaces
-from causalmix_nb.explorer import MixtureExplorer
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.methods.quick_surface import quick_surfaces
+from causalmix_nb.widgets.explorer import MixtureExplorer
 (model,) = quick_surfaces([Problem.from_runs(runs)])
 best = cm.Mixture(dict(zip(names, np.arange(17.0) ** 2)), normalise=True)  # share ~ worth², the truth of this world
 print("READY" + "-NOW")"""

@@ -16,16 +16,16 @@ NAMES = (
 )
 SETUP = f"""%load_ext causalmix_nb
 import numpy as np, pandas as pd, causalmix_nb as cm
-from causalmix_nb.dag_editor import DagEditor
-from causalmix_nb.monitor import SwarmMonitor
+from causalmix_nb.widgets.graph_editor import DagEditor
+from causalmix_nb.widgets.monitor import SwarmMonitor
 names = {list(NAMES)!r}
 rng = np.random.default_rng(0)
 T = rng.dirichlet(np.ones(5), 80)
 scores = {{name: np.sqrt(T) @ rng.normal(size=5) + 0.05 * rng.normal(size=80) for name in names}}
 runs = cm.Runs.from_frames(pd.DataFrame(T, columns=names), pd.DataFrame(scores))
 imported = cm.Study.from_runs(runs, "mixture -> score")
-from causalmix_nb.problem import Problem
-from causalmix_nb.quick_surface import quick_surfaces
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.methods.quick_surface import quick_surfaces
 imported.model = imported._prepare(quick_surfaces([Problem.from_runs(runs, names[0])])[0])
 trained = cm.Study.create("trained", cm.Pool.from_dict({{name: [f"Some text number {{i}}." for i in range(60)] for name in names}}))
 def row(i, status, reason, outcome):

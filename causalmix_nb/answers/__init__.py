@@ -1,0 +1,1 @@
+"""What can be asked of runs and of a fitted model, one question a file."""

@@ -1,0 +1,110 @@
+"""On which runs does the answer hang? Those that do not fit the others, and those without which another mixture would be chosen.
+
+Read off a quick surface, for which leaving out any one run is known in closed form, before the careful one is fitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from causalmix_nb.decide.policy import draw_candidates
+from causalmix_nb.estimate.model import Model
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.support import TrustRegion
+from causalmix_nb.estimate.warp import TRUSTED
+from causalmix_nb.estimate.weights import judge, weighed
+from causalmix_nb.methods.quick_surface import MOST, QuickSurface, quick_surfaces
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.runs.store import Runs
+
+CANDIDATES = 1000
+BEST = 20  # candidates that a quick recommendation averages
+SHOWN = 3  # most influential runs
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """The runs behind an answer.
+
+    table: by key of the run: ``observed`` and ``expected`` (by the other runs) in the outcome's units, ``off`` (standard deviations
+    between them), ``weight`` (1 counts in full), ``moved`` (share of the tokens by which a quick recommendation changes without
+    the run); the runs that do not fit, the wildest first, then those that move most. quick: what a quick look recommends, "weighed"
+    as a fit counts the runs, "without" those that do not fit, and "in full": mixture (domain -> share) and gain over Equal.
+    """
+
+    table: pd.DataFrame
+    quick: dict[str, tuple[dict[str, float], float]]
+
+    def said(self, how: str) -> str:
+        """A quick recommendation in words: its largest shares and its gain."""
+        shares, gain = self.quick[how]
+        top = sorted(shares.items(), key=lambda pair: -pair[1])[:3]
+        return f"{', '.join(f'{name} {share:.0%}' for name, share in top)} (gain {gain:.3g})"
+
+
+def keys_of(runs: Runs, problem: Problem) -> list[str]:
+    """Keys of the runs of a problem, in its order."""
+    frame = runs.frame
+    rows = np.arange(len(frame)) if problem.rows is None else problem.rows
+    return [str(key) for key in frame["key"].iloc[rows]]
+
+
+def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influence:
+    """Which runs do not fit the others, and which move the recommendation most."""
+    import pandas as pd
+
+    found, fits = judge(problem), weighed(problem)
+    rng = np.random.default_rng(random_state)
+    (model,) = quick_surfaces([fits])
+    candidates = draw_candidates(
+        model, model.sign, np.full(len(model.domains), 1 / len(model.domains)), CANDIDATES, rng
+    )
+    covered = TrustRegion(problem.T).inside(candidates)
+    candidates = candidates[covered] if covered.sum() >= BEST else candidates
+    whole, moved = _best(model, candidates), np.full(problem.n_runs, np.nan)
+    used = np.arange(problem.n_runs)
+    if problem.n_runs > MOST:  # as quick surfaces thin them out
+        used = np.linspace(0, problem.n_runs - 1, MOST).round().astype(int)
+    each = model.sign * model.without_each(candidates)
+    for i, row in enumerate(used):
+        top = np.argsort(-each[:, i], kind="stable")[:BEST]
+        moved[row] = np.abs(candidates[top].mean(0) - whole).sum() / 2
+    most = np.argsort(-np.nan_to_num(moved), kind="stable")[:SHOWN]
+    rows = np.array(list(dict.fromkeys([*found.wild.tolist(), *most.tolist()])), dtype=int)
+    table = pd.DataFrame(
+        {
+            "observed": problem.y[rows], "expected": found.expected[rows], "off": found.off[rows],
+            "weight": found.weights[rows], "moved": moved[rows],
+        },
+        index=pd.Index([keys[row] for row in rows], name="run"),
+    )  # fmt: skip
+    quick = {"weighed": _told(model, whole)}
+    if len(found.wild):
+        trusted = fits.weights is not None and fits.weights >= TRUSTED
+        others = {
+            "without": replace(
+                problem.subset(np.flatnonzero(trusted)), weights=np.ones(int(np.sum(trusted)))
+            ),
+            "in full": replace(problem, weights=np.ones(problem.n_runs)),
+        }
+        for name, part in others.items():
+            (other,) = quick_surfaces([part])
+            quick[name] = _told(other, _best(other, candidates))
+    return Influence(table, quick)
+
+
+def _best(model: Model, candidates: np.ndarray) -> np.ndarray:
+    value = model.sign * model.expected(candidates)
+    return candidates[np.argsort(-value, kind="stable")[:BEST]].mean(0)
+
+
+def _told(model: QuickSurface, T: np.ndarray) -> tuple[dict[str, float], float]:
+    equal = np.full((1, len(T)), 1 / len(T))
+    value = model.sign * model.expected(np.vstack([T[None], equal]))
+    return dict(zip(model.domains, T.tolist())), float(value[0] - value[1])

@@ -1,0 +1,239 @@
+"""Interventions: what would happen if a share were set, shifted or swapped, and what a given run would have scored.
+
+``do(T = t)`` sets the mixture whatever the state was; shares sum to 1, so every intervention says where the difference comes
+from (``keep``). A *counterfactual* asks the same of one run that was made, and keeps what was particular to it.
+Pearl, *Causality*, 2009, chapters 3 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalmix_nb.errors import MixtureError, RunsError, did_you_mean
+from causalmix_nb.estimate.model import LEVEL, Effect, Model, move
+from causalmix_nb.estimate.support import TrustRegion
+from causalmix_nb.mixture import Mixture, as_shares, unknown_domain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.runs.store import Runs
+
+
+def do(
+    model: Model,
+    shares: Mapping[str, float] | Mixture,
+    state: Any = None,
+    keep: str = "proportional",
+    baseline: Any = None,
+    scale: Any = None,
+    level: float = LEVEL,
+) -> Effect:
+    """What setting some shares would change, against the baseline mixture at the same state.
+
+    Parameters
+    ----------
+    shares: domain -> new share; naming every domain sets the whole mixture.
+    state: Series or dict; None is the pool's own state, else the average over the runs' states.
+    keep: where the difference comes from: ``"proportional"`` (the other domains keep their ratios) or
+        ``"from=<domain>"``.
+    baseline: the mixture to start from and to compare with; None is the model's baseline, else Equal.
+
+    Returns
+    -------
+    Effect in the outcome's units; its interval is that of the difference.
+
+    Raises
+    ------
+    MixtureError: an unknown domain, shares that are no mixture, or a donor without enough.
+    """
+    named = {str(name): float(shares[name]) for name in shares}
+    after, before = move(model, named, keep, baseline)
+    rest = len(named.keys() - (model.problem.held or {}).keys()) < len(model.problem.moving_domains)
+    text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
+    label = f"do({text}{', ' + _others(keep) if rest else ''})"
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+
+
+def shift(
+    model: Model,
+    domain: str,
+    delta: float,
+    state: Any = None,
+    keep: str = "proportional",
+    baseline: Any = None,
+    scale: Any = None,
+    level: float = LEVEL,
+) -> Effect:
+    """What raising one domain's share by ``delta`` (lowering it, if negative) would change."""
+    start = _start(model, baseline)
+    share = _shifted(model, start, domain, delta)
+    after, before = move(model, {domain: share}, keep, start)
+    label = f"shift({domain} by {delta:+.4g}, {_others(keep)})"
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+
+
+def swap(
+    model: Model,
+    a: str,
+    b: str,
+    delta: float,
+    state: Any = None,
+    baseline: Any = None,
+    scale: Any = None,
+    level: float = LEVEL,
+) -> Effect:
+    """What giving ``a`` a share of ``delta`` more, taken from ``b`` alone, would change."""
+    start = _start(model, baseline)
+    share = _shifted(model, start, a, delta)
+    if b not in model.domains:
+        raise unknown_domain(b, model.domains)
+    if a == b:
+        raise MixtureError(
+            f"a swap needs two domains, got {a!r} twice; name another one to take the share from."
+        )
+    after, before = move(model, {a: share}, f"from={b}", start)
+    label = f"swap({a} {delta:+.4g}, from {b})"
+    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+
+
+def dose_response(
+    model: Model,
+    domain: str,
+    state: Any = None,
+    keep: str = "proportional",
+    grid: Sequence[float] | None = None,
+    baseline: Any = None,
+    scale: Any = None,
+    level: float = LEVEL,
+) -> pd.DataFrame:
+    """Expected outcome as one domain's share goes from 0 to the largest share that the runs have seen.
+
+    Returns
+    -------
+    DataFrame with columns share, mean, se, lower, upper, one row per share, in the outcome's units.
+    """
+    import pandas as pd
+
+    if domain not in model.domains:
+        raise unknown_domain(domain, model.domains)
+    start = _start(model, baseline)
+    k = model.domains.index(domain)
+    if domain in (model.problem.held or {}):
+        move(model, {domain: 1.0}, keep, start)  # says why there is nothing to draw
+    if grid is None:
+        top = float(model.problem.T[:, k].max())
+        if keep != "proportional":  # the donor cannot give more than it has
+            donor = keep.removeprefix("from=").removeprefix("from:")
+            top = min(top, start[donor] + start[domain]) if donor in start.domains else top
+        grid = np.linspace(0, top, 21).tolist()
+    rows = np.vstack([move(model, {domain: float(share)}, keep, start)[0] for share in grid])
+    table = model.predict(pd.DataFrame(rows, columns=list(model.domains)), state, scale, level)
+    table.insert(0, "share", np.asarray(grid, dtype=float))
+    return table.reset_index(drop=True)
+
+
+def counterfactual(
+    model: Model,
+    runs: Runs,
+    run_key: str,
+    shares: Mapping[str, float] | Mixture,
+    keep: str = "proportional",
+    level: float = LEVEL,
+) -> Effect:
+    """What a run that was made would have scored under another mixture, minus what it scored.
+
+    Abduction: the run's residual is taken to be particular to it (its seed, its documents) and to stay what it was.
+    Action: its shares are set. Prediction: the fitted surface at its own state and scale, plus the residual. With an additive
+    residual the difference is that of the surface; its interval is that of the difference.
+
+    Raises
+    ------
+    RunsError: no such run, or one that has no outcome.
+    """
+    T, state, scale, observed = _factual(model, runs, run_key)
+    start = Mixture(dict(zip(model.domains, T.tolist())))
+    named = {str(name): float(shares[name]) for name in shares}
+    after, before = move(model, named, keep, start)
+    if np.allclose(after, before, rtol=0, atol=1e-12):
+        after = before
+    effect = model.contrast(after, before, state, scale, level)
+    text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
+    label = f"run {run_key} with {text}: {observed + effect.estimate:.4g} instead of {observed:.4g}"
+    return replace(effect, label=label)
+
+
+def _key_of(keys: list[str], given: str) -> str:
+    """The key that is meant: the key itself, the only one that begins so, or the number of its row.
+
+    >>> _key_of(["a1f0", "a1b2", "c3d4"], "c3"), _key_of(["a1f0", "a1b2"], "1")
+    ('c3d4', 'a1b2')
+    """
+    if given in keys:
+        return given
+    numbered = any(
+        key.isdecimal() for key in keys
+    )  # runs that are themselves named by numbers are not counted by others
+    if given.isdecimal() and not numbered and len(given) < 8 and int(given) < len(keys):
+        return keys[int(given)]
+    begun = [key for key in keys if given and key.startswith(given)]
+    if len(begun) == 1:
+        return begun[0]
+    if not keys:
+        raise RunsError(f"no run {given!r}, since there are no runs; %causalmix run makes some.")
+    many = f" {len(begun)} runs begin so; give more of the key." if begun else ""
+    by_row = "" if numbered else f", or 0 to {len(keys) - 1} by row"
+    raise RunsError(
+        f"no run {given!r}.{many or did_you_mean(given, keys)} Runs are {keys[0]} to {keys[-1]}{by_row}."
+    )
+
+
+def _factual(model: Model, runs: Runs, run_key: str) -> tuple[np.ndarray, Any, Any, float]:
+    """Mixture (K,), state, scale and outcome of a recorded run."""
+    frame = runs.frame.set_index("key")
+    run_key = _key_of([str(key) for key in frame.index], str(run_key))
+    row = frame.loc[run_key]
+    observed = float(row[f"outcome.{model.outcome}"])
+    if not np.isfinite(observed):
+        raise RunsError(
+            f"run {run_key!r} has no {model.outcome}, so there is nothing to compare with; choose a finished run."
+        )
+    T = np.array([[float(row.get(f"mixture.{name}", 0.0)) for name in model.domains]])
+    state = {name: float(row[f"state.{name}"]) for name in model.problem.state_names} or None
+    scale = {name: float(row[f"scale.{name}"]) for name in model.problem.scale_names} or None
+    return as_shares(T, model.domains, tolerance=5e-3)[0], state, scale, observed
+
+
+def _caveats(model: Model, after: np.ndarray, scale: Any) -> str:
+    """What the answer leans on besides runs: a mixture far from all of them, or a scale beyond theirs."""
+    away = float(TrustRegion(model.problem.T).distance(after)[0])
+    far = "outside what the runs cover: an extrapolation" if away > 1 + 1e-9 else ""
+    said = "; ".join(filter(None, (far, model.beyond(scale))))
+    return f" [{said}]" if said else ""
+
+
+def _start(model: Model, baseline: Any) -> Mixture:
+    return Mixture(dict(zip(model.domains, model.start(baseline)[0].tolist())))
+
+
+def _shifted(model: Model, start: Mixture, domain: str, delta: float) -> float:
+    if domain not in model.domains:
+        raise unknown_domain(domain, model.domains)
+    share = start[domain] + delta
+    if not -1e-9 <= share <= 1 + 1e-9:
+        raise MixtureError(
+            f"{domain!r} has share {start[domain]:.4g}; changed by {delta:+.4g} it would be {share:.4g}, outside 0 to 1."
+        )
+    return min(max(share, 0.0), 1.0)
+
+
+def _others(keep: str) -> str:
+    return (
+        "others proportional"
+        if keep == "proportional"
+        else keep.replace("from=", "from ").replace("from:", "from ")
+    )

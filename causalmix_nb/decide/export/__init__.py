@@ -1,0 +1,1 @@
+"""A mixture in the form that a trainer reads."""

@@ -1,0 +1,186 @@
+"""LLaMA-Factory: its YAML, and the ``dataset_info.json`` that goes with it.
+
+LLaMA-Factory draws examples. ``num_samples`` of an entry of ``dataset_info.json`` takes so many of its examples (all of them
+first, some again where there are fewer), and ``interleave_once`` mixes each of them in once: the counts of the plan, exactly.
+Without counts, ``interleave_under`` draws by probability and stops when a domain runs out; ``interleave_over`` would go on
+until every domain has been read once, and read the others as often as that takes.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from causalmix_nb.data.documents.sources import Source, own_files
+from causalmix_nb.decide.export.plan import ExportPlan, PlannedDomain, probabilities, with_examples
+from causalmix_nb.decide.export.tables import dump
+from causalmix_nb.decide.export.text import comments, printable
+from causalmix_nb.errors import ExportError
+
+INFO = "dataset_info.json"
+READS = (".arrow", ".csv", ".json", ".jsonl", ".parquet", ".txt")
+CUTOFF = 2048  # tokens, after which LLaMA-Factory cuts an example unless told otherwise
+
+
+def llamafactory_text(plan: ExportPlan, folder: Path | None = None) -> tuple[str, dict[str, str]]:
+    """The YAML, and {"dataset_info.json": its entries}; no entries where nothing is known of the data.
+
+    folder: where both will lie; None takes the current one.
+    """
+    for domain in plan.used:
+        _check_name(domain.name)
+    by_line = [d for d in plan.used if d.source and d.source.loader == "text"]
+    plan = with_examples(plan, {d.name: _lines(d.source) for d in by_line})
+    folder = folder or Path()
+    entries, todo, own = {}, [], own_files([domain.name for domain in plan.used])
+    for domain in plan.used:
+        if domain.source is None and not plan.measured:
+            todo.append(f"No source is known here for {domain.name}: your {INFO} must describe it.")
+            continue
+        entries[domain.name], more = _entry(domain, folder.absolute(), own[domain.name])
+        todo += more
+    content: dict[str, Any] = {
+        **({"dataset_dir": str(folder)} if entries else {}),
+        "dataset": ",".join(domain.name for domain in plan.used),
+        "mix_strategy": "interleave_once" if plan.exact else "interleave_under",
+        "interleave_probs": ",".join(f"{share:.12g}" for share in probabilities(plan.used)),
+    }
+    if plan.exact:
+        content["num_train_epochs"] = 1.0
+    if plan.max_length is not None:
+        content["cutoff_len"] = plan.max_length
+    remarks = _remarks(plan) if entries else []
+    files = {INFO: json.dumps(entries, indent=2) + "\n"} if entries else {}
+    return comments(plan, *remarks, *map(printable, todo)) + dump(content), files
+
+
+def merged_info(old: str, new: str, path: Path, overwrite: bool) -> str:
+    """The entries of a ``dataset_info.json`` that is there, with ours.
+
+    Raises
+    ------
+    ExportError: a file that holds no entries, or another entry of the same name, unless it may be replaced.
+    """
+    try:
+        there = json.loads(old)
+    except ValueError:
+        there = None
+    if not isinstance(there, dict):
+        raise ExportError(
+            f"{path} is there and holds no data sets; move it away, or export to another folder."
+        )
+    ours = json.loads(new)
+    taken = [name for name, entry in ours.items() if name in there and there[name] != entry]
+    if taken and not overwrite:
+        raise ExportError(
+            f"{path} describes {taken[0]!r} already; add --overwrite (overwrite=True) to replace it, or export to another folder."
+        )
+    return json.dumps({**there, **ours}, indent=2) + "\n"
+
+
+def _check_name(name: str) -> None:
+    if "," in name:
+        raise ExportError(
+            f"LLaMA-Factory separates datasets by commas, and the domain {name!r} has one; rename the domain."
+        )
+    if name != name.strip() or not name:
+        raise ExportError(
+            f"LLaMA-Factory drops the spaces around a name, and the domain {name!r} has some; rename the domain."
+        )
+    if "${" in name:
+        raise ExportError(
+            f"LLaMA-Factory replaces what stands in ${{…}}, and the domain {name!r} has it; rename the domain."
+        )
+
+
+def _lines(source: Source | None) -> int:
+    """Examples that LLaMA-Factory makes of text files: one a line; 0 where the files are not here."""
+    count = 0
+    for path in source.files if source else ():
+        try:
+            with open(path, "rb") as file:
+                count += sum(1 for _ in file)
+        except OSError:
+            return 0
+    return count
+
+
+def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any], list[str]]:
+    """One entry, and what has to be done before it can be read."""
+    source, todo = domain.source, []
+    entry: dict[str, Any] = {}
+    if source is None:
+        entry["file_name"] = own
+        todo.append(
+            f"To do: nothing is known of where {domain.name} is; write its documents to {own}, or say in {INFO} where they are."
+        )
+    elif source.domain_column:
+        entry["file_name"] = own
+        todo.append(
+            f"To do: LLaMA-Factory cannot choose rows; write those of {source.hub or ', '.join(source.files)} "
+            f"whose {source.domain_column} is {source.domain} to {own}."
+        )
+    elif source.hub:
+        entry["hf_hub_url"] = source.hub
+        if source.split != "train":
+            entry["split"] = source.split
+    else:
+        name, more = _file_name(source, folder, own)
+        entry["file_name"] = name
+        todo += more
+    columns = _columns(source)
+    if source and not columns:
+        todo.append(f"To do: say in {INFO} which columns of {domain.name} hold what.")
+    entry |= columns
+    if domain.draw is not None:
+        entry["num_samples"] = domain.draw
+    return entry, todo
+
+
+def _file_name(source: Source, folder: Path, own: str) -> tuple[str, list[str]]:
+    """The one file of an entry, and what makes it where LLaMA-Factory cannot read what there is."""
+    path, todo = Path(source.files[0]).absolute(), []
+    if len(source.files) > 1:
+        return own, [
+            f"To do: an entry of LLaMA-Factory is one file; join {', '.join(source.files)} as {own}."
+        ]
+    if path.suffix.lower() not in READS:
+        readable = path.with_suffix("") if path.suffix == ".gz" else path
+        if readable.suffix.lower() not in READS:
+            readable = readable.with_suffix({"text": ".txt"}.get(source.loader, ".jsonl"))
+        todo.append(f"To do: LLaMA-Factory does not read {path.name}; unpack or rename it to {readable}.")
+        path = readable
+    return (str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)), todo
+
+
+def _columns(source: Source | None) -> dict[str, Any]:
+    columns = dict(source.columns) if source else {}
+    if "messages" in columns:
+        tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}  # fmt: skip
+        named = {"formatting": "sharegpt", "columns": {"messages": columns["messages"]}}
+        return named if columns["messages"] == "conversations" else {**named, "tags": tags}
+    if "response" in columns:
+        query = {"query": columns["input"]} if "input" in columns else {}
+        return {"columns": {"prompt": columns["prompt"], **query, "response": columns["response"]}}
+    return {"columns": {"prompt": columns["text"]}} if "text" in columns else {}
+
+
+def _remarks(plan: ExportPlan) -> list[str]:
+    kinds = {domain.source.kind for domain in plan.used if domain.source}
+    said = [f"The data sets are described in {INFO} beside this file."]
+    if plan.exact:
+        said.append(
+            "num_samples there are the examples to draw and interleave_once takes each once: without streaming, which ignores "
+            "them. A LLaMA-Factory without interleave_once: mix_strategy concat and no interleave_probs draws the same."
+        )
+        said.append(
+            "Which examples are drawn is chance: the tokens of a domain of which few examples are drawn may be some per cent off."
+        )
+    if "text" in kinds:
+        said.append("Plain text is for stage: pt." + (" Other domains here are for stage: sft." if len(kinds) > 1 else ""))  # fmt: skip
+    if plan.max_length is None and kinds != {"text"}:
+        said.append(
+            f"LLaMA-Factory cuts examples after cutoff_len ({CUTOFF:,} tokens); if some are longer, export with max_length."
+        )
+    return [printable(line) for line in said]

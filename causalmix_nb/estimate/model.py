@@ -1,0 +1,410 @@
+"""What every fitted model offers, whatever its method: predictions, contrasts and marginal returns with intervals.
+
+A :class:`Model` answers questions about the *expected* outcome E[Y | do(T = t), X = x]. Each method supplies two primitives – the mean
+at some points, and the joint covariance of its estimation error there – and every interval in the package is derived from them here, so
+that a difference of two mixtures is never treated as a difference of independent estimates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalmix_nb.errors import FitError, MixtureError
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.mixture import TOLERANCE, Mixture, as_shares, intervene, replace_zeros
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+STRETCH = 0.25  # of the range of the outcomes: further outside it a number is an extrapolation
+MAX_STATES = 64  # how many of the runs' states an average over states is taken over
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A difference in expected outcome that an intervention causes, with its interval.
+
+    estimate, se, lower, upper: in the outcome's own units.
+    n_runs: runs behind the estimate.
+    contrast: domain -> change of its share; sums to 0.
+    level: coverage the interval claims.
+    label: the question in words.
+    note: what the numbers lean on besides runs, in words; empty where they lean on runs alone.
+    """
+
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    n_runs: int
+    contrast: dict[str, float]
+    level: float = LEVEL
+    label: str = ""
+    outcome: str = ""
+    minimize: bool = False
+    note: str = ""
+
+    @property
+    def distinguishable(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.lower > 0 or self.upper < 0
+
+    def __str__(self) -> str:
+        better = (self.estimate < 0) == self.minimize
+        verdict = (
+            ("better" if better else "worse")
+            if self.distinguishable
+            else "not distinguishable from no effect"
+        )
+        return (
+            f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
+            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
+            f"{f' [{self.note}]' if self.note else ''}"
+        )
+
+
+class Model:
+    """A fitted answer to "what would the outcome be under this mixture, at this state?".
+
+    Subclasses set ``method``, ``problem``, ``diagnostics`` and ``noise_sd`` (standard deviation of one run around
+    its expectation, in the outcome's units) and implement :meth:`_mean` and :meth:`_joint`.
+    """
+
+    method = ""
+    has_interval = True
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.diagnostics: dict[str, Any] = {}
+        self.noise_sd = math.nan
+        self.df = math.inf  # degrees of freedom behind the intervals
+        self.pool_state: pd.Series | None = None
+        self.baseline: Mixture | None = None
+
+    # -- primitives --------------------------------------------------------------------------------------
+
+    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        """Expected outcome at n points, shape (n,)."""
+        raise NotImplementedError
+
+    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Expected outcome (n,) and covariance (n, n) of its estimation error."""
+        raise NotImplementedError
+
+    def noise_at(
+        self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Standard deviation of one run where its expectation is ``mean``, shape (n,).
+
+        T (n, K) and S (n, s): mixtures and log scales, where the noise depends on them; None means a typical run.
+        """
+        return self.noise_sd * self.relative_noise(len(mean), T, S)
+
+    def relative_noise(self, n: int, T: np.ndarray | None, S: np.ndarray | None) -> np.ndarray:
+        """Noise of n runs in units of the typical one's; see :meth:`noise_at`."""
+        if self.problem.noise is None or T is None:
+            return np.ones(n)
+        return self.problem.noise.relative(T, self.scales(None, n) if S is None else S)
+
+    # -- questions ---------------------------------------------------------------------------------------
+
+    @property
+    def outcome(self) -> str:
+        return self.problem.outcome
+
+    @property
+    def minimize(self) -> bool:
+        return self.problem.minimize
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self.problem.domains
+
+    @property
+    def sign(self) -> float:
+        """+1 where higher outcomes are better, -1 where lower ones are."""
+        return -1.0 if self.minimize else 1.0
+
+    def predict(
+        self, mixtures: Any, state: Any = None, scale: Any = None, level: float = LEVEL
+    ) -> pd.DataFrame:
+        """Expected outcome of mixtures, with pointwise intervals for the expectation.
+
+        Parameters
+        ----------
+        mixtures: one :class:`Mixture` or a DataFrame with a column per domain, n rows.
+        state: a Series or dict (one state for all), a DataFrame (row by row), or None: the pool's own state
+            where the model has one, else the average over the runs' states.
+        scale: likewise, in natural units (parameters, tokens); None means the largest of the runs.
+
+        Returns
+        -------
+        DataFrame with columns mean, se, lower, upper, in the outcome's units; the index of ``mixtures``. Where a number lies far
+        outside the outcomes of the runs, ``table.attrs["note"]`` says so, with the word extrapolation.
+        """
+        import pandas as pd
+
+        T = self.problem.answerable(as_shares(mixtures, self.domains))
+        states = self.states(state, len(T))
+        S = self.scales(scale, len(T))
+        by_row = isinstance(state, pd.DataFrame) and len(state) == len(T)
+        mean, variance = self._averaged(T, states, S, by_row)
+        se = np.sqrt(variance)
+        q = self._quantile(level)
+        index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
+        table = pd.DataFrame(
+            {"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index
+        )
+        if said := self.extrapolated(table.to_numpy()[:, [0, 2, 3]]):
+            table.attrs["note"] = said
+        return table
+
+    def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
+        """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
+        states, S = self.states(state), self.scales(scale, len(T))
+        total = np.zeros(len(T))
+        for x in states:
+            total += self._mean(T, np.broadcast_to(x, (len(T), len(x))), S)
+        return total / len(states)
+
+    def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Expected outcome (n,) of a few mixtures at one state, and the covariance (n, n) of its error."""
+        states, n = self.states(state), len(T)
+        m = len(states)
+        mean, cov = self._joint(
+            np.repeat(T, m, axis=0), np.tile(states, (n, 1)), np.repeat(self.scales(scale, n), m, axis=0)
+        )
+        return mean.reshape(n, m).mean(1), cov.reshape(n, m, n, m).mean((1, 3))
+
+    def quick_joint(
+        self, T: np.ndarray, state: Any = None, scale: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`joint`, perhaps less careful and quicker: for steering a search, never for an interval."""
+        return self.joint(T, state, scale)
+
+    def contrast(
+        self, a: Any, b: Any, state: Any = None, scale: Any = None, level: float = LEVEL, label: str = ""
+    ) -> Effect:
+        """E[Y | do(a)] - E[Y | do(b)] at one state, with the interval of the difference."""
+        T = self.problem.answerable(np.vstack([as_shares(a, self.domains), as_shares(b, self.domains)]))
+        mean, cov = self.joint(T, state, scale)
+        w = np.array([1.0, -1.0])
+        return self._effect(float(w @ mean), float(w @ cov @ w), T[0] - T[1], level, label)
+
+    def marginal_return(self, state: Any = None, at: Any = None, level: float = LEVEL) -> pd.DataFrame:
+        """What more of each domain causes: the derivative of the expected outcome along its centred log-ratio.
+
+        The contrast of domain k raises log(share_k) by 1 - 1/K and lowers every other by 1/K, starting from ``at``
+        (the baseline mixture, or Equal). Estimates are contrasts: they sum to 0 for a log-linear surface. A domain that no run has
+        moved has no return and no row; K counts the others.
+
+        Returns
+        -------
+        DataFrame indexed by domain: estimate, se, lower, upper, in outcome units per unit of log share.
+        """
+        import pandas as pd
+
+        estimate, cov = self.returns(state, at)
+        se, q = np.sqrt(np.maximum(np.diag(cov), 0)), self._quantile(level)
+        return pd.DataFrame(
+            {"estimate": estimate, "se": se, "lower": estimate - q * se, "upper": estimate + q * se},
+            index=pd.Index(self.problem.moving_domains, name="domain"),
+        )
+
+    def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Marginal returns (k,) of the k moving domains and their covariance (k, k), by central differences in the log-ratios."""
+        T, W = nudged(self, at)
+        mean, cov = self.joint(T, state)
+        return W @ mean, W @ cov @ W.T
+
+    def start(self, given: Any = None) -> np.ndarray:
+        """The mixture to start from and to compare with, shape (1, K): the one given, else the model's baseline, else Equal.
+
+        Domains that no run has moved are at their share; a mixture that has another one is refused.
+        """
+        if given is None:
+            given = self.baseline if self.baseline is not None else self.problem.equal
+        start = self.problem.answerable(as_shares(given, self.domains))
+        return self.problem.hold(start) if self.problem.held else start
+
+    def summary(self) -> str:
+        """The model in words: what was fitted, on what, how well it predicts unseen mixtures, what was left out."""
+        p = self.problem
+        lines = [
+            f"{self.method}: {p.outcome} ({'lower' if p.minimize else 'higher'} is better), {p.n_runs} runs, "
+            f"{len(p.domains)} domains, {len(p.state_names)} state column{'s' * (len(p.state_names) != 1)}"
+        ]
+        for name, value in self.diagnostics.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append(f"  {name.replace('_', ' ')}: {shown}")
+        return "\n".join([*lines, *(f"  note: {note}" for note in p.notes)])
+
+    # -- points ------------------------------------------------------------------------------------------
+
+    def states(self, state: Any = None, n: int | None = None) -> np.ndarray:
+        """State rows, shape (m, d): one given state, n given rows, or the runs' own states to average over."""
+        import pandas as pd
+
+        names, X = self.problem.state_names, self.problem.X
+        if state is None:
+            state = self.pool_state
+        if not names:
+            return np.zeros((1, 0))
+        if state is None:
+            distinct = np.unique(X.round(9), axis=0)
+            spread = np.linspace(0, len(distinct) - 1, min(len(distinct), MAX_STATES)).round().astype(int)
+            return distinct[spread]
+        rows = state if isinstance(state, pd.DataFrame) else pd.DataFrame([dict(state)])
+        missing = [name for name in names if name not in rows]
+        if missing:
+            raise FitError(
+                f"the state lacks {', '.join(missing[:4])}; give all of {', '.join(names[:8])}{'…' if len(names) > 8 else ''}."
+            )
+        if isinstance(state, pd.DataFrame) and n is not None and len(rows) not in (1, n):
+            raise FitError(
+                f"the state has {len(rows)} rows for {n} mixtures; give one row, or one per mixture."
+            )
+        values = rows[list(names)].to_numpy(dtype=float)
+        if not np.isfinite(values).all():
+            raise FitError(
+                "the state has a value that is not finite; measure it again or leave the state out."
+            )
+        return values
+
+    def scales(self, scale: Any, n: int) -> np.ndarray:
+        """log10 of the scale for n points, shape (n, s)."""
+        import pandas as pd
+
+        names = self.problem.scale_names
+        if not names:
+            return np.zeros((n, 0))
+        if scale is None:
+            S = self.problem.S
+            return np.tile(S[int(S.sum(1).argmax())], (n, 1))  # the run that took the most arithmetic
+        rows = scale if isinstance(scale, pd.DataFrame) else pd.DataFrame([dict(scale)])
+        missing = [name for name in names if name not in rows]
+        if missing:
+            raise FitError(f"the scale lacks {', '.join(missing)}; give all of {', '.join(names)}.")
+        values = rows[list(names)].to_numpy(dtype=float)
+        if not (values > 0).all():
+            raise FitError("a scale must be positive; give parameters and tokens in natural units.")
+        return np.log10(np.broadcast_to(values, (n, len(names))))
+
+    def beyond(self, scale: Any) -> str:
+        """How far a scale lies outside those of the runs, in words; empty inside them or without a scale."""
+        if scale is None or not self.problem.scale_names:
+            return ""
+        said = []
+        for name, value, runs in zip(self.problem.scale_names, self.scales(scale, 1)[0], self.problem.S.T):
+            low, high = runs.min(), runs.max()
+            if not low - 1e-9 <= value <= high + 1e-9:
+                away, end = (value - high, high) if value > high else (low - value, low)
+                which = "the largest" if value > high else "the smallest"
+                said.append(
+                    f"{name} {10**value:.3g} is {10**away:.3g} times beyond {which} of the runs ({10**end:.3g})"
+                )
+        return "; ".join(said) + ": an extrapolation" if said else ""
+
+    def extrapolated(self, values: Any, difference: bool = False) -> str:
+        """What no run has come near among expected outcomes (or differences of two), in words; empty where nothing is.
+
+        The range is that of the runs that fit the others: a wild run does not widen what can be promised.
+        """
+        y = self.problem.y[self.problem.trusted]
+        low, high = float(y.min()), float(y.max())
+        reach, values = high - low, np.asarray(values, dtype=float)
+        if difference:
+            far = bool((np.abs(values) > (1 + STRETCH) * reach).any())
+            return f"more than the whole range of the runs ({reach:.3g}): an extrapolation" if far else ""
+        far = bool(((values < low - STRETCH * reach) | (values > high + STRETCH * reach)).any())
+        return f"outside the outcomes of the runs ({low:.4g} to {high:.4g}): an extrapolation" if far else ""
+
+    # -- arithmetic of intervals -------------------------------------------------------------------------
+
+    def _averaged(
+        self, T: np.ndarray, states: np.ndarray, S: np.ndarray, by_row: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance per mixture, each at its own state (``by_row``) or averaged over all the states."""
+        n = len(T)
+        by_row = by_row and states.shape[1] > 0
+        per = 1 if by_row else len(states)
+        chunk = max(1, 512 // per)
+        mean, variance = np.empty(n), np.empty(n)
+        for i in range(0, n, chunk):
+            rows = slice(i, min(i + chunk, n))
+            size = rows.stop - rows.start
+            X = states[rows] if by_row else np.tile(states, (size, 1))
+            mu, cov = self._joint(np.repeat(T[rows], per, axis=0), X, np.repeat(S[rows], per, axis=0))
+            mean[rows] = mu.reshape(size, per).mean(1)
+            blocks = cov.reshape(size, per, size, per)
+            variance[rows] = np.einsum("iaib->i", blocks) / per**2
+        return mean, np.maximum(variance, 0)
+
+    def _effect(
+        self, estimate: float, variance: float, change: np.ndarray, level: float, label: str
+    ) -> Effect:
+        se, q = math.sqrt(max(variance, 0.0)), self._quantile(level)
+        contrast = dict(zip(self.domains, change.tolist()))
+        ends = estimate - q * se, estimate + q * se
+        return Effect(
+            estimate, se, *ends, self.problem.n_runs, contrast, level, label,
+            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True),
+        )  # fmt: skip
+
+    def _quantile(self, level: float) -> float:
+        from scipy import stats
+
+        if not 0 < level < 1:
+            raise FitError(f"level is {level:g}; it must lie between 0 and 1, for example 0.95.")
+        return float(
+            stats.t.ppf(0.5 + level / 2, self.df)
+            if math.isfinite(self.df)
+            else stats.norm.ppf(0.5 + level / 2)
+        )
+
+
+def nudged(model: Model, at: Any = None, step: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    """Mixtures (2 k, K) with each of the k moving domains' centred log-ratio raised and lowered, and the weights (k, 2 k) of the
+    difference that is its marginal return."""
+    problem, start = model.problem, model.start(at)
+    moving = problem.moving
+    k, part = int(moving.sum()), start[:, moving]
+    moves = step * (np.eye(k) - 1 / k)
+    T = np.repeat(start, 2 * k, axis=0)
+    T[:, moving] = np.exp(np.log(replace_zeros(part / part.sum())) + np.vstack([moves, -moves]))
+    return problem.hold(T), np.hstack([np.eye(k), -np.eye(k)]) / (2 * step)
+
+
+def move(model: Model, shares: Mapping[str, float], keep: str, start: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The mixtures after and before setting some shares, each shape (1, K).
+
+    Domains that no run has moved keep their share: they neither give nor take.
+
+    Raises
+    ------
+    MixtureError: an unknown domain, shares that are no mixture, or a domain asked to move of which the runs say nothing.
+    """
+    problem, before = model.problem, model.start(start)
+    held = problem.held or {}
+    donor = keep.removeprefix("from=").removeprefix("from:")
+    if donor != keep and donor in held:
+        raise MixtureError(
+            f"{donor!r} has a share of {held[donor]:.4g} in every run, so what it would do to give is not known; let another domain give."
+        )
+    stay = {name: float(before[0, model.domains.index(name)]) for name in held if name not in shares}
+    left = 1 - sum(stay.values())
+    total = sum(share for share in shares.values())
+    if sum(stay.values()) > 0 and 1 + TOLERANCE >= total > left + TOLERANCE:
+        kept = ", ".join(f"{name} {share:.4g}" for name, share in stay.items() if share)
+        raise MixtureError(
+            f"the shares set sum to {total:.4g}, but every run has {kept}, which stays: set at most {left:.4g} of the others."
+        )
+    whole = {**stay, **shares} if shares else shares
+    after = intervene(before, model.domains, whole, keep)
+    return problem.answerable(after), before

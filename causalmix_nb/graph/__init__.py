@@ -1,0 +1,1 @@
+"""The causal graph: read, drawn, asked what to adjust for, and held against the runs."""

@@ -1,0 +1,397 @@
+"""What a causal graph claims about data, whether runs contradict it, and which arrow would mend it.
+
+A graph that lacks an arrow claims that two variables are independent once the right ones are held fixed
+(:class:`Independence`). :func:`check` holds such claims against a table of runs, with Holm's correction over all
+of them, by one of two tests:
+
+- ``linear``: the partial correlation where both sides are one column, Wilks' lambda of the canonical correlations
+  where a side has several (a mixture is K - 1 log-ratios). It sees linear dependence only.
+- ``distance``: the distance correlation of what a smooth regression on the condition leaves of both sides
+  (:mod:`causalmix_nb.graph.distance`). It sees dependence of any shape, and asks for more runs.
+
+:func:`suspects` turns what was contradicted into proposals, and names arrows that the data do not show.
+
+References: S. S. Wilks, *Certain generalizations in the analysis of variance*, 1932; C. R. Rao, *An
+    asymptotic expansion of the distribution of Wilks' criterion*, 1951; S. Holm, *A simple sequentially
+    rejective multiple test procedure*, 1979.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from causalmix_nb.errors import GraphError
+from causalmix_nb.graph.distance import distance_test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.graph.graph import CausalGraph
+    from causalmix_nb.runs.store import Runs
+
+METHODS = ("linear", "distance")
+MOST_RUNS = 2000  # runs that the distance test looks at: it compares all pairs of them
+
+Look = Callable[["Independence"], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Independence:
+    """A claim of the graph about data: ``a`` and ``b`` are independent given ``given``."""
+
+    a: str
+    b: str
+    given: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"{self.a} ⟂ {self.b}" + (f" given {', '.join(sorted(self.given))}" if self.given else "")
+
+
+def check(
+    claims: Sequence[Independence],
+    columns: Mapping[str, Sequence[str]],
+    frame: pd.DataFrame,
+    level: float = 0.05,
+    method: str = "linear",
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Test claims of independence on a table of runs; see :meth:`causalmix_nb.graph.graph.CausalGraph.test`.
+
+    Parameters
+    ----------
+    claims, columns: what to test; node -> its columns in ``frame``.
+    frame: one row per run; rows that lack a column of a test are left out of it.
+    level: chance of contradicting any true claim.
+    method: ``"linear"`` or ``"distance"``.
+    random_state: seed of the permutations, and of the choice of 2000 runs where there are more; for ``"distance"``.
+
+    Returns
+    -------
+    DataFrame, one row per claim, as :meth:`causalmix_nb.graph.graph.CausalGraph.test` describes it.
+
+    Raises
+    ------
+    GraphError: a method that there is not, or a level outside (0, 1).
+    """
+    return _table(claims, _looker(len(claims), columns, frame, level, method, random_state), level)
+
+
+def _looker(
+    n_claims: int,
+    columns: Mapping[str, Sequence[str]],
+    frame: pd.DataFrame,
+    level: float,
+    method: str,
+    random_state: int,
+) -> Look:
+    """The test of one claim, which remembers the claims it has seen."""
+    if method not in METHODS:
+        raise GraphError(f"method is {method!r}; use 'linear' or 'distance'.")
+    if not 0 < level < 1:
+        raise GraphError(f"level is {level:g}; it must lie between 0 and 1, for example 0.05.")
+    # Holm's smallest threshold is level / n_claims: so few permutations can never reach it.
+    draws = max(199, math.ceil(2 * n_claims / level))
+
+    @functools.cache
+    def look(claim: Independence) -> dict[str, Any]:
+        return _dependence(claim, columns, frame, level, draws if method == "distance" else 0, random_state)
+
+    return look
+
+
+def _table(claims: Sequence[Independence], look: Look, level: float) -> pd.DataFrame:
+    import pandas as pd
+
+    names = ["a", "b", "given", "estimate", "lower", "upper", "statistic", "p", "p_holm", "n_runs", "verdict"]
+    rows = [
+        {"a": claim.a, "b": claim.b, "given": ", ".join(sorted(claim.given)), **look(claim)}
+        for claim in claims
+    ]
+    table = pd.DataFrame(rows, columns=names)
+    tested = table["p"].notna().to_numpy(dtype=bool)
+    if tested.any():
+        corrected = _holm(table.loc[tested, "p"].to_numpy(dtype=float))
+        table.loc[tested, "p_holm"] = corrected
+        table.loc[tested, "verdict"] = np.where(
+            corrected < level, "contradicts the graph", "agrees with the graph"
+        )
+    table.attrs["level"] = level
+    return table
+
+
+def columns_of(node: str, runs: Runs) -> list[str]:
+    """Columns of ``runs.frame`` that a node of a graph stands for; empty if the runs record none.
+
+    ``mixture``, ``state`` and ``scale`` stand for all their columns, a domain for its share, an outcome, a
+    state or a scale for itself, ``loss`` for every state called ``<domain>.loss``, and ``score`` for the
+    first outcome where none has that name. A full column name such as ``state.math.loss`` is itself.
+    """
+    parts = {
+        "mixture": list(runs.domains),
+        "state": list(runs.state_names),
+        "scale": list(getattr(runs, "scale_names", ())),
+        "outcome": list(runs.outcome_names),
+    }
+    if node in ("mixture", "state", "scale"):
+        return [f"{node}.{name}" for name in parts[node]]
+    for part in ("outcome", "mixture", "state", "scale"):
+        if node in parts[part]:
+            return [f"{part}.{node}"]
+    for part, names in parts.items():
+        if node.startswith(f"{part}.") and node.removeprefix(f"{part}.") in names:
+            return [node]
+    if per_domain := [name for name in parts["state"] if name.endswith(f".{node}")]:
+        return [f"state.{name}" for name in per_domain]
+    return [f"outcome.{parts['outcome'][0]}"] if node == "score" and parts["outcome"] else []
+
+
+def _matrix(columns: list[str], frame: pd.DataFrame) -> np.ndarray:
+    """Columns of unit length around their mean, shape (n, c); a whole mixture becomes its K - 1 log-ratios."""
+    from causalmix_nb.mixture import ilr
+
+    values = frame[columns].to_numpy(dtype=float)
+    if len(columns) > 1 and all(name.startswith("mixture.") for name in columns):
+        values = ilr(values)
+    values = values - values.mean(axis=0)
+    length = np.linalg.norm(values, axis=0)
+    return values[:, length > 1e-12] / length[length > 1e-12]
+
+
+def _dependence(
+    claim: Independence,
+    columns: Mapping[str, Sequence[str]],
+    frame: pd.DataFrame,
+    level: float,
+    draws: int,
+    random_state: int,
+) -> dict[str, Any]:
+    """One row of :meth:`CausalGraph.test`, without Holm's correction; ``draws`` permutations, or 0 for the linear test."""
+    row: dict[str, Any] = dict.fromkeys(("estimate", "lower", "upper", "statistic", "p", "p_holm"), np.nan)
+    sets = [
+        list(columns[claim.a]),
+        list(columns[claim.b]),
+        [c for name in sorted(claim.given) for c in columns[name]],
+    ]
+    row |= {"n_runs": 0, "verdict": ""}
+    if shared := [c for s, t in itertools.combinations(sets, 2) for c in s if c in t]:
+        return row | {"verdict": f"not tested: two of the nodes share the column {shared[0]}"}
+    frame = frame[[c for s in sets for c in s]].dropna().drop_duplicates()
+    rng = np.random.default_rng([random_state, zlib.crc32(str(claim).encode())])  # whatever else is tested
+    if draws and len(frame) > MOST_RUNS:
+        frame = frame.iloc[np.sort(rng.permutation(len(frame))[:MOST_RUNS])]
+    row["n_runs"] = n = len(frame)
+    if not n:
+        return row | {"verdict": "not tested: no run has all the columns"}
+    given = np.hstack(
+        [_matrix(list(columns[name]), frame) for name in sorted(claim.given)] or [np.zeros((n, 0))]
+    )
+    basis = _basis(given)
+    A, B = _matrix(sets[0], frame), _matrix(sets[1], frame)
+    p, q = (_basis(M - basis @ (basis.T @ M)).shape[1] for M in (A, B))
+    left = n - 1 - basis.shape[1]
+    if not p or not q:
+        return row | {
+            "verdict": f"not tested: {claim.b if p else claim.a} does not vary beyond what is conditioned on"
+        }
+    if left - p - q < 1:
+        return row | {"verdict": f"not tested: {n} runs are too few for {p + q + n - left} columns"}
+    if draws:
+        return row | distance_test(A, B, given, draws, rng)
+    return row | _linear(A, B, basis, level)
+
+
+def _linear(A: np.ndarray, B: np.ndarray, given: np.ndarray, level: float) -> dict[str, float]:
+    """Partial or canonical correlation of A (n, p) and B (n, q) given orthonormal columns, with its F test."""
+    from scipy import stats
+
+    left, found = len(A) - 1 - given.shape[1], {}
+    residuals = [M - given @ (given.T @ M) for M in (A, B)]
+    bases = [_basis(M) for M in residuals]
+    p, q = (M.shape[1] for M in bases)
+    correlations = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).clip(max=1 - 1e-15)
+    found["estimate"] = float(correlations[0])
+    if A.shape[1] == B.shape[1] == 1:  # a sign and an interval (Fisher's z)
+        found["estimate"] *= float(np.sign((residuals[0].T @ residuals[1]).item()))
+        reach = stats.norm.isf(level / 2) / np.sqrt(left - 2) if left > 2 else np.inf
+        found["lower"], found["upper"] = np.tanh(
+            np.arctanh(found["estimate"]) + np.array([-reach, reach])
+        ).tolist()
+    # Rao's F for Wilks' lambda; exact when p or q is 1 or 2.
+    root = np.sqrt((p * p * q * q - 4) / (p * p + q * q - 5)) if p * p + q * q > 5 else 1.0
+    df2 = (left - (p + q + 1) / 2) * root - (p * q - 2) / 2
+    log_lambda = float(np.log1p(-(correlations**2)).sum())
+    found["statistic"] = float(np.expm1(-log_lambda / root) * df2 / (p * q))
+    found["p"] = float(stats.f.sf(found["statistic"], p * q, df2))
+    return found
+
+
+# -- what would mend the graph ---------------------------------------------------------------------------------
+
+
+def suspects(
+    graph: CausalGraph, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
+) -> pd.DataFrame:
+    """Point out the arrows most at odds with the data: those that are missing, and those that the data do not show.
+
+    For every pair whose independence the runs contradict, each single addition that would remove the contradiction: an
+    arrow in a direction that makes no cycle, or a hidden common cause. The data do not tell these apart unless they
+    resolve different numbers of contradictions; what came first in time does. For every arrow that is there, whether the
+    two depend on each other once the effect's other causes are held fixed.
+
+    Parameters
+    ----------
+    runs, level, method, random_state: as in :meth:`causalmix_nb.graph.graph.CausalGraph.test`.
+
+    Returns
+    -------
+    DataFrame, one row per suspicion: kind (``missing arrow``, ``arrow not visible`` or ``cannot tell``), arrow (as text;
+    to add, or as it stands), resolves (contradictions that the addition removes), remain (contradictions after it),
+    estimate, lower, upper, p, n_runs (of the test of the pair), words. Missing arrows come first, those that
+    resolve most on top. ``attrs``: ``contradictions`` (number), ``level``, ``skipped`` (nodes without columns).
+
+    Raises
+    ------
+    GraphError: a method that there is not, or a level outside (0, 1).
+    """
+    import pandas as pd
+
+    columns = {name: columns_of(name, runs) for name in graph.nodes}
+    frame = runs.frame
+    frame = frame[frame["status"] == "done"] if "status" in frame else frame
+    seen = [name for name in graph.nodes if columns[name]]
+    claims = graph.implied_independences(seen)
+    look = _looker(max(len(claims), 1), columns, frame, level, method, random_state)
+    wrong = _contradicted(claims, look, level)
+    rows = [row for claim in wrong for row in _additions(graph, claim, wrong, seen, look, level)]
+    rows.sort(key=lambda row: (-row["resolves"], row["p"]))
+    rows += _unseen_arrows(graph, seen, look, level)
+    names = ["kind", "arrow", "resolves", "remain", "estimate", "lower", "upper", "p", "n_runs", "words"]
+    table = pd.DataFrame(rows, columns=names).astype({"resolves": "Int64", "remain": "Int64"})
+    table.attrs |= {
+        "contradictions": len(wrong),
+        "level": level,
+        "skipped": [name for name in graph.nodes if not columns[name]],
+    }
+    return table
+
+
+def _contradicted(claims: Sequence[Independence], look: Look, level: float) -> list[Independence]:
+    verdicts = _table(claims, look, level)["verdict"]
+    return [claim for claim, verdict in zip(claims, verdicts) if verdict == "contradicts the graph"]
+
+
+def _additions(
+    graph: CausalGraph,
+    claim: Independence,
+    wrong: Sequence[Independence],
+    seen: list[str],
+    look: Look,
+    level: float,
+) -> list[dict[str, Any]]:
+    """Rows of :func:`suspects` for one contradicted claim."""
+    from causalmix_nb.graph.text import quoted
+
+    a, b, rows, found = claim.a, claim.b, [], look(claim)
+    pairs = {frozenset((c.a, c.b)) for c in wrong}
+    for sign, (x, y), add in (
+        ("->", (a, b), graph.with_edge),
+        ("->", (b, a), graph.with_edge),
+        ("<->", (a, b), graph.with_hidden),
+    ):
+        try:
+            mended = add(x, y)
+        except GraphError:  # a cycle
+            continue
+        after = {
+            frozenset((c.a, c.b)) for c in _contradicted(mended.implied_independences(seen), look, level)
+        }
+        arrow, resolves = f"{quoted(x)} {sign} {quoted(y)}", len(pairs - after)
+        more = f" and {resolves - 1} more" if resolves > 1 else ""
+        rows.append(
+            _row("missing arrow", arrow, found)
+            | {
+                "resolves": resolves,
+                "remain": len(after),
+                "words": f"the graph claims {claim}, the data say otherwise ({_strength(found)}): "
+                f"{arrow} would remove this contradiction{more}",
+            }
+        )
+    return rows
+
+
+def _unseen_arrows(graph: CausalGraph, seen: list[str], look: Look, level: float) -> list[dict[str, Any]]:
+    """Rows of :func:`suspects` for arrows that the data do not show, and for those that no test could show."""
+    import networkx as nx
+
+    from causalmix_nb.graph.text import quoted
+
+    faint, untold = [], []
+    for a, b in graph.edges:
+        arrow = f"{quoted(a)} -> {quoted(b)}"
+        if a not in seen or b not in seen:
+            continue
+        without = graph.without_edge(a, b).nx
+        parents = {node for node in without.predecessors(b) if node in seen}
+        if not nx.is_d_separator(without, {a}, {b}, parents):
+            parents = nx.find_minimal_d_separator(without, {a}, {b}, restricted=set(seen) - {a, b})
+        if parents is None:
+            why = "something that was not recorded connects the two as well, so their dependence is not the arrow's alone"
+            untold.append(
+                _row("cannot tell", arrow, {}) | {"words": f"cannot tell whether {arrow} is there: {why}"}
+            )
+            continue
+        claim = Independence(a, b, frozenset(parents))
+        found = look(claim)
+        if found["verdict"]:
+            why = found["verdict"].removeprefix("not tested: ")
+            untold.append(
+                _row("cannot tell", arrow, found) | {"words": f"cannot tell whether {arrow} is there: {why}"}
+            )
+        elif found["p"] >= level:
+            given = f" given {', '.join(sorted(parents))}" if parents else ""
+            words = f"the arrow {arrow} is not visible in the data{given} ({_strength(found)}); it may be there and be weak"
+            faint.append(_row("arrow not visible", arrow, found) | {"words": words})
+    return sorted(faint, key=lambda row: -row["p"]) + untold
+
+
+def _row(kind: str, arrow: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: found.get(name, math.nan) for name in ("estimate", "lower", "upper", "p")}
+    return {
+        "kind": kind,
+        "arrow": arrow,
+        "resolves": None,
+        "remain": None,
+        "n_runs": found.get("n_runs", 0),
+        **numbers,
+    }
+
+
+def _strength(found: Mapping[str, Any]) -> str:
+    """How strong a dependence is, in words: with its interval, or why it has none."""
+    p = f"p = {found['p']:.3f}" if found["p"] >= 0.001 else "p < 0.001"
+    if math.isfinite(found["lower"]):
+        return f"partial correlation {found['estimate']:+.2f}, interval {found['lower']:+.2f} to {found['upper']:+.2f}, {p}"
+    return (
+        f"strength {found['estimate']:.2f} on a scale from 0 to 1, no interval for a test of this kind, {p}"
+    )
+
+
+def _basis(M: np.ndarray) -> np.ndarray:
+    """Orthonormal columns that span those of ``M`` (unit length before conditioning), shape (n, rank)."""
+    left, sizes, _ = np.linalg.svd(M, full_matrices=False)
+    return left[:, sizes > 1e-7]
+
+
+def _holm(p: np.ndarray) -> np.ndarray:
+    """p-values corrected for their number (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order]).clip(max=1)
+    return corrected[np.argsort(order, kind="stable")]

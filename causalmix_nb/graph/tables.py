@@ -1,0 +1,353 @@
+"""Graphs as lists of arrows: tables with two columns (CSV, TSV), causal-learn's and Tetrad's text, bnlearn's model string.
+
+In a table the first row may name the columns (``source,target``, ``from,to``, ``cause,effect``, ``parent,child``, in either
+order); a column ``type`` says ``->``, ``<->`` (or *directed*, *bidirected* …). Without such a row the first column is the cause.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from causalmix_nb.errors import GraphError, listed
+from causalmix_nb.graph.reading import Reading, bare, masked, refusal
+from causalmix_nb.graph.text import Pair, is_plain, quoted, unescaped
+
+TABLE = "an edge list"
+_PAIRS = [
+    ("source", "target"), ("src", "dst"), ("src", "tgt"), ("src", "dest"), ("from", "to"), ("cause", "effect"),
+    ("parent", "child"), ("tail", "head"), ("start", "end"), (":start_id", ":end_id"), ("node1", "node2"),
+    ("node_1", "node_2"), ("from_node", "to_node"), ("node_from", "node_to"), ("source_node", "target_node"),
+    ("source_id", "target_id"), ("predecessor", "successor"), ("name", "to"), ("v1", "v2"),
+]  # fmt: skip
+_TYPES = (
+    "type",
+    "edge",
+    "edge_type",
+    "edgetype",
+    "kind",
+    "relation",
+    "relationship",
+    "arrow",
+    "direction",
+    "interaction",
+)
+_ARROW = re.compile(r"<-+>|(?<!-)-+>|<-+|[→←↔]")
+_WORDS = {
+    "->": ("directed", "direct", "causes", "cause", "causal", "arrow", "forward", "edge", "1", "true", "yes", ""),
+    "<-": ("reverse", "reversed", "backward", "back", "caused by", "is caused by", "caused_by"),
+    "<->": (
+        "bidirected", "bidirectional", "bi-directed", "both", "hidden", "latent", "confounded", "confounding",
+        "confounder", "unobserved", "hidden common cause", "hidden cause",
+    ),
+}  # fmt: skip
+_SAYS = {word: arrow for arrow, words in _WORDS.items() for word in words}
+
+Cell = tuple[str, bool]  # text, whether it stood in quotes
+Row = tuple[int, list[Cell]]
+
+
+def arrow_of(said: str) -> str | None:
+    """The arrow that the type of an edge means, None if it means none: ``-->``, ``directed``, ``<->``, ``hidden`` …"""
+    said = said.strip().lower()
+    if _ARROW.fullmatch(said):
+        return {"→": "->", "←": "<-", "↔": "<->"}.get(said) or re.sub("-+", "-", said)
+    return _SAYS.get(said.replace("_", " ")) or _SAYS.get(said)
+
+
+# -- tables --------------------------------------------------------------------------------------------------
+
+
+def _rows(text: str, mark: str) -> list[Row]:
+    """Rows of a table as (line number, cells); blank rows and ``#`` comments left out."""
+    plain, end = (r"\S*", r"[^\S\n]+") if mark == " " else (rf"[^\n{mark}]*", mark)
+    cell = re.compile(rf' *+"((?:[^"]|"")*+)" *+({end}|\n|\Z)|({plain})({end}|\n|\Z)')
+    rows: list[Row] = []
+    cells: list[Cell] = []
+    number = start = 1
+    for found in cell.finditer(text):
+        inside, quoted = (found[1], True) if found[1] is not None else (found[3].strip(), False)
+        if mark != " " or inside or quoted:
+            cells.append((inside.replace('""', '"') if quoted else inside, quoted))
+        number += found[0].count("\n")
+        if (found[2] or found[4] or "\n") == "\n":
+            if any(said or quoted for said, quoted in cells) and not (
+                cells[0][0][:1] == "#" and not cells[0][1]
+            ):
+                rows.append((start, cells))
+            cells, start = [], number
+    return rows
+
+
+def _columns(cells: Sequence[Cell]) -> dict[str, int] | None:
+    """Which column is the cause, which the effect and which the type of an edge, if the cells name them."""
+    names = [re.sub(r"[\s\-]+", "_", said.strip().lower()) for said, _ in cells]
+    for cause, effect in _PAIRS:
+        if names.count(cause) == 1 and names.count(effect) == 1:
+            found = {"cause": names.index(cause), "effect": names.index(effect)}
+            kinds = [names.index(name) for name in _TYPES if name in names]
+            return found | ({"type": kinds[0]} if kinds else {})
+    return None
+
+
+def _is_arrow(cell: Cell) -> bool:
+    return not cell[1] and bool(_ARROW.fullmatch(cell[0]))
+
+
+def _table(text: str) -> tuple[list[Row], dict[str, int], bool] | None:
+    """Rows, the columns that matter, and whether the first row named them; None if the text is no such table."""
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
+    for mark in "\t;, ":
+        if mark not in first:
+            continue
+        rows = _rows(text, mark)
+        columns = _columns(rows[0][1]) if rows else None
+        if columns and not any(map(_is_arrow, rows[0][1])):
+            return (rows[1:], columns, True) if len(rows) > 1 else None
+        if mark == " ":
+            data = re.compile(
+                r"[^\S\n]*\{[^{}\n]*\}[^\S\n]*$", re.MULTILINE
+            )  # what networkx writes of an edge
+            marked = bool(data.search(text))
+            rows = _rows(data.sub("", text), mark)
+        wide = {len(cells) for _, cells in rows}
+        if (
+            len(wide) != 1
+            or not wide <= {2, 3}
+            or any(not said.strip() for _, row in rows for said, _ in row)
+        ):
+            continue
+        columns = {"cause": 0, "effect": 1}
+        if wide == {3}:
+            kind = next(
+                (k for k in (1, 2) if mark != " " and all(_is_arrow(row[k]) for _, row in rows)), None
+            )
+            if kind is not None:
+                columns = {"cause": 0, "effect": 3 - kind, "type": kind}
+            elif not all(re.fullmatch(r"[-+]?[\d.]+(?:e[-+]?\d+)?", row[2][0]) for _, row in rows):
+                continue
+        arrows = [cell for _, row in rows for k, cell in enumerate(row) if k != columns.get("type")]
+        if any(_ARROW.search(said) and not quoted for said, quoted in arrows):
+            continue
+        if mark == " " and not marked:  # two words a line: arrows only if they hang together
+            causes, effects = ({row[k][0] for _, row in rows} for k in (0, columns["effect"]))
+            if not causes & effects and "type" not in columns:
+                continue
+        if len(rows) > 1 or mark == " " and marked or wide == {3}:
+            return rows, columns, False
+    return None
+
+
+def is_table(text: str) -> bool:
+    return _table(text) is not None
+
+
+def is_matrix(text: str) -> bool:
+    """Whether a text is a table of nodes against nodes."""
+    for mark in "\t;,":
+        rows = _rows(text, mark)
+        wide = {len(cells) for _, cells in rows}
+        if len(rows) < 3 or len(wide) != 1 or next(iter(wide)) not in (len(rows), len(rows) - 1):
+            continue
+        cells = [said for _, row in rows[1:] for said, _ in row[1 if next(iter(wide)) == len(rows) else 0 :]]
+        if all(re.fullmatch(r"-?\d*\.?\d+", said) for said in cells):
+            return True
+    return False
+
+
+def read_table(text: str) -> Reading:
+    """Read a table with one arrow a row."""
+    if is_matrix(text):
+        raise refusal(
+            TABLE, "it is a table of nodes against nodes, and tools differ in whether a row or a column is the cause; "
+            "give one arrow a row, under the header source,target"
+        )  # fmt: skip
+    found = _table(text)
+    if found is None:  # asked for by name
+        marks = [mark for mark in "\t;, " if mark in text.strip()]
+        rows = _rows(text, marks[0]) if marks else []
+        if not rows or any(len(row) != 2 for _, row in rows):
+            raise refusal(
+                TABLE, "a row has a cause and an effect; give two columns, under the header source,target"
+            )
+        found = rows, {"cause": 0, "effect": 1}, False
+    rows, columns, named = found
+    reading = Reading()
+    for number, row in rows:
+        line = ", ".join(said for said, _ in row)
+        row = [*row, *[("", False)] * (max(columns.values()) + 1 - len(row))] if named else row
+        ends = []
+        for column in ("cause", "effect"):
+            said, quoted = row[columns[column]]
+            try:
+                ends.append(said if quoted else bare(said))
+            except ValueError as error:
+                raise refusal(TABLE, str(error), number, line) from None
+        kind = row[columns["type"]][0] if "type" in columns else ""
+        names = [name for name in ends if name.strip()]
+        reading.nodes += names
+        if len(names) == 2:
+            arrow = arrow_of(kind)
+            if arrow is None:
+                raise refusal(
+                    TABLE, f"the edge is of the type {kind!r}; what is read is -> (directed) and <-> (a hidden common cause)", number, line
+                )  # fmt: skip
+            reading.join([names[0]], arrow, [names[1]])
+        elif not names or not named or ends[1].strip():
+            raise refusal(TABLE, "a row has a cause and an effect, and one is blank", number, line)
+    return reading
+
+
+def write_table(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
+    drawn = {name for pair in (*edges, *hidden) for name in pair}
+    rows = [(a, b, "->") for a, b in edges] + [(a, b, "<->") for a, b in hidden]
+    rows += [(name, "", "") for name in nodes if name not in drawn]
+    return "\n".join(["source,target,type", *[f"{_cell(a)},{_cell(b)},{kind}" for a, b, kind in rows]])
+
+
+def _cell(name: str) -> str:
+    return name if not name or is_plain(name) else '"' + name.replace('"', '""') + '"'
+
+
+# -- causal-learn and Tetrad ---------------------------------------------------------------------------------
+
+DISCOVERED = "causal-learn's text"
+_EDGE = re.compile(r"\d+\.\s*(.*?)\s*(?<!\S)([<o\-]-[>o\-])(?!\S)\s*(.*)")
+
+
+def is_discovered(text: str) -> bool:
+    return bool(re.search(r"^[ \t]*Graph (?:Nodes|Edges):", masked(text), re.MULTILINE))
+
+
+def read_discovered(text: str) -> Reading:
+    """Read what ``print(graph)`` of causal-learn and Tetrad shows: nodes, then numbered edges."""
+    if not is_discovered(text):
+        raise refusal(DISCOVERED, "it has two parts, Graph Nodes: and Graph Edges:")
+    reading = Reading()
+    part = ""
+    for number, line in enumerate(text.split("\n"), 1):
+        said = line.strip()
+        if not said:
+            continue
+        if re.fullmatch(r"[A-Z][\w /\-]*:.*", said) and not re.match(r"\d", said):
+            part, _, said = said.partition(":")
+            said = said.strip()
+            if not said:
+                continue
+        if part == "Graph Nodes":
+            fields = _split(said, ";" if ";" in masked(said) else ",")
+            reading.nodes += [_name(field, number, line, reading) for field in fields if field.strip()]
+        elif part == "Graph Edges":
+            found = _EDGE.fullmatch(masked(said))
+            if not found:
+                raise refusal(DISCOVERED, "an edge is written as 1. a --> b", number, line)
+            left, arrow, right = (said[slice(*found.span(k))] for k in (1, 2, 3))
+            right = re.sub(r"(?:\s+(?:dd|nl|pd|pl|[\d.]+%?))+$|\s*\[.*\]\s*;?.*$", "", right)
+            if "o" in arrow or arrow == "---":
+                raise refusal(
+                    DISCOVERED, f"the edge {arrow} has no certain direction: this is a class of graphs (a CPDAG or PAG), not one; "
+                    "decide every direction, and write --> or <->", number, line
+                )  # fmt: skip
+            a, b = _name(left, number, line, reading), _name(right, number, line, reading)
+            reading.nodes += [a, b]
+            reading.join([a], {"-->": "->", "<--": "<-", "<->": "<->"}.get(arrow, "->"), [b])
+    return reading
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Fields between marks that stand outside quotes."""
+    hidden, fields, at = masked(text), [], 0
+    for found in re.finditer(re.escape(mark), hidden):
+        fields.append(text[at : found.start()])
+        at = found.end()
+    return [*fields, text[at:]]
+
+
+def _name(field: str, number: int, line: str, reading: Reading) -> str:
+    """A name of causal-learn's text; one in ( ) is Tetrad's sign for a latent node."""
+    field = field.strip()
+    if re.fullmatch(r'"(?:[^"\\]|\\.)*"', field):
+        return unescaped(field[1:-1])
+    latent = re.fullmatch(r"\(([^()]+)\)", field)
+    try:
+        name = bare(latent[1] if latent else field)
+    except ValueError as error:
+        raise refusal(DISCOVERED, str(error), number, line) from None
+    if not name:
+        raise refusal(DISCOVERED, "an edge has no name beside it", number, line)
+    if latent:
+        reading.latent.add(name)
+    return name
+
+
+def write_discovered(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
+    lines = [f"{quoted(a)} --> {quoted(b)}" for a, b in edges]
+    lines += [f"{quoted(a)} <-> {quoted(b)}" for a, b in hidden]
+    numbered = [f"{k}. {line}" for k, line in enumerate(lines, 1)]
+    return "\n".join(["Graph Nodes:", ";".join(map(quoted, nodes)), "", "Graph Edges:", *numbered])
+
+
+# -- bnlearn -------------------------------------------------------------------------------------------------
+
+MODEL = "bnlearn's model string"
+
+
+def is_model(text: str) -> bool:
+    return bool(re.fullmatch(r"\s*(?>(?:\[[^\[\]|,{]+(?:\|[^\[\]|,{]+)?\]\s*)+)", masked(text)))
+
+
+def read_model(text: str) -> Reading:
+    """Read ``[cause][effect|cause:other cause]``."""
+    reading = Reading()
+    hidden = masked(text)
+    if not re.fullmatch(r"\s*(?>(?:\[[^\[\]]*\]\s*)+)", hidden):
+        raise refusal(MODEL, "it is a row of [node] and [node|cause:cause]")
+    for found in re.finditer(r"\[([^\[\]]*)\]", hidden):
+        inside = text[slice(*found.span(1))]
+        effect, *causes = _split(inside, "|")
+        if len(causes) > 1:
+            raise refusal(MODEL, f"[{inside}] holds more than one |")
+        names = []
+        for field in [effect, *(_split(causes[0], ":") if causes else [])]:
+            field = field.strip()
+            try:
+                names.append(
+                    unescaped(field[1:-1]) if re.fullmatch(r'"(?:[^"\\]|\\.)*"', field) else bare(field)
+                )
+            except ValueError as error:
+                raise refusal(MODEL, str(error)) from None
+            if not names[-1]:
+                raise refusal(MODEL, f"[{inside}] lacks a name")
+        reading.nodes.append(names[0])
+        reading.join(names[1:], "->", names[:1])
+    return reading
+
+
+def write_model(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
+    """``[a][b|a]``, which has no sign for a hidden cause."""
+    if hidden:
+        raise GraphError(
+            "bnlearn's model string has no sign for a hidden common cause; choose another format, such as dagitty."
+        )
+    causes: dict[str, list[str]] = {name: [] for name in nodes}
+    for a, b in edges:
+        causes[b].append(quoted(a))
+    return "".join(f"[{quoted(b)}{'|' if given else ''}{':'.join(given)}]" for b, given in causes.items())
+
+
+def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:
+    """Arrows given as records that name their cause and their effect, or None if they do not."""
+    reading = Reading()
+    for row in rows:
+        columns = _columns([(str(name), False) for name in row])
+        if columns is None:
+            return None
+        cells = list(row.values())
+        kind = cells[columns["type"]] if "type" in columns else ""
+        arrow = arrow_of("" if kind is None else str(kind))
+        if arrow is None:
+            raise refusal(
+                TABLE, f"an edge is of the type {str(kind)!r}; what is read is {listed(['->', '<->'])}, directed and bidirected"
+            )  # fmt: skip
+        reading.join([str(cells[columns["cause"]])], arrow, [str(cells[columns["effect"]])])
+    return reading

@@ -1,0 +1,264 @@
+"""Where runs execute: in this process, in worker processes on this machine, or on a Ray cluster.
+
+The driver alone writes the store: each finished chunk comes back to it as one message, it commits that and only then announces it. How
+runs are grouped into chunks is decided here; what trains a chunk is :mod:`causalmix_nb.launch.chunk`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from causalmix_nb.checksums import checksums
+from causalmix_nb.data.corpus import Corpus
+from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.errors import TrainingError, did_you_mean
+from causalmix_nb.launch.chunk import BASE, DATA, Chunks, attempt
+from causalmix_nb.launch.pace import WIDTH, Pace, cores, pace_for
+from causalmix_nb.launch.ray_cluster import RayExecutor, run_on_ray
+from causalmix_nb.launch.workers import run_in_workers
+from causalmix_nb.proxies.checkpoint import HFConfig
+from causalmix_nb.proxies.scores import Score, as_score
+from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.runs.store import Runs
+
+EXECUTORS = ("local", "inline", "ray")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a long step stands. eta_seconds is NaN until a speed is known."""
+
+    stage: str
+    done: int
+    total: int
+    failed: int = 0
+    tokens_per_second: float = float("nan")
+    eta_seconds: float = float("nan")
+    best: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a launch did: how many runs were asked for, found finished already, done and failed now."""
+
+    requested: int
+    reused: int
+    done: int
+    failed: int
+    seconds: float
+    tokens_per_second: float
+    interrupted: bool = False
+    failures: tuple[str, ...] = ()
+    retried: int = 0  # runs that were tried again because the process that trained them died
+    said: str = ""  # how it was gone about, where that is worth saying
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} runs trained in {self.seconds:.0f} s"]
+        if self.done:
+            parts[0] += f" ({self.tokens_per_second:,.0f} tokens/s)"
+        if self.reused:
+            parts.append(f"{self.reused} were there already")
+        if self.retried:
+            parts.append(f"{self.retried} were tried again after their process died")
+        if self.failed:
+            parts.append(f"{self.failed} failed ({self.failures[0]})")
+        left = self.requested - self.reused - self.done - self.failed
+        if self.interrupted:
+            parts.append(f"interrupted with {left} to go: the same call resumes")
+        if self.said:
+            parts.append(self.said)
+        return "; ".join(parts) + "."
+
+
+Executor = str | RayExecutor
+OnProgress = Callable[[Progress], None]
+
+
+def launch(
+    folder: Path,
+    jobs: Mapping[str, RunSpec],
+    states: Mapping[str, Mapping[str, float]],
+    runs: Runs,
+    config: ProxyConfig | HFConfig,
+    target: Mapping[str, float] | None = None,
+    *,
+    executor: Executor = "local",
+    workers: int | None = None,
+    seed: int = 0,
+    progress: OnProgress | None = None,
+    stage: str = "proxy runs",
+    score: str | Score | None = None,
+) -> RunReport:
+    """Train the runs that are not recorded as done yet, and record each as it finishes.
+
+    Parameters
+    ----------
+    folder: the study's folder, with its tokenised pool and base proxy.
+    jobs: key -> run to make.
+    states: key -> state of the run's sub-pool, recorded with it.
+    runs: the store; only this process writes it.
+    executor: "local" – worker processes, one per core; "inline" – this process; "ray" or a :class:`RayExecutor` – a cluster.
+    workers: number of worker processes; without it, and for the width of a swarm, what :func:`causalmix_nb.launch.pace.pace_for` finds.
+    progress: called after every message of a worker, in this thread.
+    score: a function of a trained proxy whose results become outcomes, or its name as "module:function" (:mod:`causalmix_nb.proxies.scores`).
+
+    Raises
+    ------
+    TrainingError: an unknown executor, or workers that end without a result.
+    """
+    executor = known_executor(executor)
+    done = runs.keys("done")
+    pending = [key for key in jobs if key not in done]
+    book = _Book(
+        Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
+    )
+    width = width_of(config)
+    interrupted = False
+    setup = {
+        "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
+        "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
+        "score": as_score(score, executor == "inline"),
+    }  # fmt: skip
+    try:
+        if not pending:
+            book.take({})
+        elif isinstance(executor, RayExecutor):
+            run_on_ray(executor, setup, lambda places: _chunks(pending, jobs, places, width), jobs, book.take)
+        elif executor == "inline":
+            _run_here(setup, Chunks(_chunks(pending, jobs, 1, width)), jobs, book)
+        else:
+            n = workers_for(len(pending), workers, config)
+            pace = Pace(n, max(1, cores() // n), width)
+            if isinstance(config, ProxyConfig):
+                pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
+            chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
+            run_in_workers(setup, chunks, jobs, book.take, pace.workers, pace.threads)
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        runs.back_up()
+    return book.report(len(jobs), len(jobs) - len(pending), interrupted)
+
+
+def known_executor(executor: Executor) -> Executor:
+    """The executor meant, "ray" as an object; a TrainingError unless there is such a one."""
+    if isinstance(executor, RayExecutor) or executor in EXECUTORS:
+        return RayExecutor() if executor == "ray" else executor
+    raise TrainingError(
+        f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
+    )
+
+
+def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | HFConfig | None = None) -> int:
+    """How many worker processes train so many runs: those asked for or one per core, each with two runs at least.
+
+    A Hugging Face model keeps all cores, or the accelerator, busy by itself: one worker, unless more are asked for.
+    """
+    usual = 1 if isinstance(config, HFConfig) else cores()
+    return max(1, min(workers or usual, -(-n_runs // 2)))
+
+
+def width_of(config: ProxyConfig | HFConfig) -> int:
+    """Runs in a chunk; Hugging Face models train one by one, and only processes of their own are worth sharing between runs."""
+    return 1 if isinstance(config, HFConfig) and config.processes == 1 else WIDTH
+
+
+def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:
+    """Train in this process; a bug ends it with its traceback."""
+    cache: dict[str, Any] = {}
+    while chunks:
+        keys = chunks.next()
+        message = attempt(
+            setup, {key: jobs[key] for key in keys}, cache, lambda tokens: book.take({"tokens": tokens})
+        )
+        if "too_large" in message:
+            message = chunks.lost(keys, message["too_large"], too_large=True)
+        book.take(message)
+
+
+class _Book:
+    """Commits results and tells how far the launch is."""
+
+    def __init__(
+        self,
+        domains: Sequence[str],
+        jobs: Mapping[str, RunSpec],
+        states: Mapping[str, Mapping[str, float]],
+        runs: Runs,
+        config: ProxyConfig | HFConfig,
+        total: int,
+        progress: OnProgress | None,
+        stage: str,
+    ) -> None:
+        self._domains = tuple(domains)
+        self._jobs, self._states, self._runs, self._config = jobs, states, runs, config
+        self._total, self._progress, self._stage = total, progress, stage
+        self._start, self._tokens = time.monotonic(), 0
+        self._budget = sum(spec.token_budget for spec in jobs.values()) / max(1, len(jobs)) * total
+        self.finished: dict[str, str | None] = {}
+        self._said, self._retried = "", 0
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        self._tokens += message.get("tokens", 0)
+        if "results" in message:
+            self._runs.add([self._row(key, result) for key, result in message["results"].items()])
+            self.finished.update({key: result["reason"] for key, result in message["results"].items()})
+        self._said = message.get("said", self._said)
+        self._retried += message.get("retried", 0)
+        if self._progress:
+            seconds = time.monotonic() - self._start
+            speed = self._tokens / seconds if self._tokens else float("nan")
+            eta = max(0.0, self._budget - self._tokens) / speed if self._tokens else float("nan")
+            failed = sum(reason is not None for reason in self.finished.values())
+            self._progress(
+                Progress(
+                    self._stage,
+                    len(self.finished) - failed,
+                    self._total,
+                    failed,
+                    speed,
+                    eta,
+                    message=self._said,
+                )
+            )
+
+    def _row(self, key: str, result: Mapping[str, Any]) -> dict[str, Any]:
+        spec = self._jobs[key]
+        return {
+            "key": key,
+            "status": "failed" if result["reason"] else "done",
+            "reason": result["reason"],
+            "seed": spec.seed,
+            "label": spec.label,
+            "mixture": dict(zip(self._domains, spec.mixture)),
+            "state": dict(self._states[key]),
+            "scale": {"parameters": self._config.n_parameters, "tokens": spec.token_budget},
+            "outcome": result["outcomes"],
+        }
+
+    def report(self, requested: int, reused: int, interrupted: bool) -> RunReport:
+        seconds = time.monotonic() - self._start
+        reasons = [reason for reason in self.finished.values() if reason]
+        return RunReport(
+            requested, reused, len(self.finished) - len(reasons), len(reasons), seconds,
+            self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)), self._retried,
+        )  # fmt: skip
+
+
+def _chunks(
+    pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int, width: int = WIDTH
+) -> list[list[str]]:
+    """Groups of runs with one token budget, evenly sized so that no worker idles at the end."""
+    chunks = []
+    budgets = sorted({jobs[key].token_budget for key in pending})
+    for budget in budgets:
+        keys = [key for key in pending if jobs[key].token_budget == budget]
+        n = -(-len(keys) // width)
+        n = min(len(keys), -(-n // n_workers) * n_workers)
+        chunks += [list(keys[i::n]) for i in range(n)]
+    return chunks

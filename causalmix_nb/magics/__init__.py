@@ -1,0 +1,1 @@
+"""``%causalmix``: every subcommand is one method of a study."""

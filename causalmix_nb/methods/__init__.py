@@ -1,0 +1,1 @@
+"""Estimators: how the outcome depends on mixture, state and scale, one method a file."""

@@ -1,0 +1,447 @@
+"""Effects of the mixture by double machine learning, with the inference that belongs to them.
+
+The model is partially linear, ``Y = g(X) + theta(X)' Z + noise``, with Z log-ratio coordinates of the mixture. What
+the state X explains of the outcome, m(X) = E[Y | X], and of the mixture, e(X) = E[Z | X], is learnt and taken away
+(estimate/nuisances.py); the residuals of the outcome are regressed on the residuals of the mixture, by least squares with a
+robust covariance (statsmodels). Theta is reported as contrasts: one share cannot move alone. A direction in which no run moved
+is not learnt: its effect is taken to be 0, give or take the size of the effects that were learnt.
+
+Reference: V. Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, 2018
+(definition 3.3: the median over repeated splits).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.model import LEVEL, Model
+from causalmix_nb.estimate.nuisances import (
+    Coordinates,
+    Nuisance,
+    StateFeatures,
+    assignment_sentence,
+    at_distinct,
+    coordinates_of,
+    learn_nuisance,
+    noise_of,
+    not_identified,
+    rank_correlation,
+    returns_table,
+    split_folds,
+    state_and_scale,
+    state_features,
+)
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.weights import weighed
+from causalmix_nb.methods.forest import ForestModel, fit_forest
+from causalmix_nb.mixture import log_mixture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ForestModel",
+    "LinearModel",
+    "effects_table",
+    "fit_forest",
+    "fit_linear",
+    "pairwise_contrasts",
+    "simultaneous_quantile",
+]
+
+RUNS_PER_COEFFICIENT = (
+    8  # effects may vary with the state as far as so many runs stand behind each coefficient
+)
+MIN_CLUSTERS = 20  # a clustered covariance needs many clusters
+SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
+_SIMULATIONS = 20_000
+
+
+# -- partially linear model -----------------------------------------------------------------------------------
+
+
+def _rows(Z: np.ndarray, F: np.ndarray) -> np.ndarray:
+    """Design rows [1, Z, Z * f_1, ..., Z * f_p], shape (n, 1 + r (1 + p)), from Z (n, r) and features F (n, p)."""
+    n, r = Z.shape
+    F = np.hstack([np.ones((n, 1)), F])
+    return np.hstack([np.ones((n, 1)), (F[:, :, None] * Z[:, None, :]).reshape(n, r * F.shape[1])])
+
+
+@dataclass(frozen=True, slots=True)
+class _Regression:
+    """Residual-on-residual regression: coefficients [level, Theta row by row], covariance (c, c), its freedom."""
+
+    beta: np.ndarray
+    cov: np.ndarray
+    df: float
+    residual_sd: float
+
+
+class LinearModel(Model):
+    """Partially linear double machine learning; made by :func:`fit_linear`.
+
+    theta: coefficients of the mixture's coordinates, shape (1 + p, r): row 0 at the average state, the others per
+    standard deviation of a principal component of the state. cov: their covariance, the level first.
+    """
+
+    method = "linear"
+
+    def __init__(
+        self,
+        problem: Problem,
+        coordinates: Coordinates,
+        features: StateFeatures,
+        nuisances: tuple[Nuisance, Nuisance],
+        regression: _Regression,
+    ) -> None:
+        super().__init__(problem)
+        self.coordinates, self.features = coordinates, features
+        self.outcome_nuisance, self.treatment_nuisance = nuisances
+        self.intercept = float(regression.beta[0])
+        self.theta = regression.beta[1:].reshape(-1, coordinates.basis.shape[1])
+        self.cov, self.df, self.residual_sd = regression.cov, regression.df, regression.residual_sd
+        per_domain = self.theta[0] @ coordinates.basis.T
+        sampling = np.diag(self.cov)[1 : 1 + len(self.theta[0])].sum() / len(per_domain)
+        self._unseen_sd = float(np.sqrt((per_domain**2).mean() + sampling))
+
+    def _interactions(self, W: np.ndarray) -> np.ndarray:
+        return self.features(W)[:, : len(self.theta) - 1]
+
+    def _state_part(self, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """m (n,) and e (n, r) at the rows of W (n, d)."""
+        m = at_distinct(self.outcome_nuisance.predict, W)[:, 0]
+        return m, at_distinct(self.treatment_nuisance.predict, W) @ self.coordinates.basis
+
+    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        W = np.hstack([X, S])
+        m, e = self._state_part(W)
+        return m + _rows(self.coordinates.z(T) - e, self._interactions(W)) @ np.append(
+            self.intercept, self.theta
+        )
+
+    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        W = np.hstack([X, S])
+        m, e = self._state_part(W)
+        rows = _rows(self.coordinates.z(T) - e, self._interactions(W))
+        outside = self._unseen_sd * self.coordinates.outside(T)
+        cov = rows @ self.cov @ rows.T + outside @ outside.T
+        jackknife = at_distinct(self._level_errors, W)
+        return m + rows @ np.append(self.intercept, self.theta), cov + jackknife @ jackknife.T
+
+    def _level_errors(self, W: np.ndarray) -> np.ndarray:
+        """How far g(x) moves when a fold is left out of its nuisances: a grouped jackknife, shape (n, folds).
+
+        It depends on the state alone, so it cancels between mixtures at one state.
+        """
+        theta = np.hstack([np.ones((len(W), 1)), self._interactions(W)]) @ self.theta
+        columns, splits = [], list(zip(self.outcome_nuisance.by_fold, self.treatment_nuisance.by_fold))
+        for outcome, treatment in splits:
+            m = np.array([predict(W)[:, 0] for predict in outcome])
+            e = np.array([predict(W) @ self.coordinates.basis for predict in treatment])
+            g = m - (theta * e).sum(2)
+            columns.append((g - g.mean(0)) * math.sqrt((len(g) - 1) / len(g) / len(splits)))
+        return np.vstack(columns).T
+
+    def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Marginal returns (k,) of the moving domains and the covariance (k, k) of their errors; exact, no numeric derivative."""
+        moves = self.coordinates.moves(self.start(at)[0])[self.problem.moving]
+        states = self.states(state)
+        W = np.hstack([states, self.scales(None, len(states))])
+        weight = np.append(1.0, self._interactions(W).mean(0))
+        A = np.kron(weight[None, :], moves @ self.coordinates.basis)  # (k, (1 + p) r), as Theta is laid out
+        outside = self._unseen_sd * (moves @ self.coordinates.unseen)
+        return A @ self.theta.ravel(), A @ self.cov[1:, 1:] @ A.T + outside @ outside.T
+
+
+def fit_linear(
+    problem: Problem,
+    *,
+    treatment: Literal["ilr", "log"] = "ilr",
+    interactions: bool = True,
+    orthogonalise: bool = True,
+    n_folds: int = 5,
+    n_repeats: int = 3,
+    cov_type: Literal["HC3", "cluster"] | None = None,
+    random_state: int = 0,
+) -> LinearModel:
+    """Estimate the effects of the mixture by partially linear double machine learning.
+
+    Parameters
+    ----------
+    problem: the runs; state and scale are adjusted for.
+    treatment: ``"ilr"``, isometric log-ratios (rank K - 1), or ``"log"``, the paper's log(T + eps) (nearly rank K - 1).
+    interactions: let effects vary with the state as far as the number of runs carries it.
+    orthogonalise: adjust for the state; False regresses on the mixture as it is (for ablation).
+    n_folds, n_repeats: cross-fitting folds, and how often they are redrawn; the median over redraws is taken.
+    cov_type: ``"HC3"``, ``"cluster"`` (runs of one state, or of one mixture, err together), or None: clusters where
+        there are enough of them, else HC3.
+    random_state: seed of the folds and of LightGBM.
+
+    Raises
+    ------
+    FitError: fewer distinct runs than coefficients, mixtures that do not vary, or that the state alone decides.
+
+    >>> import pandas as pd
+    >>> from causalmix_nb.runs.store import Runs
+    >>> rng = np.random.default_rng(0)
+    >>> T = rng.dirichlet([2, 2, 2], size=60)
+    >>> runs = Runs.from_frames(pd.DataFrame(T, columns=["math", "code", "web"]), pd.DataFrame({"score": np.log(T[:, 0] / T[:, 2])}))
+    >>> fit_linear(Problem.from_runs(runs)).marginal_return()["estimate"].round(1).tolist()
+    [1.0, 0.0, -1.0]
+    """
+    if treatment not in ("ilr", "log") or cov_type not in (None, "HC3", "cluster"):
+        raise FitError(
+            f"treatment is {treatment!r} and cov_type {cov_type!r}; use 'ilr' or 'log', and 'HC3', 'cluster' or None."
+        )
+    problem = weighed(problem)
+    coordinates = coordinates_of(problem, treatment)
+    n_distinct = len(np.unique(problem.groups))
+    needed = coordinates.basis.shape[1] + 1 + SPARE_RUNS
+    if n_distinct < needed:
+        raise FitError(
+            f"{n_distinct} distinct runs do not carry the effects of {int(coordinates.active.sum())} domains; at least {needed} "
+            f"are needed, and {RUNS_PER_COEFFICIENT * needed} are comfortable: add runs or merge domains."
+        )
+    rng, W = np.random.default_rng(random_state), state_and_scale(problem)
+    splits = [split_folds(problem.groups, n_folds, rng) for _ in range(max(1, n_repeats))]
+    L = log_mixture(problem.T) - (log_mixture(problem.T).mean(1, keepdims=True) if treatment == "ilr" else 0)
+    weights = None if problem.evenly else problem.precision
+    for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise, weights)
+    for_t = learn_nuisance(W, L, splits, random_state, orthogonalise)
+    residuals = [
+        (problem.y - m[:, 0], (L - e) @ coordinates.basis) for m, e in zip(for_y.fitted, for_t.fitted)
+    ]
+    _refuse_decided(residuals[0][1], L @ coordinates.basis, n_distinct)
+    features = state_features(W)
+    n_features = _how_many_features(residuals[0][1], features(W), n_distinct) if interactions else 0
+    F = features(W)[:, :n_features]
+    designs = [(y, _rows(Z, F)) for y, Z in residuals]
+    clusters, covariance = _clusters(problem, designs[0][1].shape[1], cov_type)
+    root = np.sqrt(problem.precision)
+    parts = [_regress(root * y, root[:, None] * rows, clusters) for y, rows in designs]
+    model = LinearModel(
+        problem, coordinates, features, (for_y, for_t), _median(parts, coordinates.basis, 1 + n_features)
+    )
+    model.noise_sd, noise_source = noise_of(problem, model.residual_sd)
+    available = features.axes.shape[1]
+    model.diagnostics = {
+        "cv_spearman": _cv_spearman(problem, for_y.fitted[0][:, 0], *designs[0], splits[0]),
+        "treatment_r2": for_t.r2,
+        "assignment": assignment_sentence(for_t.r2, W.shape[1] > 0)
+        if orthogonalise
+        else "not asked: the state is not adjusted for",
+        "nuisance_y": for_y.learner,
+        "nuisance_t": for_t.learner,
+        "outcome_r2": for_y.r2,
+        "treatment": treatment,
+        "interactions": _interactions_sentence(
+            n_features, available, W.shape[1], problem.n_runs, interactions
+        ),
+        "n_coefficients": int(model.theta.size),
+        "condition_number": _condition(designs[0][1][:, 1:]),
+        "covariance": covariance,
+        "noise_sd": model.noise_sd,
+        "noise_source": noise_source,
+    }
+    notes = not_identified(problem, coordinates)
+    if notes:
+        model.diagnostics["not_identified"] = "; ".join(notes)
+    return model
+
+
+def _refuse_decided(residual: np.ndarray, Z: np.ndarray, n_distinct: int) -> None:
+    spread = np.linalg.svd(Z - Z.mean(0), compute_uv=False)
+    left = np.linalg.svd(residual - residual.mean(0), compute_uv=False)
+    if left[-1] < 1e-4 * spread[0] and left[-1] < 0.01 * spread[-1]:
+        raise FitError(
+            f"the state decides the mixture in all {n_distinct} distinct runs, so the two cannot be told apart; "
+            "add runs that try other mixtures at the same state, or leave the state out of the graph."
+        )
+
+
+def _how_many_features(Z: np.ndarray, F: np.ndarray, n_distinct: int) -> int:
+    """How many components of the state the effects may vary with, given the number of distinct runs."""
+    comfortable = n_distinct // (RUNS_PER_COEFFICIENT * Z.shape[1]) - 1
+    p = int(np.clip(comfortable, 0, F.shape[1]))
+    while p and _condition(_rows(Z, F[:, :p])) > 1e6:
+        p -= 1
+    return p
+
+
+def _interactions_sentence(used: int, available: int, columns: int, n_runs: int, asked: bool) -> str:
+    if not columns:
+        return "none: no state"
+    if not asked:
+        return "none: switched off, the same effect at every state"
+    if used == available:
+        return f"effects vary with all {columns} state and scale columns"
+    if used:
+        return f"effects vary with {used} of {available} principal components of the state; {n_runs} runs carry no more"
+    return f"none: {n_runs} runs do not carry effects that vary with the state"
+
+
+def _clusters(problem: Problem, n_coefficients: int, cov_type: str | None) -> tuple[np.ndarray | None, str]:
+    """Numbers of the clusters to use (None for HC3) and a phrase that says what was used."""
+    needed = max(MIN_CLUSTERS, 2 * n_coefficients)
+    n_groups = len(np.unique(problem.groups))
+    for numbers in (problem.clusters, problem.groups):
+        n_clusters = len(np.unique(numbers))
+        what = "states" if n_clusters < n_groups else "repeated runs"
+        enough = n_clusters >= needed or cov_type == "cluster"
+        if cov_type != "HC3" and n_clusters < problem.n_runs and enough:
+            return np.unique(numbers, return_inverse=True)[1], f"clustered by {n_clusters} {what}"
+    return None, "HC3"
+
+
+def _regress(y: np.ndarray, rows: np.ndarray, clusters: np.ndarray | None) -> _Regression:
+    import statsmodels.api as sm
+
+    ols = sm.OLS(y, rows)
+    leverage = (np.linalg.qr(rows)[0] ** 2).sum(1)
+    # HC3 divides by 1 - leverage: a run that alone decides a coefficient has no residual to judge it by
+    fit = ols.fit(cov_type="HC3" if leverage.max() < 1 - 1e-6 else "nonrobust")
+    cov, df = fit.cov_params(), float(ols.df_resid)
+    if clusters is not None:
+        cov, df = _cluster_jackknife(rows, np.asarray(fit.resid), clusters), float(clusters.max())
+    return _Regression(np.asarray(fit.params), cov, df, math.sqrt(fit.ssr / ols.df_resid))
+
+
+def _cluster_jackknife(rows: np.ndarray, residual: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Covariance (c, c) of least squares when runs of a cluster err together: CR3, to clusters what HC3 is to runs.
+
+    The clustered covariance of statsmodels (CR1) is too narrow with some tens of clusters and as many coefficients.
+    Reference: R. Bell, D. McCaffrey, *Bias reduction in standard errors for linear regression with multi-stage samples*, 2002.
+    """
+    bread = np.linalg.inv(rows.T @ rows)
+    scores = np.zeros((int(clusters.max()) + 1, rows.shape[1]))
+    for cluster in range(len(scores)):
+        D, u = rows[clusters == cluster], residual[clusters == cluster]
+        scores[cluster] = D.T @ np.linalg.pinv(np.eye(len(u)) - D @ bread @ D.T, hermitian=True) @ u
+    return bread @ (scores.T @ scores) @ bread
+
+
+def _median(parts: list[_Regression], basis: np.ndarray, n_rows: int) -> _Regression:
+    """Median over redrawn folds, per domain rather than per coordinate so that the order of domains cannot matter."""
+    theta = np.array([(part.beta[1:].reshape(n_rows, -1)) @ basis.T for part in parts])  # (R, 1 + p, K)
+    beta = np.append(np.median([part.beta[0] for part in parts]), np.median(theta, axis=0) @ basis)
+    spread = [part.cov + np.outer(part.beta - beta, part.beta - beta) for part in parts]
+    middle = np.argsort([np.trace(cov) for cov in spread])[len(parts) // 2]
+    return _Regression(
+        beta, spread[middle], parts[0].df, float(np.median([part.residual_sd for part in parts]))
+    )
+
+
+def _cv_spearman(
+    problem: Problem, m: np.ndarray, residual: np.ndarray, rows: np.ndarray, folds: np.ndarray
+) -> float:
+    """Rank correlation of the outcome with predictions from coefficients and nuisances fitted on other folds."""
+    predicted, root, fits = np.empty(len(m)), np.sqrt(problem.precision), problem.trusted
+    for fold in range(int(folds.max()) + 1):
+        test = folds == fold
+        kept = root[~test]
+        beta = np.linalg.lstsq(kept[:, None] * rows[~test], kept * residual[~test], rcond=None)[0]
+        predicted[test] = m[test] + rows[test] @ beta
+    return rank_correlation(problem.y[fits], predicted[fits])
+
+
+def _condition(rows: np.ndarray) -> float:
+    norm = np.linalg.norm(rows, axis=0)
+    return float(np.linalg.cond(rows / np.where(norm > 0, norm, 1)))
+
+
+# -- tables of effects ----------------------------------------------------------------------------------------
+
+
+def simultaneous_quantile(
+    cov: np.ndarray, level: float, df: float = math.inf, random_state: int = 0
+) -> float:
+    """How many standard errors an interval must span for all of several estimates to be covered together.
+
+    The quantile of the largest |t| among estimates with covariance ``cov`` (m, m), by simulation (seeded).
+
+    >>> round(simultaneous_quantile(np.eye(5), 0.95), 1)  # 1.96 for each of them alone
+    2.6
+    """
+    rng, sd = np.random.default_rng(random_state), np.sqrt(np.maximum(np.diag(cov), 0))
+    known = sd > 0
+    if not known.any():
+        return 0.0
+    value, vector = np.linalg.eigh(cov[np.ix_(known, known)] / np.outer(sd[known], sd[known]))
+    draws = (rng.standard_normal((_SIMULATIONS, len(value))) * np.sqrt(np.maximum(value, 0))) @ vector.T
+    if math.isfinite(df):
+        draws /= np.sqrt(rng.chisquare(df, _SIMULATIONS) / df)[:, None]
+    return float(np.quantile(np.abs(draws).max(1), level))
+
+
+def effects_table(
+    model: Model,
+    state: Any = None,
+    *,
+    at: Any = None,
+    level: float = LEVEL,
+    simultaneous: bool = False,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Marginal return of every domain with its interval and what can be said of it.
+
+    Parameters
+    ----------
+    state: the state to ask at; None as in :meth:`Model.predict`. at: the mixture to start from.
+    simultaneous: widen the intervals so that all of them hold together with probability ``level``.
+
+    Returns
+    -------
+    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), verdict; without the domains that no
+    run has moved.
+    """
+    estimate, cov = model.returns(state, at)
+    quantile = (
+        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
+    )
+    table = returns_table(estimate, cov, quantile, model.problem.moving_domains)
+    return table.assign(verdict=_verdicts(table, model.sign))
+
+
+def pairwise_contrasts(
+    model: Model,
+    state: Any = None,
+    *,
+    at: Any = None,
+    level: float = LEVEL,
+    simultaneous: bool = False,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Marginal return of one domain minus that of another, for every pair: which of the two deserves more?
+
+    Returns
+    -------
+    DataFrame indexed by (more, less): estimate, se, lower, upper, verdict; K (K - 1) / 2 rows.
+    """
+    import pandas as pd
+
+    estimate, cov = model.returns(state, at)
+    K = len(estimate)
+    first, second = np.triu_indices(K, 1)
+    C = np.eye(K)[first] - np.eye(K)[second]
+    cov = C @ cov @ C.T
+    quantile = (
+        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
+    )
+    table = returns_table(C @ estimate, cov, quantile, tuple(map(str, range(len(C)))))
+    names = model.problem.moving_domains
+    pairs = [(names[a], names[b]) for a, b in zip(first, second)]
+    table.index = pd.MultiIndex.from_tuples(pairs, names=["more", "less"])
+    return table.assign(verdict=_verdicts(table, model.sign))
+
+
+def _verdicts(table: pd.DataFrame, sign: float) -> list[str]:
+    lower, upper = (table["lower"], table["upper"]) if sign > 0 else (-table["upper"], -table["lower"])
+    return [
+        "better" if low > 0 else "worse" if high < 0 else "not distinguishable from no effect"
+        for low, high in zip(lower, upper)
+    ]

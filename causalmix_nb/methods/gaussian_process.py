@@ -1,0 +1,540 @@
+"""A Gaussian process on (state, square root of the shares, scale): the surface to optimise with.
+
+The square root maps the simplex onto a sphere, where Euclidean distance is (up to a factor) the Hellinger
+distance of mixtures: steps near share 0 count for more, and share 0 itself needs no replacement.
+
+The hyper-parameters are learnt, and what is learnt from some hundred runs is not certain: an interval that takes them as
+known is too narrow. So the posterior is averaged over draws of the hyper-parameters around their mode. Up to
+:data:`EXACT` runs the posterior is exact; beyond, it goes through inducing points.
+
+References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5; M. Titsias,
+*Variational learning of inducing variables in sparse Gaussian processes*, 2009.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from causalmix_nb.estimate.model import Model
+from causalmix_nb.estimate.noise import noise_model
+from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.warp import moments
+from causalmix_nb.estimate.weights import SLIGHT, student, weighed
+from causalmix_nb.methods.kernel import Kernel, Points, kernel_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+JITTER = 1e-6  # smallest noise variance of a standardised outcome
+SUBSET = 192  # runs on which the starts of the hyper-parameters are compared
+POLISH = 1024  # runs on which the best start is polished
+EXACT = 5000  # runs up to which the posterior is exact
+INDUCING = 1024  # inducing points beyond
+FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
+WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
+LEAST = 1e-8  # weight that a run keeps, however wild
+CHUNK = 4096  # rows of a kernel matrix that are held at once
+FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
+
+_LOCK = threading.RLock()
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread, and put its number of threads back.
+
+    Matrices of a few hundred rows gain nothing from a second thread, lose up to tenfold where cores are shared, and are
+    the same bit by bit only if sums are taken in the same order.
+    """
+    import torch
+
+    with _LOCK:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _on_one_thread(function: Function) -> Function:
+    @functools.wraps(function)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        with _one_thread():
+            return function(*args, **options)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def pure_error(problem: Problem) -> tuple[float, int]:
+    """Standard deviation of one run around the mean of its repeats, and its degrees of freedom (nan, 0 without repeats)."""
+    if not problem.evenly:  # a typical run: noisy ones count for less, wild ones not at all
+        problem = problem.subset(problem.trusted)
+    _, group = np.unique(problem.repeats, return_inverse=True)
+    size, weight = np.bincount(group), problem.precision
+    mean = np.bincount(group, weight * problem.y) / np.bincount(group, weight)
+    within = np.sqrt(weight) * (problem.y - mean[group])
+    df = len(problem.y) - len(size)
+    return (math.sqrt(float(within @ within) / df), df) if df else (math.nan, 0)
+
+
+# -- posterior -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What the runs say at given hyper-parameters: the mean is ``k(·, points) @ weights``.
+
+    theta: logarithms of the hyper-parameters. points: the runs, or inducing points, m of them. weights (m,).
+    chol (m, m): Cholesky factor of the points' own covariance, with noise where the points are the runs.
+    inner (m, m): where points stand for the runs, Cholesky factor of what the runs say about them; else None.
+    """
+
+    theta: Tensor
+    points: Points
+    weights: Tensor
+    chol: Tensor
+    inner: Tensor | None = None
+
+    def covariance(self, cross: Tensor, prior: Tensor) -> Tensor:
+        """Posterior covariance (n, n) from the covariances with the points (n, m) and between the n places (n, n)."""
+        import torch
+
+        half = torch.linalg.solve_triangular(self.chol, cross.T, upper=False)
+        cov = prior - half.T @ half
+        if self.inner is not None:
+            known = torch.linalg.solve_triangular(self.inner, half, upper=False)
+            cov = cov + known.T @ known
+        return (cov + cov.T) / 2
+
+
+def _noise(kernel: Kernel, theta: Tensor) -> Tensor:
+    return theta[kernel.layout()["noise"]].exp() + JITTER
+
+
+def _with_noise(kernel: Kernel, theta: Tensor, data: Points, each: Tensor) -> Tensor:
+    """Covariance of runs whose variances are ``each`` (n,) times that of a typical run."""
+    import torch
+
+    return kernel.gram(theta, data, data) + torch.diag(_noise(kernel, theta) * each)
+
+
+def _exact(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor) -> Posterior:
+    import torch
+
+    chol = torch.linalg.cholesky(_with_noise(kernel, theta, data, each))
+    return Posterior(theta, data, torch.cholesky_solve(y[:, None], chol)[:, 0], chol)
+
+
+def _through(
+    kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor, points: Points
+) -> Posterior:
+    """Posterior through inducing points, with the runs visited in chunks so that memory does not grow with them."""
+    import torch
+
+    sd = (_noise(kernel, theta) * each).sqrt()
+    m = len(points[0])
+    eye = torch.eye(m, dtype=torch.float64, device=y.device)
+    chol = torch.linalg.cholesky(kernel.gram(theta, points, points) + 1e-6 * eye)
+    seen, told = eye.clone(), torch.zeros(m, dtype=torch.float64, device=y.device)
+    for i in range(0, len(y), CHUNK):
+        rows = slice(i, i + CHUNK)
+        cross = kernel.gram(theta, points, (data[0][rows], data[1][rows]))
+        half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd[rows]
+        seen += half @ half.T
+        told += half @ (y[rows] / sd[rows])
+    inner = torch.linalg.cholesky(seen)
+    weights = torch.cholesky_solve(told[:, None], inner)
+    weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
+    return Posterior(theta, points, weights, chol, inner)
+
+
+def _few(U: Tensor) -> Tensor:
+    """Up to FEW of the contexts U (m, D), evenly spread."""
+    return U[np.linspace(0, len(U) - 1, min(len(U), FEW)).round().astype(int)]
+
+
+# -- model -----------------------------------------------------------------------------------------------
+
+
+class GaussianProcess(Model):
+    """Posterior of a Gaussian process, averaged over draws of its hyper-parameters.
+
+    ``expected`` answers at their mode, which is quick and made for searching; ``predict``, ``contrast`` and whatever carries an
+    interval average over the draws. ``members``: number of draws; None chooses by the number of runs; 0 keeps to the mode.
+    """
+
+    method = "gp"
+
+    @_on_one_thread
+    def __init__(
+        self,
+        problem: Problem,
+        random_state: int = 0,
+        n_starts: int = 2,
+        max_iter: int = 20,
+        members: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        problem = replace(weighed(problem), noise=None)  # how noise varies, it hears from its own errors
+        super().__init__(problem)
+        self.device = device
+        self._level, self._spread, _ = moments(problem.y, problem.trust)
+        U = np.hstack([problem.X, problem.S])
+        self._centre, self._unit = U.mean(0), np.where(U.std(0) > 0, U.std(0), 1.0)
+        self.kernel = kernel_of(problem)
+        self._data = self._points(problem.T, problem.X, problem.S)
+        rng = np.random.default_rng(random_state)
+        y = self._tensor((problem.y - self._level) / self._spread)
+        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        theta, best = self._search(y, rng, n_starts, max_iter)
+        self._inducing = self._spread_out(rng) if len(y) > EXACT else None
+        self._mode = self._condition(theta, y)
+        if self._inducing is None:
+            best = self._judge_again(y, best, max_iter // 2)
+        theta = self._mode.theta
+        self._inflation = self._surprise() if self._inducing is None else 1.0
+        n = len(y)
+        wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
+        self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
+        self.fitted_noise_sd = math.sqrt(float(_noise(self.kernel, theta))) * self._spread
+        self.noise_sd = math.sqrt(self._inflation) * self.fitted_noise_sd
+        self.diagnostics = {
+            "log_posterior": best,
+            "noise_sd_fitted": self.noise_sd,
+            "interval_inflation": self._inflation,
+            "hyper_parameters": f"averaged over {wanted} draws" if wanted else "at their mode",
+        }
+
+    def widen(self, factor: float) -> None:
+        """Multiply every variance by a factor of at least 1, found by comparing predictions with left-out runs."""
+        self._inflation *= factor
+        self.noise_sd *= math.sqrt(factor)
+        self.diagnostics["interval_inflation"] = self._inflation
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        import torch
+
+        return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64, device=self.device)
+
+    def _points(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> Points:
+        U = (np.hstack([X, S]) - self._centre) / self._unit
+        return self._tensor(np.sqrt(T)), self._tensor(U)
+
+    # -- learning ----------------------------------------------------------------------------------------
+
+    def _search(
+        self, y: Tensor, rng: np.random.Generator, n_starts: int, max_iter: int
+    ) -> tuple[Tensor, float]:
+        """Mode of the posterior of the log hyper-parameters: several starts on a subset of the runs, the best polished on more."""
+        mean, sd = self.kernel.prior()
+        first = mean.copy()
+        repeated, df = pure_error(self.problem)
+        if df:
+            first[self.kernel.layout()["noise"]] = math.log(max((repeated / self._spread) ** 2, 1e-5))
+        order = rng.permutation(len(y))
+        rows = np.sort(order[:SUBSET])
+        starts = [first, *(first + 0.7 * sd * rng.standard_normal(len(mean)) for _ in range(n_starts - 1))]
+        best = min((self._climb(y, rows, start, 60) for start in starts), key=lambda result: result.fun)
+        if len(rows) < len(y):
+            rows = np.sort(order[:POLISH])
+            best = self._climb(y, rows, best.x, max_iter)
+        return self._tensor(best.x), -float(best.fun) * len(y) / len(rows)
+
+    def _climb(self, y: Tensor, rows: np.ndarray, start: np.ndarray, max_iter: int) -> Any:
+        """L-BFGS on the marginal likelihood of some rows times the prior."""
+        import torch
+        from scipy.optimize import minimize
+
+        mean, sd = self.kernel.prior()
+        index = torch.as_tensor(rows, device=self.device)
+        y, each, data = y[index], self._each[index], (self._data[0][index], self._data[1][index])
+
+        def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
+            # The gradient of the likelihood with respect to the covariance is known in closed form; autograd only
+            # has to go through the kernel, not through the Cholesky factor.
+            theta = self._tensor(v).requires_grad_()
+            gram = _with_noise(self.kernel, theta, data, each)
+            L, failed = torch.linalg.cholesky_ex(gram.detach())
+            if failed:
+                return 1e10, np.zeros_like(v)
+            inverse = torch.cholesky_inverse(L)
+            alpha = inverse @ y
+            gram.backward((inverse - torch.outer(alpha, alpha)) / 2)
+            value = float(y @ alpha / 2 + torch.log(torch.diagonal(L)).sum())
+            pull = (v - mean) / sd
+            assert theta.grad is not None
+            return value + float(pull @ pull) / 2, theta.grad.cpu().numpy() + pull / sd
+
+        return minimize(
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": max_iter, "maxfun": 2 * max_iter},
+        )
+
+    def _condition(self, theta: Tensor, y: Tensor) -> Posterior:
+        if self._inducing is None:
+            return _exact(self.kernel, theta, self._data, y, self._each)
+        return _through(self.kernel, theta, self._data, y, self._each, self._inducing)
+
+    def _spread_out(self, rng: np.random.Generator) -> Points:
+        """Inducing points: runs drawn at random, which follows the density of the runs."""
+        import torch
+
+        rows = torch.as_tensor(np.sort(rng.permutation(len(self._data[0]))[:INDUCING]), device=self.device)
+        return self._data[0][rows], self._data[1][rows]
+
+    def _surprise(self) -> float:
+        """Mean squared standardised error of left-out groups of runs that fit the others, at least 1."""
+        import torch
+
+        inverse, weights = torch.cholesky_inverse(self._mode.chol), self._mode.weights
+        trusted = np.flatnonzero(self.problem.trusted)
+        order = trusted[np.argsort(self.problem.groups[trusted], kind="stable")]
+        total = 0.0
+        for members in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
+            rows = torch.as_tensor(members, device=self.device)
+            a = weights[rows]
+            total += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
+        return max(1.0, total / len(trusted))
+
+    def _judge_again(self, y: Tensor, best: float, max_iter: int) -> float:
+        """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
+
+        Runs that it expects where they are get their weight back. The noise may depend on the mixture, if the errors of left-out runs
+        say so and minding the noisy ones less does not make them much larger: what a surface misses is not noise.
+        """
+        weights = self._acquitted()
+        if weights is not None:
+            best = self._learn_with(replace(self.problem, weights=weights), y, max_iter)
+        error, certain, typical = self._left_out()
+        p = self.problem
+        noise = noise_model(p.T, p.S, error, certain, typical, p.trust)
+        if noise is None:
+            return best
+        before = p, self._each, self._mode
+        found = self._learn_with(replace(p, noise=noise), y, max_iter)
+        if float(p.trust @ self._left_out()[0] ** 2) <= WORSE * float(p.trust @ error**2):
+            return found
+        self.problem, self._each, self._mode = before
+        return best
+
+    def _learn_with(self, problem: Problem, y: Tensor, max_iter: int) -> float:
+        """Learn on from where the hyper-parameters are, with other weights of the runs."""
+        self.problem = problem
+        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        rows = np.sort(np.random.default_rng(0).permutation(len(y))[:POLISH])
+        again = self._climb(y, rows, self._mode.theta.cpu().numpy(), max_iter)
+        self._mode = self._condition(self._tensor(again.x), y)
+        return -float(again.fun) * len(y) / len(rows)
+
+    def _left_out(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Error of every run when it is left out (n,), the variance of that without its own noise (n,), and the typical noise's."""
+        import torch
+
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        variance = 1 / torch.diagonal(inverse).cpu().numpy()
+        typical = float(_noise(self.kernel, self._mode.theta))
+        certain = np.maximum(variance - typical * self._each.cpu().numpy(), 0)
+        return self._mode.weights.cpu().numpy() * variance, certain, typical
+
+    def _acquitted(self) -> np.ndarray | None:
+        """Weights (n,) with those runs given theirs back that this surface expects where they are; None if there are none."""
+        import torch
+
+        weights = self.problem.trust
+        suspects = np.flatnonzero(weights < 1)
+        if not len(suspects):
+            return None
+        rows = torch.as_tensor(suspects, device=self.device)
+        inverse = torch.cholesky_inverse(self._mode.chol)
+        block = torch.linalg.inv(inverse[rows][:, rows])  # left out together: no suspect speaks for another
+        away = (block @ self._mode.weights[rows]).cpu().numpy()
+        typical = float(_noise(self.kernel, self._mode.theta))
+        variance = np.diagonal(block.cpu().numpy()) - typical * self._each[rows].cpu().numpy() + typical
+        found = np.maximum(
+            weights[suspects], student(away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2))
+        )
+        if (found - weights[suspects]).max() < 0.1:
+            return None
+        weights = weights.copy()
+        weights[suspects] = found
+        return weights
+
+    def _drawn(self, theta: Tensor, y: Tensor, members: int, rng: np.random.Generator) -> list[Posterior]:
+        """Posteriors at draws of the hyper-parameters from Laplace's approximation around their mode.
+
+        The approximation reaches too far where the likelihood falls off faster on one side; there a draw is pulled in until
+        the log density has fallen by little more than the approximation says. How much more (a third of a unit per
+        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/interval_coverage.py.
+        """
+        import torch
+        from scipy.stats import norm, qmc
+
+        rows = torch.as_tensor(np.sort(rng.permutation(len(y))[:FISHER]), device=self.device)
+        some = (self._data[0][rows], self._data[1][rows], self._each[rows])
+        root = self._laplace(theta, some, len(y) / len(rows))
+        draws = norm.ppf(
+            np.clip(qmc.Sobol(len(theta), rng=rng).random(members), 1e-3, 1 - 1e-3)
+        )  # evenly spread, so that few of them will do
+        highest = self._log_density(theta, some, y[rows], len(y) / len(rows))
+        found = []
+        for draw in draws:
+            step = root @ self._tensor(draw)
+            for pull in (1.0, 0.8, 0.6, 0.45, 0.3, 0.15, 0.0):
+                here = theta + pull * step
+                fall = highest - self._log_density(here, some, y[rows], len(y) / len(rows))
+                if fall <= pull**2 * float(draw @ draw) / 2 + len(theta) / 3:
+                    break
+            found.append(self._condition(here, y))
+        return found
+
+    def _log_density(
+        self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], y: Tensor, weight: float
+    ) -> float:
+        """Log posterior density of the hyper-parameters, up to a constant; ``weight`` scales a subset of runs up to all."""
+        import torch
+
+        mean, sd = (self._tensor(part) for part in self.kernel.prior())
+        chol, failed = torch.linalg.cholesky_ex(_with_noise(self.kernel, theta, data[:2], data[2]))
+        if failed:
+            return -math.inf
+        alpha = torch.cholesky_solve(y[:, None], chol)[:, 0]
+        likelihood = -(y @ alpha / 2 + torch.log(torch.diagonal(chol)).sum())
+        return float(weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
+
+    def _laplace(self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], weight: float) -> Tensor:
+        """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
+        import torch
+
+        step, p = 1e-3, len(theta)
+        gram = _with_noise(self.kernel, theta, data[:2], data[2])
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        moved = torch.empty((p, gram.numel()), dtype=torch.float64, device=self.device)
+        turned = torch.empty_like(moved)
+        for j in range(p):
+            there = theta.clone()
+            there[j] += step
+            change = inverse @ ((_with_noise(self.kernel, there, data[:2], data[2]) - gram) / step)
+            moved[j], turned[j] = change.ravel(), change.T.reshape(-1)
+        fisher = moved @ turned.T / 2 * weight
+        precision = (fisher + fisher.T) / 2 + torch.diag(self._tensor(1 / self.kernel.prior()[1] ** 2))
+        value, vector = torch.linalg.eigh(precision)
+        return vector / value.clamp_min(1e-6).sqrt()
+
+    # -- answers -----------------------------------------------------------------------------------------
+
+    @_on_one_thread
+    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        out = np.empty(len(T))
+        for i in range(0, len(T), CHUNK):
+            rows = slice(i, i + CHUNK)
+            gram = self.kernel.gram(
+                self._mode.theta, self._points(T[rows], X[rows], S[rows]), self._mode.points
+            )
+            out[rows] = (gram @ self._mode.weights).cpu().numpy()
+        return self._level + self._spread * out
+
+    @_on_one_thread
+    def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
+        """As :meth:`Model.expected`, with the part that depends on state and scale summed once for all mixtures."""
+        import torch
+
+        weights, Q = self._mode.weights, self._mode.points[0]
+        U = self._contexts(state, scale)
+        at, context, own = self._averaged_context(self._mode, U)
+        level, on_linear, on_smooth = (part.mean(0) * weights for part in context)
+        per_share = torch.zeros(T.shape[1], dtype=torch.float64, device=self.device)
+        for k, worth in own.items():
+            per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
+        known = self.kernel.effective(at, *self._mode.points) if own else None
+        few = _few(U)
+        out = np.empty(len(T))
+        for i in range(0, len(T), CHUNK):
+            R = self._tensor(np.sqrt(T[i : i + CHUNK]))
+            linear, smooth = self.kernel.shares(at, R, Q)
+            value = level.sum() + linear @ on_linear + smooth @ on_smooth + R @ per_share
+            if known is not None:
+                for u in few:
+                    here = self.kernel.effective(at, R, u[None])
+                    value += self.kernel.alike(at, here, known) @ weights / len(few)
+            out[i : i + CHUNK] = value.cpu().numpy()
+        return self._level + self._spread * out
+
+    def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`Model.joint`; covariances of averages over states are averages of the kernel's context."""
+        return self._averaged_joint(self._members, T, state, scale)
+
+    def quick_joint(
+        self, T: np.ndarray, state: Any = None, scale: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`joint`, at the mode of the hyper-parameters."""
+        return self._averaged_joint([self._mode], T, state, scale)
+
+    @_on_one_thread
+    def _averaged_joint(
+        self, members: list[Posterior], T: np.ndarray, state: Any, scale: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        R, U = self._tensor(np.sqrt(T)), self._contexts(state, scale)
+        parts = []
+        for member in members:
+            at, context, own = self._averaged_context(member, U)
+            cross = self.kernel.blend(
+                at, R, member.points[0], tuple(part.mean(0) for part in context),
+                {k: worth.mean(0) for k, worth in own.items()},
+            )  # fmt: skip
+            inner = tuple(part.mean() for part in self.kernel.context(at, U, U))
+            worths = {k: worth.mean() for k, worth in self.kernel.own(at, U, U).items()}
+            prior = self.kernel.blend(at, R, R, inner, worths)
+            if own:
+                few = [self.kernel.effective(at, R, u[None]) for u in _few(U)]
+                known = self.kernel.effective(at, *member.points)
+                cross = cross + sum(self.kernel.alike(at, here, known) for here in few) / len(few)
+                prior = prior + sum(self.kernel.alike(at, a, b) for a in few for b in few) / len(few) ** 2
+            parts.append((cross @ member.weights, member.covariance(cross, prior)))
+        return self._together(parts)
+
+    @_on_one_thread
+    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        places, parts = self._points(T, X, S), []
+        for member in self._members:
+            cross = self.kernel.gram(member.theta, places, member.points)
+            prior = self.kernel.gram(member.theta, places, places)
+            parts.append((cross @ member.weights, member.covariance(cross, prior)))
+        return self._together(parts)
+
+    def _together(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance over the draws: within them, and of their means."""
+        import torch
+
+        means = torch.stack([mean for mean, _ in parts])
+        mean = means.mean(0)
+        away = means - mean
+        cov = sum(cov for _, cov in parts) / len(parts) + away.T @ away / len(parts)
+        return (
+            self._level + self._spread * mean.cpu().numpy(),
+            self._inflation * self._spread**2 * cov.cpu().numpy(),
+        )
+
+    def _contexts(self, state: Any, scale: Any) -> Tensor:
+        states = self.states(state)
+        return self._points(
+            np.zeros((len(states), len(self.domains))), states, self.scales(scale, len(states))
+        )[1]
+
+    def _averaged_context(
+        self, member: Posterior, U: Tensor
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...], dict[int, Tensor]]:
+        at, V = self.kernel.named(member.theta), member.points[1]
+        return at, self.kernel.context(at, U, V), self.kernel.own(at, U, V)

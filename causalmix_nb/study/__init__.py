@@ -1,0 +1,1 @@
+"""A study: a pool, a graph, runs, a model and a recommendation in one folder."""

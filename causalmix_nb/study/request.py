@@ -1,0 +1,103 @@
+"""What training is asked for: the one object that ``run``, ``start``, ``resume`` and ``cost`` of a study make and pass on.
+
+No field has a default, so that whoever makes a request says all of it: an argument that one of the four takes and another forgets is an
+error when it is made, not another training. Defaults stand in the signatures of the four, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from causalmix_nb.errors import StudyError
+from causalmix_nb.launch.launch import Executor
+from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.proxies.scores import Score
+
+FLAGS = {  # field -> its option in a notebook
+    "executor": "--executor",
+    "workers": "--workers",
+    "halving": "--halving",
+    "target_tokens": "--target-tokens",
+    "score": "--score",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The arguments of :meth:`causalmix_nb.study.study.Study.run` that decide what is trained and where; their meaning is told there."""
+
+    n_runs: int
+    token_budget: int
+    executor: Executor
+    workers: int | None
+    states: bool
+    halving: int | None
+    target_tokens: float | None
+    score: str | Score | None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Field -> value, to call ``run`` or ``start`` with."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a study remembers of it, as JSON; of a score that is a function only that there was one."""
+        found = self.arguments
+        if isinstance(self.executor, RayExecutor):
+            found["executor"] = {"ray": asdict(self.executor)}
+        if not (self.score is None or isinstance(self.score, str)):
+            found["score"] = {"function": getattr(self.score, "__qualname__", "score")}
+        return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunRequest:
+        """The request that a study remembers.
+
+        Raises
+        ------
+        StudyError: one whose score was a function that only the process that is gone could call.
+        """
+        found = {field.name: values[field.name] for field in fields(cls)}
+        if isinstance(found["executor"], Mapping):
+            found["executor"] = RayExecutor(**found["executor"]["ray"])
+        if isinstance(found["score"], Mapping):
+            raise StudyError(
+                f"the runs were scored by {found['score']['function']}, a function of another session; start them again with "
+                "study.start(…, score=…), or without a score."
+            )
+        return cls(**found)
+
+    def as_code(self) -> str:
+        """The arguments of a call as Python, those that are not the usual ones by name."""
+        given = self._unusual()
+        if isinstance(self.executor, RayExecutor):
+            given["executor"] = f"cm.{self.executor!r}"
+        told = {name: value if name == "executor" and isinstance(self.executor, RayExecutor) else repr(value) for name, value in given.items()}  # fmt: skip
+        if "score" in given and not isinstance(self.score, str):
+            told["score"] = f"{getattr(self.score, '__qualname__', 'score')}"
+        more = "".join(f", {name}={value}" for name, value in told.items())
+        return f"{self.n_runs}, token_budget={self.token_budget}{more}"
+
+    def as_options(self) -> str:
+        """The options of ``%causalmix run``."""
+        words = ["--runs", str(self.n_runs), "--budget", str(self.token_budget)]
+        for name, value in self._unusual().items():
+            if name == "states":
+                words.append("--fixed-state")
+            elif isinstance(value, RayExecutor):
+                words += ["--executor", "ray"]
+                words += ["--address", value.address] if value.address else []
+                words += ["--gpus", f"{value.gpus_per_chunk:g}"] if value.gpus_per_chunk else []
+            elif isinstance(value, (str, int, float)):
+                words += [
+                    FLAGS[name],
+                    f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value),
+                ]
+        return shlex.join(words)
+
+    def _unusual(self) -> dict[str, Any]:
+        usual = replace(self, executor="local", workers=None, states=True, halving=None, target_tokens=None, score=None)  # fmt: skip
+        return {name: value for name, value in self.arguments.items() if value != getattr(usual, name)}

@@ -1,0 +1,99 @@
+"""Claims about refutation: true effects stand, effects that are not there do not, and hidden causes are weighed correctly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from causalmix_nb.answers.refute import e_value, left_by, refute, robustness_value
+from causalmix_nb.errors import FitError
+from causalmix_nb.runs.store import Runs
+from worlds import make_world
+
+
+@pytest.fixture(scope="module")
+def found():
+    return refute(make_world(0, linear=True).runs(128, 0, repeats=8))
+
+
+def test_a_true_effect_stands_under_every_attempt(found):
+    assert set(found.table["verdict"]) == {"stands"}
+    assert found.sentences[0] == "the effect stands under every attempt"
+    assert found.actual > found.placebo.max()
+
+
+def test_placebo_mixtures_have_no_effect(found):
+    """Under the null the joint statistic of K - 1 = 4 directions is about chi squared."""
+    assert 2 < np.median(found.placebo) < 8
+
+
+def test_pure_noise_cannot_be_told_from_a_placebo():
+    T = np.random.default_rng(0).dirichlet(np.ones(3), 80)
+    y = np.random.default_rng(1).normal(size=80)
+    noise = refute(Runs.from_frames(pd.DataFrame(T, columns=list("abc")), pd.DataFrame({"y": y})))
+    assert noise.table.loc["placebo mixture", "verdict"] == "cannot tell"
+    assert noise.table.loc["hidden cause", "verdict"] == "cannot tell"
+    assert "cannot tell" in noise.sentences[0]
+
+
+def test_a_hidden_cause_as_strong_as_the_robustness_value_explains_the_effect_away():
+    """A confounder built to have exactly this strength: with it in the regression nothing is left of the effect."""
+    rng, n = np.random.default_rng(0), 400
+
+    def unit(v, *given):
+        for g in given:
+            v = v - (v @ g) / (g @ g) * g
+        return v / np.linalg.norm(v)
+
+    one = np.ones(n)
+    d = unit(rng.normal(size=n), one)
+    y = 0.3 * d + 0.05 * rng.normal(size=n)
+    y = y - y.mean()
+    residual = y - (y @ d) * d
+    df = n - 2
+    se = np.sqrt(residual @ residual / df)
+    value = robustness_value((y @ d) / se, df)
+    rest = unit(residual, one, d)
+    idle = unit(rng.normal(size=n), one, d, rest)
+    # part ``value`` of the variance of d, and of what d leaves of y
+    z = np.sqrt(value) * d + np.sqrt(1 - value) * (np.sqrt(value) * rest + np.sqrt(1 - value) * idle)
+    design = np.column_stack([one, d, z])
+    assert np.linalg.lstsq(design, y, rcond=None)[0][1] == pytest.approx(0, abs=1e-10)
+    left, _ = left_by(y @ d, se, df, np.array([0.0, value]))
+    assert left == pytest.approx([y @ d, 0.0], abs=1e-10)
+
+
+def test_the_robustness_value_grows_with_the_effect_and_is_0_where_there_is_nothing_to_lose():
+    values = [robustness_value(t, 100) for t in (0.5, 2.0, 5.0, 50.0)]
+    assert values == sorted(values)
+    assert values[0] > 0 and values[-1] < 1
+    assert robustness_value(1.0, 100, level=0.05) == 0
+    assert robustness_value(5.0, 100, level=0.05) < robustness_value(5.0, 100)
+    assert e_value(0.0) == 1
+
+
+def test_a_strong_recorded_confounder_is_the_yardstick():
+    runs = make_world(2, linear=True).runs(160, 0, "confounded", repeats=8)
+    said = refute(runs).table.loc["hidden cause", "found"]
+    assert "the strongest recorded one, state" in said
+
+
+def test_an_effect_that_one_run_makes_is_not_called_stable():
+    rng = np.random.default_rng(0)
+    T = rng.dirichlet(np.full(3, 50.0), 40)
+    y = 0.01 * rng.normal(size=40)
+    T[0], y[0] = [0.98, 0.01, 0.01], 10.0
+    found = refute(Runs.from_frames(pd.DataFrame(T, columns=list("abc")), pd.DataFrame({"y": y})))
+    assert found.table.loc["subsets", "verdict"] != "stands"
+
+
+def test_it_is_repeatable_and_drawn_with_words(found):
+    again = refute(make_world(0, linear=True).runs(128, 0, repeats=8))
+    np.testing.assert_array_equal(found.placebo, again.placebo)
+    assert "the effect on score that a hidden common cause" in found.figure().alt
+
+
+def test_too_few_repeats_are_refused():
+    with pytest.raises(FitError, match="2 repeats tell chance from nothing; take at least 5"):
+        refute(make_world(0).runs(40, 0), n_repeats=2)
