@@ -131,6 +131,17 @@ def linear_cross_entropy(
     return _function().apply(hidden, head, targets, weights, rows, chunk_rows(head, chunk), way)
 
 
+def plain_loss(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, rows: torch.Tensor | None
+) -> torch.Tensor:
+    """Σ weight · cross-entropy of a model whose head cannot be taken alone, from its logits (n, V)."""
+    from torch.nn import functional as F
+
+    if rows is not None:
+        logits, targets = logits[rows], targets[rows]
+    return (F.cross_entropy(logits, targets, reduction="none") * weights).sum()
+
+
 @lru_cache(maxsize=1)
 def _function() -> Any:
     import torch

@@ -130,6 +130,16 @@ def groups(holder: Any, owns: Sequence[str]) -> list[list[str]]:
     return found + [[own] for own in left]
 
 
+def decoder_blocks(model: Any, sites: Sequence[Any]) -> list[Any]:
+    """The blocks of a decoder: the elements of the longest list of modules in which adapters sit."""
+    import torch
+
+    lists: list[Any] = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
+    held = {id(site) for site in sites}
+    lists = [m for m in lists if any(id(inner) in held for block in m for inner in block.modules())]
+    return list(max(lists, key=lambda blocks: len(list(blocks)))) if lists else []
+
+
 # -- the product -----------------------------------------------------------------------------------------
 
 

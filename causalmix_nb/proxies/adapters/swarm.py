@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from causalmix_nb.proxies.adapters.loss import (
     chunk_rows,
     head_of,
     linear_cross_entropy,
+    plain_loss,
     token_cross_entropy,
     token_likeliest,
 )
-from causalmix_nb.proxies.adapters.sites import Leaf, attach, targeted
+from causalmix_nb.proxies.adapters.sites import Leaf, attach, decoder_blocks, targeted
 
 if TYPE_CHECKING:
     import torch
@@ -165,6 +167,25 @@ class AdapterSwarm:
         """Go on with other adapters (R', P), of as many runs as there are rows."""
         self._set(flat)
 
+    def restart(self, n_runs: int, seeds: int | Sequence[int] = 0) -> None:
+        """R new adapters, as the class makes them."""
+        self.n_runs = n_runs
+        self._set(self._first(seeds))
+
+    def alone(self) -> list[OneAdapter]:
+        """Every run as a proxy of its own."""
+        return [OneAdapter(self, run) for run in range(self.n_runs)]
+
+    @contextmanager
+    def only(self, run: int) -> Iterator[AdapterSwarm]:
+        """Inside, this is a swarm of one of its runs."""
+        flat = self.flat
+        self._set(flat[run : run + 1])
+        try:
+            yield self
+        finally:
+            self._set(flat)
+
     def gradients(self) -> torch.Tensor:
         """The gradients (R, P) of what :meth:`backward` has added up since they were last set to 0."""
         import torch
@@ -238,6 +259,17 @@ class AdapterSwarm:
             block.__dict__.pop("forward", None)
         self._blocks, self.compiled = [], None
 
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Inside, the model's own blocks work."""
+        held = [(block, block.__dict__.pop("forward", None)) for block in self._blocks]
+        try:
+            yield
+        finally:
+            for block, forward in held:
+                if forward is not None:
+                    block.forward = forward
+
     def checkpoint(self) -> None:
         """Recompute every block in the backward pass: less memory, a third slower."""
         from torch.utils.checkpoint import checkpoint
@@ -274,7 +306,7 @@ class AdapterSwarm:
         """
         tokens, targets = windows[..., :-1], windows[..., 1:].reshape(-1)
         if self.head is None:
-            return _plain_loss(self.logits(tokens).flatten(0, 2), targets, weights, rows)
+            return plain_loss(self.logits(tokens).flatten(0, 2), targets, weights, rows)
         hidden = self.hidden(tokens).flatten(0, 1)
         return linear_cross_entropy(hidden, self.head, targets, weights, rows, self.chunk, self.loss_way)
 
@@ -382,14 +414,27 @@ class AdapterSwarm:
         return self.model
 
 
-def decoder_blocks(model: Any, sites: Sequence[Any]) -> list[Any]:
-    """The blocks of a decoder: the elements of the longest list of modules in which adapters sit."""
-    import torch
+class OneAdapter:
+    """One run of a swarm, as a score of one's own is given it: to be asked while the swarm holds this run."""
 
-    lists: list[Any] = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList)]
-    held = {id(site) for site in sites}
-    lists = [m for m in lists if any(id(inner) in held for block in m for inner in block.modules())]
-    return list(max(lists, key=lambda blocks: len(list(blocks)))) if lists else []
+    n_runs = 1
+
+    def __init__(self, swarm: AdapterSwarm, run: int) -> None:
+        self._swarm, self._run, self.device = swarm, run, swarm.device
+
+    def token_losses(self, windows: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of every next token in nats; windows (1, n, L + 1) -> (1, n, L)."""
+        with self._swarm.only(self._run) as swarm:
+            return swarm.token_losses(windows)
+
+    def likeliest(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The most likely next token after each; tokens (1, n, L) -> (1, n, L)."""
+        with self._swarm.only(self._run) as swarm:
+            return swarm.likeliest(tokens)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The run's adapters, on the CPU, under PEFT's names."""
+        return self._swarm.weights(self._run)
 
 
 def _with_gradient(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
@@ -397,13 +442,3 @@ def _with_gradient(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor
     import torch
 
     return output.requires_grad_(True) if torch.is_grad_enabled() and output.is_leaf else output
-
-
-def _plain_loss(
-    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, rows: torch.Tensor | None
-) -> torch.Tensor:
-    from torch.nn import functional as F
-
-    if rows is not None:
-        logits, targets = logits[rows], targets[rows]
-    return (F.cross_entropy(logits, targets, reduction="none") * weights).sum()

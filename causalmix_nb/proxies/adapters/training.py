@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 64  # steps between two looks of the host at which runs have diverged
 BETAS, EPS = (0.9, 0.95), 1e-8
+MEASURED = (3, 6)  # steps between which the speed is measured
 COMPILE_SECONDS = 15.0  # that a new number of runs costs where blocks are compiled
 HELD = 128  # windows of a run that are read at once
 ROWS = 2**26  # numbers of the adapters that AdamW works on together where nothing fuses its steps
@@ -138,6 +139,7 @@ def fit_adapters(
     recipe: Recipe,
     on_tokens: Callable[[int], None] | None = None,
     say: Callable[[str], None] | None = None,
+    compile_after: float | None = None,
 ) -> list[str | None]:
     """Train R runs, each on its own windows; afterwards the swarm holds the R trained adapters.
 
@@ -149,6 +151,7 @@ def fit_adapters(
     recipe: how.
     on_tokens: called with the tokens trained on since the last call, over all runs.
     say: called with what is worth saying (a compiler that failed).
+    compile_after: seconds that the steps to come must still take, on a GPU, for the blocks to be compiled; None never does it.
 
     Returns
     -------
@@ -171,6 +174,7 @@ def fit_adapters(
     ended: dict[int, int] = {}  # run -> step at which it diverged
     feed = Feed(data, recipe, swarm)
     started, seconds = time.perf_counter(), 0.0
+    may_compile = compile_after is not None and swarm.compiled is None and swarm.device.type == "cuda"
 
     def leave(staying: list[int]) -> None:
         nonlocal here, done
@@ -191,6 +195,12 @@ def fit_adapters(
         if step and step % LOOK_EVERY == 0:
             seconds = (time.perf_counter() - started) / step
             _note(optimizer.diverged, here, ended)
+        if may_compile and step in MEASURED:  # the first steps are slow
+            torch.cuda.synchronize()
+            before, started = started, time.perf_counter()
+            each = (started - before) / (MEASURED[1] - MEASURED[0])
+            if step == MEASURED[1] and each * (max(steps) - step) > (compile_after or 0.0):
+                swarm.compile(fullgraph=False)
         at_work = [run for run in here if steps[run] > step and run not in ended]
         if not at_work:
             break
@@ -203,7 +213,7 @@ def fit_adapters(
         try:
             one_step(swarm, optimizer, batch, recipe)
         except Exception as error:
-            if swarm.compiled is None or step > 0 or isinstance(error, torch.OutOfMemoryError):
+            if swarm.compiled is None or isinstance(error, torch.OutOfMemoryError):
                 raise
             if say:
                 say(
@@ -212,7 +222,7 @@ def fit_adapters(
             swarm.uncompile()
             swarm.loss_way = "eager"
             swarm.gradients().zero_()
-            optimizer.taken = 0
+            optimizer.taken, may_compile = step, False
             one_step(swarm, optimizer, batch, recipe)
         if on_tokens:
             on_tokens(len(at_work) * recipe.per_step * recipe.context)
