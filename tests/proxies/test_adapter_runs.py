@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.design.simplex import RunSpec, design_runs
 from causalmix_nb.launch.hf_cost import axis_bytes, run_axis, run_bytes
 from causalmix_nb.launch.launch import width_of
 from causalmix_nb.proxies.adapters.runs import AdapterRuns, NoRunAxis, train_adapter_runs, why_alone
@@ -114,13 +114,12 @@ def test_a_study_trains_its_runs_together_and_records_them_as_before(pool, lora,
     assert width_of(lora, 6) == 6
     report = study.run(6, 1_500, executor=executor, states=False)
     assert report.done == 6 and "one after another" not in report.said
-    frame = by_seed(study)
-    trained = train_hf_runs(
-        study.corpus, study._design(6, 1_500, False), HFProxy(lora, study.seed), Evaluator(study.corpus, 32)
-    )
-    expected = {spec.seed: run for spec, run in zip(study._design(6, 1_500, False), trained)}
-    for seed, row in frame.iterrows():
-        assert row["outcome.bpb"] == pytest.approx(expected[seed].outcomes["bpb"], abs=2e-4)
+    specs = design_runs(study.domains, 6, 1_500, study.seed, False, None)
+    alone = train_hf_runs(study.corpus, specs, HFProxy(lora, study.seed), Evaluator(study.corpus, 32))
+    recorded = by_seed(study)
+    for spec, run in zip(specs, alone):
+        row = recorded.loc[spec.seed]
+        assert row["outcome.bpb"] == pytest.approx(run.outcomes["bpb"], abs=2e-4)
         assert row["scale.tokens"] == 1_500 and row["scale.parameters"] == lora.n_parameters
     assert study.run(6, 1_500, executor="inline", states=False).reused == 6
 
@@ -136,26 +135,26 @@ def test_a_worker_that_is_killed_loses_its_runs_in_flight_and_they_are_trained_a
                     killed.append(pid)
                     os.kill(pid, signal.SIGKILL)
 
-    report = study.run(4, 6_000, states=False, progress=kill)
-    assert len(killed) == 1 and report.retried == 4 and report.done == 4
+    report = study.run(5, 6_000, states=False, progress=kill)
+    assert len(killed) == 1 and report.retried == 5 and report.done == 5
     calm = Study.create(tmp_path / "calm", pool, config=lora)
-    calm.run(4, 6_000, executor="inline", states=False)
+    calm.run(5, 6_000, executor="inline", states=False)
     assert np.allclose(by_seed(study)["outcome.bpb"], by_seed(calm)["outcome.bpb"], atol=2e-4)
 
 
 def test_a_stopped_launch_goes_on_with_the_runs_that_are_missing(pool, lora, tmp_path):
     study = Study.create(tmp_path / "s", pool, config=lora)
-    study.run(3, 1_000, executor="inline", states=False)
+    study.run(5, 1_000, executor="inline", states=False)
     before = by_seed(study)["outcome.bpb"]
 
     def stop(progress):
         if progress.stage == "proxy runs" and progress.tokens_per_second > 0:
             raise KeyboardInterrupt
 
-    report = study.run(6, 1_000, executor="inline", states=False, progress=stop)
-    assert report.interrupted and len(study.runs.keys("done")) == 3
-    report = study.run(6, 1_000, executor="inline", states=False)
-    assert (report.reused, report.done) == (3, 3)
+    report = study.run(8, 1_000, executor="inline", states=False, progress=stop)
+    assert report.interrupted and len(study.runs.keys("done")) == 5
+    report = study.run(8, 1_000, executor="inline", states=False)
+    assert (report.reused, report.done) == (5, 3)
     assert by_seed(study)["outcome.bpb"].loc[before.index].equals(before)
 
 
@@ -207,11 +206,11 @@ def test_layers_that_get_no_adapters_here_are_left_to_the_other_way_and_that_is_
     with pytest.raises(NoRunAxis, match="embed_tokens"):
         AdapterRuns(head)
     study = Study.create(tmp_path / "s", pool, config=head)
-    report = study.run(3, 500, executor="inline", states=False)
-    assert report.done == 3 and report.retried == 0
+    report = study.run(5, 1_000, executor="inline", states=False)
+    assert report.done == 5 and report.retried == 0
     assert report.said.count("one after another") == 1 and "embed_tokens" in report.said
-    again = study.run(5, 500, executor="local", states=False)
-    assert again.done == 2 and again.said.count("one after another") == 1
+    again = study.run(6, 1_000, executor="inline", states=False)
+    assert again.done == 1 and again.said.count("one after another") == 1
 
 
 def test_the_width_and_its_memory_follow_from_the_shape(lora):
@@ -225,8 +224,8 @@ def test_the_width_and_its_memory_follow_from_the_shape(lora):
 
 def test_the_cost_of_a_launch_counts_the_runs_that_train_together(pool, lora, tmp_path):
     study = Study.create(tmp_path / "s", pool, config=lora)
-    few, many = study.cost(1, 1_000, executor="inline"), study.cost(16, 1_000, executor="inline")
-    assert many.memory - few.memory == pytest.approx(axis_bytes(lora, 16) - axis_bytes(lora, 1), rel=0.01)
+    few, many = study.cost(5, 1_000, executor="inline"), study.cost(16, 1_000, executor="inline")
+    assert many.memory - few.memory == pytest.approx(axis_bytes(lora, 16) - axis_bytes(lora, 5), rel=0.01)
 
 
 def test_dropout_of_the_checkpoint_is_off_on_both_ways(model_folder, tmp_path):
