@@ -1,7 +1,8 @@
 """One chunk of runs, trained as one swarm, and how it travels: what every executor does the same way.
 
 A chunk is a few runs with one token budget. Messages are plain dicts that JSON can carry: ``{"tokens": n}`` while it trains,
-``{"results": {key: {"outcomes": …, "reason": …}}}`` when it is done, ``{"too_large": why}`` when memory did not suffice.
+``{"results": {key: {"outcomes": …, "reason": …}}}`` when it is done, ``{"too_large": why}`` when memory did not suffice, ``{"apart": why}``
+when its runs cannot be trained together.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError
+from causalmix_nb.proxies.adapters.runs import NoRunAxis
 from causalmix_nb.proxies.checkpoint import HFConfig, as_config
 from causalmix_nb.proxies.swarm import load_weights
 
@@ -75,6 +77,16 @@ class Chunks:
         how = "tried again" if self._waiting[-1] == list(keys) else "tried again in two halves"
         return {"retried": len(keys), "said": f"{len(keys)} runs are {how}: {reason}"}
 
+    def apart(self, keys: Sequence[str], why: str) -> Message:
+        """These and all that wait are trained one after another.
+
+        >>> chunks = Chunks([["a", "b"], ["c", "d"]])
+        >>> chunks.apart(chunks.next(), "no room")["note"], chunks.next(), len(chunks)
+        ('the runs are trained one after another: no room', ['a'], 3)
+        """
+        self._waiting = deque([key] for chunk in (keys, *self._waiting) for key in chunk)
+        return {"note": f"the runs are trained one after another: {why}"}
+
 
 def failed(keys: Iterable[str], reason: str) -> Message:
     """The results of a chunk that came to nothing."""
@@ -87,6 +99,8 @@ def attempt(
     """:func:`train_chunk`; what can be said in one sentence becomes the reason of failed runs, a bug stays an exception."""
     try:
         return train_chunk(setup, jobs, cache, emit)
+    except NoRunAxis as error:
+        return {"apart": str(error)}
     except CausalMixError as error:
         cache.clear()
         return failed(jobs, str(error))

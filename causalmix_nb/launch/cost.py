@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.launch.hf_cost import arithmetic_speed, run_bytes
+from causalmix_nb.launch.hf_cost import arithmetic_speed, axis_bytes
 from causalmix_nb.launch.pace import PROCESS, cores, speed_here, swarm_bytes
 from causalmix_nb.proxies.checkpoint import HFConfig
 from causalmix_nb.proxies.outcomes import EVAL_WINDOWS
@@ -261,7 +261,11 @@ def scoring_tokens(config: Any, n_domains: int) -> float:
 
 
 def _chunk_bytes(config: Any, width: int, token_budget: int) -> float:
-    return run_bytes(config) if isinstance(config, HFConfig) else swarm_bytes(config, width, token_budget)
+    return (
+        axis_bytes(config, width)
+        if isinstance(config, HFConfig)
+        else swarm_bytes(config, width, token_budget)
+    )
 
 
 def measured_speed(config: Any, workers: int, width: int, seconds: float = SECONDS) -> Speed:

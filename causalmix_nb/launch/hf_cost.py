@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
-from causalmix_nb.proxies.checkpoint import load_shape
-
-if TYPE_CHECKING:
-    from causalmix_nb.proxies.checkpoint import HFConfig
+from causalmix_nb.errors import TrainingError
+from causalmix_nb.launch.pace import free_memory
+from causalmix_nb.proxies.adapters.cost import ModelShape, adapter_bytes, at_once_of, fitting, model_shape
+from causalmix_nb.proxies.adapters.runs import why_alone
+from causalmix_nb.proxies.checkpoint import HFConfig, as_config, load_shape
 
 REACHED = 0.4  # share of a large matrix product's speed that training reaches
 KEPT = 34  # numbers that a token leaves behind in a layer for the backward pass, per unit of width (arXiv 2205.05198)
@@ -24,6 +28,63 @@ def run_bytes(config: HFConfig) -> float:
     logits = vocabulary * (4 * 3 + (2 if half else 0))
     per_weight = (2 if config.precision == "bf16" else 4) if config.lora else 4 * 5
     return float(config.processes * per_weight * config.n_parameters + tokens * (kept + logits))
+
+
+def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, int]:
+    """(runs that train together, windows of a run in memory at once) for so many runs on this machine; (1, 1) where they train one after another."""
+    if n_runs < 1 or why_alone(config) is not None:
+        return (1, 1)
+    import torch
+
+    shape = _adapted(json.dumps(config.to_dict(), sort_keys=True))
+    if shape is None:
+        return (1, 1)
+    free = free_here()
+    share = math.inf if free is None else free / max(1, n_workers)
+    on_gpu = torch.cuda.is_available()
+    return fitting(
+        shape, share, -(-n_runs // max(1, n_workers)), config.batch * config.accumulation, config.context, half=config.precision != "no",
+        on_gpu=on_gpu, checkpointing=config.checkpointing, loss_way="triton" if on_gpu else "eager",
+    )  # fmt: skip
+
+
+def axis_bytes(config: HFConfig, width: int) -> float:
+    """Memory of so many runs that train together: what :func:`run_bytes` is for one alone."""
+    shape = _adapted(json.dumps(config.to_dict(), sort_keys=True)) if why_alone(config) is None else None
+    if shape is None:
+        return run_bytes(config)
+    import torch
+
+    on_gpu, per_step = torch.cuda.is_available(), config.batch * config.accumulation
+    options: dict[str, Any] = {
+        "half": config.precision != "no", "on_gpu": on_gpu, "checkpointing": config.checkpointing, "loss_way": "triton" if on_gpu else "eager",
+    }  # fmt: skip
+    free = free_here()
+    at_once = at_once_of(
+        shape, math.inf if free is None else free, width, per_step, config.context, **options
+    )
+    return adapter_bytes(shape, width, at_once, config.context, **options)
+
+
+@lru_cache(maxsize=8)
+def _adapted(values: str) -> ModelShape | None:
+    """The shape of a configuration's model with its adapters; None if it gets none here."""
+    config = as_config(json.loads(values))
+    assert isinstance(config, HFConfig) and config.lora is not None
+    try:
+        return model_shape(load_shape(config), config.lora.rank, config.lora.targets)
+    except TrainingError:
+        return None
+
+
+def free_here() -> float | None:
+    """Bytes that training may take: of the GPU with what this process has put aside there, else of the machine."""
+    import torch
+
+    free = free_memory()
+    if free is not None and torch.cuda.is_available():
+        free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return free
 
 
 def arithmetic_speed(config: HFConfig, seconds: float = 0.3) -> float:

@@ -17,6 +17,7 @@ from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
 from causalmix_nb.launch.chunk import BASE, DATA, Chunks, attempt
+from causalmix_nb.launch.hf_cost import run_axis
 from causalmix_nb.launch.pace import WIDTH, Pace, cores, pace_for
 from causalmix_nb.launch.ray_cluster import RayExecutor, run_on_ray
 from causalmix_nb.launch.workers import run_in_workers
@@ -117,7 +118,8 @@ def launch(
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    width = width_of(config)
+    n = 1 if isinstance(executor, RayExecutor) else workers_for(len(pending), workers, config)
+    width = width_of(config, len(pending), n)
     interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
@@ -132,7 +134,6 @@ def launch(
         elif executor == "inline":
             _run_here(setup, Chunks(_chunks(pending, jobs, 1, width)), jobs, book)
         else:
-            n = workers_for(len(pending), workers, config)
             pace = Pace(n, max(1, cores() // n), width)
             if isinstance(config, ProxyConfig):
                 pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
@@ -163,9 +164,12 @@ def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | H
     return max(1, min(workers or usual, -(-n_runs // 2)))
 
 
-def width_of(config: ProxyConfig | HFConfig) -> int:
-    """Runs in a chunk; Hugging Face models train one by one, and only processes of their own are worth sharing between runs."""
-    return 1 if isinstance(config, HFConfig) and config.processes == 1 else WIDTH
+def width_of(config: ProxyConfig | HFConfig, n_runs: int = 1, n_workers: int = 1) -> int:
+    """Runs in a chunk. Adapters of a Hugging Face model train together as far as memory allows and it makes them faster; where all its weights are
+    trained it is one run, unless processes of their own are worth sharing between runs."""
+    if not isinstance(config, HFConfig) or config.processes > 1:
+        return WIDTH
+    return run_axis(config, n_runs, n_workers)[0]
 
 
 def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:
@@ -178,6 +182,8 @@ def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSp
         )
         if "too_large" in message:
             message = chunks.lost(keys, message["too_large"], too_large=True)
+        elif "apart" in message:
+            message = chunks.apart(keys, message["apart"])
         book.take(message)
 
 
@@ -202,13 +208,16 @@ class _Book:
         self._budget = sum(spec.token_budget for spec in jobs.values()) / max(1, len(jobs)) * total
         self.finished: dict[str, str | None] = {}
         self._said, self._retried = "", 0
+        self._notes: dict[str, None] = {}
 
     def take(self, message: Mapping[str, Any]) -> None:
         self._tokens += message.get("tokens", 0)
         if "results" in message:
             self._runs.add([self._row(key, result) for key, result in message["results"].items()])
             self.finished.update({key: result["reason"] for key, result in message["results"].items()})
-        self._said = message.get("said", self._said)
+        if "note" in message:
+            self._notes[message["note"]] = None
+        self._said = message.get("said", message.get("note", self._said))
         self._retried += message.get("retried", 0)
         if self._progress:
             seconds = time.monotonic() - self._start
@@ -246,7 +255,7 @@ class _Book:
         reasons = [reason for reason in self.finished.values() if reason]
         return RunReport(
             requested, reused, len(self.finished) - len(reasons), len(reasons), seconds,
-            self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)), self._retried,
+            self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)), self._retried, "; ".join(self._notes),
         )  # fmt: skip
 
 

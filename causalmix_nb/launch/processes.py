@@ -24,6 +24,8 @@ from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError, TrainingError
+from causalmix_nb.launch.hf_cost import free_here
+from causalmix_nb.proxies.adapters.runs import AdapterRuns, NoRunAxis, train_adapter_runs, why_alone
 from causalmix_nb.proxies.checkpoint import HFConfig, as_config
 from causalmix_nb.proxies.huggingface import open_proxy, train_hf_runs
 from causalmix_nb.proxies.outcomes import Evaluator
@@ -46,6 +48,7 @@ def train_hf_chunk(
 
     Raises
     ------
+    NoRunAxis: runs that do not train together; said once, afterwards they are trained one after another.
     TrainingError: a checkpoint that cannot be loaded, or processes that end before their first run is done.
     """
     config = _config(setup)
@@ -53,7 +56,14 @@ def train_hf_chunk(
         return _in_processes(setup, config, specs, emit)
     if not cache:
         _prepare(setup, config, cache)
-    trained = train_hf_runs(cache["corpus"], specs, cache["proxy"], cache["evaluate"], emit)
+    if "adapters" in cache:
+        trained = train_adapter_runs(
+            cache["corpus"], specs, cache["adapters"], cache["evaluate"], emit, free_here()
+        )
+    else:
+        if why := cache.pop("why", None):
+            raise NoRunAxis(why)
+        trained = train_hf_runs(cache["corpus"], specs, cache["proxy"], cache["evaluate"], emit)
     cache["corpus"].check()  # nothing is recorded of data that changed under the training
     return trained
 
@@ -73,8 +83,14 @@ def _prepare(setup: Mapping[str, Any], config: HFConfig, cache: dict[str, Any]) 
     cache.update(
         corpus=corpus,
         evaluate=Evaluator(corpus, config.context, setup["target"], setup.get("score")),
-        proxy=open_proxy(folder, config, setup["seed"], setup["base_in"]),
     )
+    if why_alone(config) is None:
+        try:
+            cache["adapters"] = AdapterRuns(config, setup["seed"], folder)
+            return
+        except NoRunAxis as error:
+            cache["why"] = str(error)
+    cache["proxy"] = open_proxy(folder, config, setup["seed"], setup["base_in"])
 
 
 def _in_processes(

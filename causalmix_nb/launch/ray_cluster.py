@@ -145,6 +145,9 @@ def _drive(
                 reason = message.get("broken") or message["too_large"]
                 take(chunks.lost(running.pop(stream), reason, too_large="too_large" in message))
                 continue
+            if "apart" in message:
+                take(chunks.apart(running.pop(stream), message["apart"]))
+                continue
             if "results" in message:
                 del running[stream]
             take(message)
@@ -269,7 +272,7 @@ def _train_chunk(
     while True:
         message = messages.get()
         yield message
-        if "results" in message or "too_large" in message:
+        if message.keys() & {"results", "too_large", "apart"}:
             return
 
 

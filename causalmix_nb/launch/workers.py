@@ -79,6 +79,9 @@ def run_in_workers(
             if "too_large" in message:
                 message = chunks.lost(worker.keys, message["too_large"], too_large=True)
                 worker.keys = []
+            elif "apart" in message:
+                message = chunks.apart(worker.keys, message["apart"])
+                worker.keys = []
             elif "results" in message:
                 worker.keys = []
             take(message)

@@ -63,6 +63,7 @@ class HFProxy:
         if base is not None:
             self._load(base)
         if config.lora:
+            _without_dropout(self.model)
             self.model = _with_adapters(self.model, config.lora, seed)
         if config.checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -255,7 +256,7 @@ def train_hf_runs(
     with proxy:
         for spec in specs:
             proxy.restart()
-            data = _windows_of(corpus, spec, proxy.config)
+            data = windows_of(corpus, spec, proxy.config)
             try:
                 rate = spec.learning_rate or proxy.config.learning_rate
                 reason = proxy.fit(data, rate, spec.seed, on_tokens)
@@ -281,7 +282,7 @@ def train_hf_base(
     """Train the base of a model from scratch, once per study, on an even mixture of the pool as it is."""
     proxy = HFProxy(replace(config, processes=1), seed)
     even = (1 / len(corpus.domains),) * len(corpus.domains)
-    data = _windows_of(corpus, RunSpec(even, config.base_tokens, {}, seed, seed), config)
+    data = windows_of(corpus, RunSpec(even, config.base_tokens, {}, seed, seed), config)
     with proxy:
         reason = proxy.fit(data, config.base_learning_rate, seed, on_tokens)
     if reason:
@@ -311,7 +312,7 @@ def checkpoint_scorer(
     return HuggingFaceScorer(config.model, context=config.context, load=load, identity=identity)
 
 
-def _windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:
+def windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:
     """The run's training data: as many whole steps as come closest to its budget, at least one."""
     per_step = config.batch * config.accumulation
     n_steps = max(1, round(spec.token_budget / (per_step * config.context)))
@@ -325,6 +326,18 @@ def _windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:
         config.context,
         spec.target_tokens,
     )
+
+
+def _without_dropout(model: Any) -> None:
+    """Runs are to differ by their data alone, and those that are trained together have no chance of their own."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
 
 
 def _with_adapters(model: Any, lora: Lora, seed: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
 from causalmix_nb.proxies.scores import Score, load_score, score_runs
 from causalmix_nb.proxies.swarm import ProxySwarm
 
@@ -110,6 +111,8 @@ class Evaluator:
 
 def alone(swarm: Trained) -> list[Any]:
     """Every run of a swarm as a proxy of its own."""
+    if isinstance(swarm, AdapterSwarm):
+        return swarm.alone()
     if swarm.n_runs == 1 or not isinstance(swarm, ProxySwarm):
         return [swarm]
     proxies = []

@@ -107,14 +107,14 @@ class Planning:
             seen = {one for one in seen if measured_as(*one, self.seed, scorer) not in self._measured}
         speed = remembered_speed(self.folder, self.config, n_workers)
         if speed is None:
-            width = min(width_of(self.config), len(pending))
+            width = min(width_of(self.config, len(pending), n_workers or 1), len(pending))
             speed = (
                 measured_speed(self.config, n_workers, width) if pending else Speed(math.inf, n_workers, "")
             )
         cost = launch_cost(
             self.config, [spec.token_budget for spec in pending], len(corpus.domains),
             speed,
-            workers=n_workers, width=width_of(self.config), finished=len(asked) - len(pending),
+            workers=n_workers, width=width_of(self.config, len(pending), n_workers or 1), finished=len(asked) - len(pending),
             base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen),
         )  # fmt: skip
         if isinstance(executor, RayExecutor):

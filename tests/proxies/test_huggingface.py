@@ -21,57 +21,9 @@ from causalmix_nb.proxies.state import HuggingFaceScorer
 from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.study.study import Study
 from tiny import sentences
+from tiny_llama import SHAPE
 
-TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SHAPE = {
-    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 1, "max_position_embeddings": 128, "tie_word_embeddings": True,
-}  # fmt: skip
 EVEN = (1 / 3, 1 / 3, 1 / 3)
-
-
-@pytest.fixture(scope="session")
-def model_folder(pool, tmp_path_factory):
-    """A Llama of two layers with a byte-level tokenizer that was trained on the pool."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    backend.train_from_iterator((t for d in pool.values() for t in d.documents["text"]), trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>")
-    tokenizer.chat_template = TEMPLATE
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **SHAPE)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def config(model_folder):
-    return HFConfig(str(model_folder), context=32, batch=8, learning_rate=3e-3)
-
-
-@pytest.fixture(scope="session")
-def corpus(pool, config, tmp_path_factory):
-    built = Corpus.build(pool, tmp_path_factory.mktemp("corpus"))
-    return tokenise(built, load_tokenizer(config))
-
-
-@pytest.fixture(scope="session")
-def evaluate(corpus, config):
-    return Evaluator(corpus, config.context)
 
 
 def document(corpus, domain, i, part="train"):
