@@ -6,6 +6,7 @@ order); a column ``type`` says ``->``, ``<->`` (or *directed*, *bidirected* …)
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +17,21 @@ from causalmix_nb.graph.text import Pair, is_plain, quoted, unescaped
 TABLE = "an edge list"
 _PAIRS = [
     ("source", "target"), ("src", "dst"), ("src", "tgt"), ("src", "dest"), ("from", "to"), ("cause", "effect"),
-    ("parent", "child"), ("tail", "head"), ("start", "end"), (":start_id", ":end_id"), ("node1", "node2"),
-    ("node_1", "node_2"), ("from_node", "to_node"), ("node_from", "node_to"), ("source_node", "target_node"),
-    ("source_id", "target_id"), ("predecessor", "successor"), ("name", "to"), ("v1", "v2"),
+    ("parent", "child"), ("tail", "head"), ("start", "end"), (":start_id", ":end_id"), ("from_node", "to_node"),
+    ("node_from", "node_to"), ("source_node", "target_node"), ("source_id", "target_id"), ("predecessor", "successor"), ("name", "to"),
+    ("parent", "node"), ("parent", "name"), ("source", "destination"), ("source", "dest"), ("source", "sink"), ("origin", "destination"),
+    ("from_id", "to_id"), ("from_name", "to_name"), ("source_name", "target_name"), ("edge_source", "edge_target"), ("src_id", "dst_id"),
+    ("start_node", "end_node"), ("antecedent", "consequent"), ("ancestor", "descendant"), ("influencer", "influenced"),
+    ("cause", "outcome"), ("regulator", "target"),
 ]  # fmt: skip
+_MAYBE = {  # that may also be nodes
+    ("node1", "node2"), ("node_1", "node_2"), ("v1", "v2"), ("x", "y"), ("u", "v"), ("i", "j"), ("var1", "var2"), ("variable1", "variable2"),
+    ("variable_1", "variable_2"), ("treatment", "outcome"), ("exposure", "outcome"), ("upstream", "downstream"), ("driver", "response"),
+    ("independent", "dependent"),
+}  # fmt: skip
+_HEADERS = frozenset(
+    "source target from to cause causes effect effects parent parents child children lhs rhs".split()
+)
 _TYPES = (
     "type",
     "edge",
@@ -90,6 +102,18 @@ def _columns(cells: Sequence[Cell]) -> dict[str, int] | None:
     return None
 
 
+def _maybe_columns(rows: Sequence[Row]) -> dict[str, int] | None:
+    """The columns of a table whose first row are words that may be nodes too, if no other row has them."""
+    first, *others = ([said.strip().lower() for said, _ in cells] for _, cells in rows)
+    if (
+        len(first) > 1
+        and (first[0], first[1]) in _MAYBE
+        and not {*first[:2]} & {name for row in others for name in row}
+    ):
+        return {"cause": 0, "effect": 1}
+    return None
+
+
 def _is_arrow(cell: Cell) -> bool:
     return not cell[1] and bool(_ARROW.fullmatch(cell[0]))
 
@@ -102,6 +126,8 @@ def _table(text: str) -> tuple[list[Row], dict[str, int], bool] | None:
             continue
         rows = _rows(text, mark)
         columns = _columns(rows[0][1]) if rows else None
+        if columns is None and len(rows) > 1 and mark != " ":
+            columns = _maybe_columns(rows)
         if columns and not any(map(_is_arrow, rows[0][1])):
             return (rows[1:], columns, True) if len(rows) > 1 else None
         if mark == " ":
@@ -172,6 +198,13 @@ def read_table(text: str) -> Reading:
             )
         found = rows, {"cause": 0, "effect": 1}, False
     rows, columns, named = found
+    first, *others = ([said.strip().lower() for said, _ in cells] for _, cells in rows)
+    heads = [name for name in first if name in _HEADERS and not any(name in row for row in others)]
+    if heads and others and not named:
+        raise refusal(
+            TABLE, f"its first row seems to name the columns ({heads[0]}), and does not say which is the cause; call them source,target",
+            rows[0][0], ", ".join(first),
+        )  # fmt: skip
     reading = Reading()
     for number, row in rows:
         line = ", ".join(said for said, _ in row)
@@ -242,7 +275,8 @@ def read_discovered(text: str) -> Reading:
             if not found:
                 raise refusal(DISCOVERED, "an edge is written as 1. a --> b", number, line)
             left, arrow, right = (said[slice(*found.span(k))] for k in (1, 2, 3))
-            right = re.sub(r"(?:\s+(?:dd|nl|pd|pl|[\d.]+%?))+$|\s*\[.*\]\s*;?.*$", "", right)
+            more = re.search(r"(?:\s+(?:dd|nl|pd|pl|[\d.]+%?))+$|\s*\[.*\]\s*;?.*$", masked(right))
+            right = right[: more.start()] if more else right
             if "o" in arrow or arrow == "---":
                 raise refusal(
                     DISCOVERED, f"the edge {arrow} has no certain direction: this is a class of graphs (a CPDAG or PAG), not one; "
@@ -331,8 +365,14 @@ def write_model(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[s
         )
     causes: dict[str, list[str]] = {name: [] for name in nodes}
     for a, b in edges:
-        causes[b].append(quoted(a))
-    return "".join(f"[{quoted(b)}{'|' if given else ''}{':'.join(given)}]" for b, given in causes.items())
+        causes[b].append(_model_name(a))
+    return "".join(
+        f"[{_model_name(b)}{'|' if given else ''}{':'.join(given)}]" for b, given in causes.items()
+    )
+
+
+def _model_name(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) if ":" in name else quoted(name)
 
 
 def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:

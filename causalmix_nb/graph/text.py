@@ -35,7 +35,7 @@ ATOM = rf"[^\s,;\#\-{_SIGNS}{INVISIBLE}]"
 NAME = rf"{ATOM}+(?:-(?!\.){ATOM}+)*"  # a hyphen inside, so that a-->b and a-.->b are arrows and no node a-
 
 _TOKEN = re.compile(
-    r"""(?P<space>[^\S\n]+) | (?P<comment>\#[^\n]*) | (?P<end>[\n;]) | (?P<arrow><[-–—]+>|(?<![-–—])[-–—]+>|<[-–—]+|[↔→←⟷⟶⟵]) | (?P<comma>,)
+    r"""(?P<space>[^\S\n]+) | (?P<comment>(?<![^\s;,}])\#[^\n]*|\#(?![^\n]*(?:->|<-|[↔→←]))[^\n]*) | (?P<end>[\n;]) | (?P<arrow><[-–—]+>|(?<![-–—])[-–—]+>|<[-–—]+|[↔→←⟷⟶⟵]) | (?P<comma>,)
     | (?P<open>\{) | (?P<close>\}) | (?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
     + rf"| (?P<name>{NAME}) | (?P<other>\"(?:[^\"\\\n]|\\.)*+|'(?:[^'\\\n]|\\.)*+|.)",
     re.VERBOSE,
@@ -44,8 +44,7 @@ _FILE = re.compile(
     r"\s*[^\n;,{}<>\"']+\.(?:dot|gv|gml|graphml|xml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan|r)\s*",
     re.IGNORECASE,
 )
-_KEPT_NAME = r"""(?:"(?:[^"\\\n]|\\.)*+"|(?:[^\s,;\#"'<>↔→←-]|-(?!>))+)"""
-_KEPT = re.compile(rf"({_KEPT_NAME})(?: (<->|->) ({_KEPT_NAME}))?(?:[;\n] ?|\Z)")
+_FRACTION = re.compile(r"\d*\.\d+")  # a weight that stands where a name belongs
 _SHORT = {"↔": "<->", "→": "->", "←": "<-", "⟷": "<->", "⟶": "->", "⟵": "<-"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
@@ -86,33 +85,6 @@ def read(text: str) -> tuple[list[Pair], list[Pair], list[str]]:
             "write for example state -> mixture, or end a name with ; if it stands alone on purpose."
         )
     return edges, hidden, nodes
-
-
-def read_kept(text: str) -> tuple[list[Pair], list[Pair], list[str]] | None:
-    """Read a graph that a study has kept, or None if the text was not written by ``to_text``.
-
-    Earlier versions left more signs without quotes (``loss(val)``, ``{a}``) and wrote a graph without arrows as names on lines. What
-    they wrote, and what is written now, is one name or one arrow a statement, so it means the same as when it was written.
-
-    >>> read_kept("loss(val) -> mixture\\nseed")
-    ([('loss(val)', 'mixture')], [], ['loss(val)', 'mixture', 'seed'])
-    >>> read_kept("dag { a -> b }") is None
-    True
-    """
-    edges: list[Pair] = []
-    hidden: list[Pair] = []
-    nodes: list[str] = []
-    at = 0
-    while at < len(text):
-        found = _KEPT.match(text, at)
-        if not found:
-            return None
-        at = found.end()
-        names = [unescaped(name[1:-1]) if name[0] == '"' else name for name in found.group(1, 3) if name]
-        nodes += names
-        if found[2]:
-            (hidden if found[2] == "<->" else edges).append((names[0], names[1]))
-    return edges, hidden, list(dict.fromkeys(nodes))
 
 
 def _statements(text: str) -> Iterator[tuple[int, str, list[Token], bool]]:
@@ -156,6 +128,10 @@ def _chain(number: int, source: str, tokens: list[Token]) -> list[tuple[list[str
             if not (wanted or braces):
                 fail(
                     'two names stand side by side; put a name with spaces in quotes, as in "pool size" -> mixture'
+                )
+            if kind == "name" and _FRACTION.fullmatch(value):
+                fail(
+                    f"{value} is a number where a name belongs; leave it out, or put it in quotes if it is a name"
                 )
             names.append(unicodedata.normalize("NFC", value) if kind == "name" else unescaped(value[1:-1]))
             wanted = False
@@ -214,7 +190,11 @@ def shortened(line: str) -> str:
 
 def is_plain(name: str) -> bool:
     """Whether a name is one plain word, which needs no quotes."""
-    return bool(re.fullmatch(NAME, name)) and unicodedata.is_normalized("NFC", name)
+    return (
+        bool(re.fullmatch(NAME, name))
+        and not _FRACTION.fullmatch(name)
+        and unicodedata.is_normalized("NFC", name)
+    )
 
 
 def quoted(name: str) -> str:

@@ -27,7 +27,6 @@ from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.graph.graph import CausalGraph
-from causalmix_nb.graph.text import read_kept
 from causalmix_nb.launch.background import Job
 from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.launch import Executor, OnProgress
@@ -40,6 +39,7 @@ from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.contenders import Contenders
 from causalmix_nb.study.exporting import Exporting
+from causalmix_nb.study.kept_graph import kept_graph
 from causalmix_nb.study.planning import Planning
 from causalmix_nb.study.questions import Questions
 from causalmix_nb.study.trainer import Training
@@ -71,14 +71,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     ) -> None:
         self.folder, self._meta, self.corpus, self.runs = folder, meta, corpus, runs
         self.pool: Pool | None = None
-        kept = read_kept(
-            meta["graph"]
-        )  # as it was meant when it was written; another text was put there by hand
-        if kept is None:
-            self.graph = CausalGraph.parse(meta["graph"])
-        else:
-            edges, hidden, nodes = kept
-            self.graph = CausalGraph(tuple(edges), tuple(hidden), tuple(nodes))
+        self.graph = kept_graph(meta["graph"])
         self.scorer: Scorer | None = None
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None
@@ -188,8 +181,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     @classmethod
     def from_runs(cls, runs: Runs, graph: CausalGraph | str | None = None) -> Study:
         """A study of runs that were made elsewhere: it can fit, intervene, optimise and export, but not train."""
-        default = DEFAULT_GRAPH if runs.state_names else "mixture -> score"
-        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or default)
+        graph = CausalGraph.parse(graph or (DEFAULT_GRAPH if runs.state_names else "mixture -> score"))
         meta = {"format": FORMAT, "config": None, "target": None, "seed": 0, "graph": graph.to_text()}
         return cls(None, meta, None, runs)
 
