@@ -176,6 +176,11 @@ def student(off: np.ndarray) -> np.ndarray:
     return np.minimum(1.0, (FREEDOM + FITS**2) / (FREEDOM + off**2))
 
 
+BEYOND = float(
+    student(np.array(REACH))
+)  # weight below which an outcome was drawn in, so that nothing can speak for it
+
+
 class _Fit:
     """Runs judged on one scale; large tables in blocks, each by itself."""
 
@@ -262,11 +267,14 @@ class _Block:
         self.expected = told - away
         off = (self._z - self.expected) / sd
         scale = 1.4826 * float(np.median(np.abs(off)))
-        self.sd = self._remote * np.hypot(scale * sd, SLIGHT * self._spread)
-        self.off = self._disagreeing((self._z - self.expected) / self.sd)
-        known = self._unexpected if self._region.any() else self.off
-        self._unexpected = np.where(self._region, known, self.off)
-        self.off = _beside(self.off, alike, self._repeats)
+        near = np.hypot(scale * sd, SLIGHT * self._spread)
+        off = self._disagreeing((self._z - self.expected) / (self._remote * near))
+        known = self._unexpected if self._region.any() else off
+        self._unexpected = np.where(self._region, known, off)
+        off = _beside(off, alike, self._repeats)
+        # being remote may excuse a run; one that is wild all the same has nothing near it to hold the surface against it
+        wild = np.abs(off) > LEAST_WILD
+        self.off, self.sd = np.where(wild, self._remote * off, off), np.where(wild, near, self._remote * near)
         if self._region.any():
             self.off[self._region | self._at_its_edge(alike)] = 0.0
         self.weights = student(self.off)

@@ -27,7 +27,7 @@ from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.noise import noise_model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
-from causalmix_nb.estimate.weights import SLIGHT, student, weighed
+from causalmix_nb.estimate.weights import BEYOND, SLIGHT, student, weighed
 from causalmix_nb.methods.kernel import Kernel, Points, kernel_of
 
 if TYPE_CHECKING:
@@ -350,11 +350,14 @@ class GaussianProcess(Model):
         return self._mode.weights.cpu().numpy() * variance, certain, typical
 
     def _acquitted(self) -> np.ndarray | None:
-        """Weights (n,) with those runs given theirs back that this surface expects where they are; None if there are none."""
+        """Weights (n,) with runs given theirs back that this surface expects where they are; None if there are none.
+
+        Not those whose outcome was drawn in, however it looks now.
+        """
         import torch
 
         weights = self.problem.trust
-        suspects = np.flatnonzero(weights < 1)
+        suspects = np.flatnonzero((weights < 1) & (weights > BEYOND))
         if not len(suspects):
             return None
         rows = torch.as_tensor(suspects, device=self.device)

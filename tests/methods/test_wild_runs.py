@@ -44,6 +44,11 @@ def test_wild_runs_do_not_capture_the_surface(wild):
     assert regret(best.mixture) < CLEAN
 
 
+def test_a_wild_run_that_is_remote_as_well_does_not_bend_the_surface():
+    model = fit_gp(Problem.from_runs(table({5: 9.0, 9: 5.0, 20: -4.0, 33: 0.2}, seed=2)), members=0)
+    assert regret(optimize(model, n_candidates=2000).mixture) < CLEAN
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_long_tail_of_losses_and_a_wild_run_promise_no_gain_beyond_the_range_of_the_runs(seed):
     rng = np.random.default_rng(seed)
