@@ -95,7 +95,8 @@ def one_row_a_run(sheet: Sheet, on: str | None = None) -> tuple[Sheet, tuple[str
         if len({(cell, step) for cell, step in zip(cells, at)}) == len(cells) and all(
             step == step for step in at
         ):
-            rows, of_run = [], {}
+            rows = []
+            of_run: dict[str, list[int]] = {}
             for i, cell in enumerate(cells):
                 of_run.setdefault(cell, []).append(i)
             for some in of_run.values():

@@ -106,7 +106,11 @@ def directions_of(
             if name not in names:
                 raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
         if not isinstance(minimize, Mapping):
-            left = [name for name in names if name not in asked and stated.get(name, direction_of(name))]
+            left = [
+                name
+                for name in names
+                if name not in asked and (stated[name] if name in stated else direction_of(name))
+            ]
             if left:
                 notes.said.append(
                     f"minimize leaves out {listed(left, 3)}, so higher counts as better there, though the name or the file says lower; "
@@ -116,7 +120,7 @@ def directions_of(
     found: dict[str, bool] = {}
     silent = []
     for name in names:
-        low = asked.get(name, stated.get(name, direction_of(name)))
+        low = asked[name] if name in asked else stated[name] if name in stated else direction_of(name)
         if low is None:
             silent.append(name)
         found[name] = bool(low)

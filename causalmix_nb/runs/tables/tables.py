@@ -212,7 +212,11 @@ def numbered_rows(frame: Any) -> bool:
     """Whether the rows of a DataFrame are known by whole numbers without a name, as pandas counts them."""
     index = None if isinstance(frame, (str, Path)) else getattr(frame, "index", None)
     return (
-        hasattr(index, "nlevels") and index.name is None and index.nlevels == 1 and index.dtype.kind in "iu"
+        index is not None
+        and hasattr(index, "nlevels")
+        and index.name is None
+        and index.nlevels == 1
+        and index.dtype.kind in "iu"
     )
 
 
