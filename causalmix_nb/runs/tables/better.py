@@ -120,7 +120,7 @@ def directions_of(
     found: dict[str, bool] = {}
     silent = []
     for name in names:
-        low = asked.get(name, stated.get(name, direction_of(name)))
+        low = asked[name] if name in asked else stated[name] if name in stated else direction_of(name)
         if low is None:
             silent.append(name)
         found[name] = bool(low)

@@ -211,9 +211,13 @@ def counted_rows(frame: Any) -> bool:
 def numbered_rows(frame: Any) -> bool:
     """Whether the rows of a DataFrame are known by whole numbers without a name, as pandas counts them."""
     index = None if isinstance(frame, (str, Path)) else getattr(frame, "index", None)
-    if index is None or not hasattr(index, "nlevels"):
-        return False
-    return index.name is None and index.nlevels == 1 and index.dtype.kind in "iu"
+    return (
+        index is not None
+        and hasattr(index, "nlevels")
+        and index.name is None
+        and index.nlevels == 1
+        and index.dtype.kind in "iu"
+    )
 
 
 def _of_frame(
