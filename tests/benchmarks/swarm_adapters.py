@@ -459,6 +459,91 @@ def smol(book: Book, args: argparse.Namespace) -> None:
              ratio=best["tokens_per_second"] / base if base else "", runs=best.get("runs", ""), at_once=best.get("at_once", ""))  # fmt: skip
 
 
+def memory(book: Book, args: argparse.Namespace) -> None:
+    """What is stated and what is used, for widths and ways that the defaults choose, and for one that nothing was fitted to."""
+    shape, context, half = ("toy", 16, False) if args.toy else ("SmolLM2-135M", 512, True)
+    R, full = (2 if args.toy else 32), {"way": "op", "compile": True}
+    plan = [
+        ("op, compiled, as by default", {"n_runs": R, "at_once": 8, "parts": 1, **full}, [("triton" if GPU else "eager", None)]),
+        ("op, not compiled", {"n_runs": R, "at_once": 4, "way": "op"}, [("triton" if GPU else "eager", None)]),
+        ("op, not compiled, recomputed", {"n_runs": R, "at_once": 8, "parts": 1, "way": "op", "checkpointing": True}, [("eager", None)]),
+    ]  # fmt: skip
+    variants(book, "memory", shape, half, context, 0.0, plan, args.seconds, args.until("memory"), 60)
+
+
+def study(book: Book, args: argparse.Namespace) -> None:
+    """A chunk as a launch trains it, from a checkpoint on disk to recorded outcomes, beside the same runs one after another."""
+    import tempfile
+
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from causalmix_nb.data.corpus import Corpus
+    from causalmix_nb.data.pool import Pool
+    from causalmix_nb.data.tokens import tokenise
+    from causalmix_nb.design.simplex import RunSpec
+    from causalmix_nb.launch.hf_cost import free_here, run_axis
+    from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs
+    from causalmix_nb.proxies.checkpoint import HFConfig, load_tokenizer
+    from causalmix_nb.proxies.huggingface import HFProxy, train_hf_runs
+    from causalmix_nb.proxies.outcomes import Evaluator
+
+    shape, context, budget, n = ("Llama 5M", 32, 1_000, 3) if args.toy else ("SmolLM2-135M", 512, 65_536, 64)
+    draw = np.random.default_rng(0)
+    words = ["".join(map(chr, draw.integers(97, 123, 6))) for _ in range(4_000)]
+
+    def texts(part: list[str]) -> list[str]:
+        return [" ".join(draw.choice(part, 200)) for _ in range(60 if args.toy else 1_500)]
+
+    with tempfile.TemporaryDirectory() as folder:
+        backend = Tokenizer(models.BPE())
+        backend.pre_tokenizer, backend.decoder = (
+            pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel(),
+        )  # fmt: skip
+        from tokenizers import trainers
+
+        backend.train_from_iterator(
+            words, trainers.BpeTrainer(vocab_size=400, special_tokens=["<|end|>"], show_progress=False,
+                                       initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+        )  # fmt: skip
+        PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>").save_pretrained(folder)
+        model_of(shape, torch.float32).save_pretrained(folder)
+        config = HFConfig(
+            folder, context=context, batch=8, learning_rate=1e-3, lora=Lora(rank=RANK, alpha=2 * RANK),
+            precision="bf16" if GPU else "no",
+        )  # fmt: skip
+        pool = Pool.from_dict({name: texts(words[i::3]) for i, name in enumerate("abc")})
+        corpus = tokenise(Corpus.build(pool, Path(folder) / "data"), load_tokenizer(config))
+        evaluate = Evaluator(corpus, context)
+        specs = [RunSpec(tuple(draw.dirichlet([1, 1, 1])), budget, seed=run) for run in range(n)]
+        tidy()
+        width, at_once = run_axis(config, n)
+        proxies = AdapterRuns(config)
+        before, ours = time.perf_counter(), []
+        for i in range(0, n, width):
+            ours += train_adapter_runs(
+                corpus, specs[i : i + width], proxies, evaluate, free=free_here(), say=print
+            )
+        wait()
+        seconds, most = time.perf_counter() - before, used()
+        compiled, speed = proxies.swarm.compiled, n * budget / seconds
+        proxies.swarm.release()
+        del proxies
+        tidy()
+        before = time.perf_counter()
+        theirs = train_hf_runs(corpus, specs[:2], HFProxy(config), evaluate)
+        wait()
+        alone = 2 * budget / (time.perf_counter() - before)
+        bits = [(a.outcomes["bpb"], b.outcomes["bpb"]) for a, b in zip(ours, theirs)]
+        spread = np.std([run.outcomes["bpb"] for run in ours])
+        book.add(
+            section="study", shape=shape, way=f"{n} runs x {budget:,} tokens, scored", runs=width, at_once=at_once, tokens_per_second=speed,
+            ratio=speed / alone, used_gb=most,
+            note=f"compiled: {compiled}; one after another {alone:,.0f} tok/s; bits per byte of the first two {bits[0][0]:.4f} {bits[1][0]:.4f}, "
+            f"one after another {bits[0][1]:.4f} {bits[1][1]:.4f}, spread of all {spread:.4f}; {sum(r.reason is not None for r in ours)} failed",
+        )  # fmt: skip
+
+
 def qwen(book: Book, args: argparse.Namespace) -> None:
     shape, context, half = ("toy", 16, False) if args.toy else ("Qwen2.5-0.5B", 512, True)
     R, deadline = (2 if args.toy else 32), args.until("qwen")
@@ -628,6 +713,7 @@ def profile(book: Book, args: argparse.Namespace) -> None:
 
 SECTIONS: dict[str, tuple[Callable[[Book, argparse.Namespace], None], float]] = {
     "correct": (correctness, 60), "smol": (smol, 170), "profile": (profile, 30), "qwen": (qwen, 80), "launch": (launch, 45), "cpu": (cpu, 400),
+    "memory": (memory, 60), "study": (study, 90),
 }  # fmt: skip  # name -> what it does, the seconds it may take
 
 
@@ -652,7 +738,9 @@ def main() -> None:
         DEVICE = torch.device("cpu")
     args.seconds = 0.02 if args.toy else args.seconds
     names = args.sections or (
-        ["correct", "cpu"] if args.cpu and not args.gpu else ["correct", "smol", "profile", "qwen", "launch"]
+        ["correct", "cpu"]
+        if args.cpu and not args.gpu
+        else ["correct", "smol", "profile", "qwen", "launch", "memory", "study"]
     )
     if args.toy and not args.sections:
         names = list(SECTIONS)
@@ -672,7 +760,11 @@ def main() -> None:
         ends = {section: time.monotonic() + 0.85 * limit}
         args.until = ends.__getitem__
         try:
-            with within(limit + 60) if section not in ("correct", "smol", "qwen", "cpu") else nullcontext():
+            with (
+                within(limit + 60)
+                if section not in ("correct", "smol", "qwen", "cpu", "memory")
+                else nullcontext()
+            ):
                 run(book, args)
         except Exception as error:
             book.add(section=section, way=section, note=short(error))
