@@ -124,7 +124,7 @@ def launch(
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
         "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
-        "score": as_score(score, executor == "inline"),
+        "score": as_score(score, executor == "inline"), "tokens": sum(jobs[key].token_budget for key in pending) // n,
     }  # fmt: skip
     try:
         if not pending:

@@ -57,9 +57,12 @@ def train_hf_chunk(
     if not cache:
         _prepare(setup, config, cache)
     if "adapters" in cache:
+        tokens = sum(spec.token_budget for spec in specs)
+        ahead = max(1.0, (setup.get("tokens", 0) - cache.get("tokens", 0)) / max(1, tokens))
         trained = train_adapter_runs(
-            cache["corpus"], specs, cache["adapters"], cache["evaluate"], emit, free_here()
+            cache["corpus"], specs, cache["adapters"], cache["evaluate"], emit, free_here(), ahead=ahead
         )
+        cache["tokens"] = cache.get("tokens", 0) + tokens
     else:
         if why := cache.pop("why", None):
             raise NoRunAxis(why)

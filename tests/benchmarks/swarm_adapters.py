@@ -488,7 +488,7 @@ def study(book: Book, args: argparse.Namespace) -> None:
     from causalmix_nb.proxies.huggingface import HFProxy, train_hf_runs
     from causalmix_nb.proxies.outcomes import Evaluator
 
-    shape, context, budget, n = ("Llama 5M", 32, 1_000, 3) if args.toy else ("SmolLM2-135M", 512, 65_536, 64)
+    shape, context, budget, n = ("toy", 32, 1_000, 3) if args.toy else ("SmolLM2-135M", 512, 65_536, 64)
     draw = np.random.default_rng(0)
     words = ["".join(map(chr, draw.integers(97, 123, 6))) for _ in range(4_000)]
 
@@ -507,7 +507,7 @@ def study(book: Book, args: argparse.Namespace) -> None:
                                        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
         )  # fmt: skip
         PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>").save_pretrained(folder)
-        model_of(shape, torch.float32).save_pretrained(folder)
+        model_of(shape, torch.float32, **({"vocab_size": 400} if args.toy else {})).save_pretrained(folder)
         config = HFConfig(
             folder, context=context, batch=8, learning_rate=1e-3, lora=Lora(rank=RANK, alpha=2 * RANK),
             precision="bf16" if GPU else "no",
@@ -522,7 +522,13 @@ def study(book: Book, args: argparse.Namespace) -> None:
         before, ours = time.perf_counter(), []
         for i in range(0, n, width):
             ours += train_adapter_runs(
-                corpus, specs[i : i + width], proxies, evaluate, free=free_here(), say=print
+                corpus,
+                specs[i : i + width],
+                proxies,
+                evaluate,
+                free=free_here(),
+                say=print,
+                ahead=(n - i) / width,
             )
         wait()
         seconds, most = time.perf_counter() - before, used()

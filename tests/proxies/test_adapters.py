@@ -169,3 +169,19 @@ def test_the_model_is_given_back_as_it_was():
 def test_layers_that_cannot_have_adapters_are_named(targets):
     with pytest.raises(TrainingError, match="name.* linear layers"):
         AdapterSwarm(model(), 2, Lora(targets=targets))
+
+
+def test_blocks_that_are_recomputed_and_compiled_or_not_go_back_to_what_they_were():
+    base = model()
+    blocks = list(base.model.layers)
+    swarm = AdapterSwarm(base, 2, LORA)
+    swarm.checkpoint()
+    swarm.compile()
+    assert swarm.compiled and all("forward" in vars(block) for block in blocks)
+    swarm.uncompile()
+    assert swarm.recomputes and all("forward" in vars(block) for block in blocks)
+    with swarm.uncompiled():
+        assert not any("forward" in vars(block) for block in blocks)
+    assert all("forward" in vars(block) for block in blocks)
+    swarm.release()
+    assert not any("forward" in vars(block) for block in blocks)

@@ -108,10 +108,12 @@ def train_adapter_runs(
     on_tokens: OnTokens | None = None,
     free: float | None = None,
     say: Callable[[str], None] | None = None,
+    ahead: float = 1.0,
 ) -> list[TrainedRun]:
     """Train runs together and score them; a run that diverged has a reason instead of outcomes.
 
-    free: bytes that may be used, None if unknown. say: called with what is worth saying.
+    free: bytes that may be used, None if unknown. say: called with what is worth saying. ahead: how often as much as
+    these runs is still to train with the same proxies, these included: whether the compiler pays depends on it.
     """
     import torch
 
@@ -121,7 +123,7 @@ def train_adapter_runs(
         data = [windows_of(corpus, spec, config) for spec in specs]
         rates = [spec.learning_rate or config.learning_rate for spec in specs]
         recipe = proxies.recipe(len(specs), free)
-        reasons = fit_adapters(swarm, data, rates, recipe, on_tokens, say, COMPILE_AFTER)
+        reasons = fit_adapters(swarm, data, rates, recipe, on_tokens, say, COMPILE_AFTER / ahead)
         good = [run for run, reason in enumerate(reasons) if reason is None]
         outcomes: list[dict[str, float]] = []
         if good:

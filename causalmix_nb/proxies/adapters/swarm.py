@@ -87,7 +87,6 @@ class AdapterSwarm:
         chunk: int | None = None,
         loss_way: str = "eager",
     ) -> None:
-
         if way not in WAYS:
             raise TrainingError(f"way is {way!r}; use one of {', '.join(WAYS)}.")
         if loss_way not in LOSSES:
@@ -108,7 +107,8 @@ class AdapterSwarm:
                 self.leaves.append(leaf.at(self.n_weights))
                 self.n_weights += leaf.room
         self.compiled: str | None = None
-        self._blocks: list[Any] = []
+        self.recomputes = False  # whether blocks are worked out again on the way back
+        self._blocks = decoder_blocks(model, self.sites)
         self._set(self._first(seeds))
         try:
             self.head: Head | None = head_of(model)
@@ -248,16 +248,18 @@ class AdapterSwarm:
         """Compile the decoder's block; all layers share what is compiled (about ten seconds, when the first step is taken)."""
         import torch
 
-        blocks = decoder_blocks(self.model, self.sites)
-        for block in blocks:
+        self._plain()
+        for block in self._blocks:
             block.forward = torch.compile(block.forward, dynamic=False, fullgraph=fullgraph, mode=mode)
-        self._blocks, self.compiled = blocks, mode or "default"
+        self.compiled = mode or "default"
+        if self.recomputes:
+            self.checkpoint()
 
     def uncompile(self) -> None:
         """Go back to the model's own blocks."""
-        for block in self._blocks:
-            block.__dict__.pop("forward", None)
-        self._blocks, self.compiled = [], None
+        self._plain()
+        if self.recomputes:
+            self.checkpoint()
 
     @contextmanager
     def uncompiled(self) -> Iterator[None]:
@@ -274,14 +276,19 @@ class AdapterSwarm:
         """Recompute every block in the backward pass: less memory, a third slower."""
         from torch.utils.checkpoint import checkpoint
 
-        for block in decoder_blocks(self.model, self.sites):
+        self.recomputes = True
+        for block in self._blocks:
             inner = block.forward
 
             def again(*args: Any, inner: Callable = inner, **options: Any) -> Any:
                 return checkpoint(inner, *args, use_reentrant=False, **options)
 
             block.forward = again
-            self._blocks.append(block)
+
+    def _plain(self) -> None:
+        for block in self._blocks:
+            block.__dict__.pop("forward", None)
+        self.compiled = None
 
     def hidden(self, tokens: torch.Tensor) -> torch.Tensor:
         """The last hidden states (R·B, T, d) of sequences (R, B, T)."""
@@ -290,8 +297,9 @@ class AdapterSwarm:
 
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (R, B, T, vocabulary) of sequences (R, B, T), in float32."""
-        out = self.model(input_ids=tokens.flatten(0, 1), use_cache=False).logits
-        return out.float().view(*tokens.shape, -1)
+        return (
+            self.model(input_ids=tokens.flatten(0, 1), use_cache=False).logits.float().view(*tokens.shape, -1)
+        )
 
     def loss(
         self, windows: torch.Tensor, weights: torch.Tensor, rows: torch.Tensor | None = None
@@ -405,7 +413,7 @@ class AdapterSwarm:
 
     def release(self) -> Any:
         """Give the model back as it was."""
-        self.uncompile()
+        self._plain()
         self._hook.remove()
         self._detach()
         for parameter, wanted in self._was.items():
