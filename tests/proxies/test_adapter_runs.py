@@ -108,11 +108,10 @@ def by_seed(study):
     return study.runs.frame.set_index("seed").sort_index()
 
 
-@pytest.mark.parametrize("executor", ["inline", "local"])
-def test_a_study_trains_its_runs_together_and_records_them_as_before(pool, lora, tmp_path, executor):
+def test_a_study_trains_its_runs_together_and_records_them_as_before(pool, lora, tmp_path):
     study = Study.create(tmp_path / "s", pool, config=lora)
     assert width_of(lora, 6) == 6
-    report = study.run(6, 1_500, executor=executor, states=False)
+    report = study.run(6, 1_500, executor="inline", states=False)
     assert report.done == 6 and "one after another" not in report.said
     specs = design_runs(study.domains, 6, 1_500, study.seed, False, None)
     alone = train_hf_runs(study.corpus, specs, HFProxy(lora, study.seed), Evaluator(study.corpus, 32))

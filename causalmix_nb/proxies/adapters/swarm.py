@@ -98,7 +98,7 @@ class AdapterSwarm:
         model.requires_grad_(False)
         model.eval()
         self.sites, self._detach = attach(model, self.names, lora, way, fuse)
-        self._hook = self._embedding().register_forward_hook(_with_gradient)
+        self._hook = model.get_input_embeddings().register_forward_hook(_with_gradient)
         self.device, self.dtype = self.sites[0].weight.device, self.sites[0].weight.dtype
         self.leaves: list[Leaf] = []
         self.n_weights = 0  # P, of one run
@@ -370,9 +370,6 @@ class AdapterSwarm:
         return torch.cat(answers, 1)
 
     # -- inside ------------------------------------------------------------------------------------------
-
-    def _embedding(self) -> Any:
-        return self.model.get_input_embeddings()
 
     def _check(self) -> None:
         """On a few tokens: the head gives the model's own logits, and runs together are what each is alone."""
