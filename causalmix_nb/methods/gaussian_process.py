@@ -350,10 +350,7 @@ class GaussianProcess(Model):
         return self._mode.weights.cpu().numpy() * variance, certain, typical
 
     def _acquitted(self) -> np.ndarray | None:
-        """Weights (n,) with runs given theirs back that this surface expects where they are; None if there are none.
-
-        Not those whose outcome was drawn in, however it looks now.
-        """
+        """Weights (n,) with runs given theirs back that this surface expects and whose outcome was not drawn in; None if there are none."""
         import torch
 
         weights = self.problem.trust
