@@ -4,7 +4,6 @@ by the words of each name (:mod:`causalmix_nb.directions`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,6 +24,7 @@ SAYS = {
 }
 YES = frozenset("true yes 1 1.0 y t".split())
 NO = frozenset("false no 0 0.0 n f".split())
+ARROWS = {"↓": True, "↑": False, "lower is better": True, "higher is better": False}
 LOW = frozenset("min minimize minimise lower low down smaller ↓ less".split())
 HIGH = frozenset("max maximize maximise higher high up larger ↑ more".split())
 
@@ -59,10 +59,11 @@ def without_arrow(name: str) -> tuple[str, bool | None]:
     >>> without_arrow("perplexity (↓)"), without_arrow("quiz")
     (('perplexity', True), ('quiz', None))
     """
-    found = re.fullmatch(r"(.*?)\s*[(\[]?\s*(↓|↑|lower is better|higher is better)\s*[)\]]?", name)
-    if found is None or not found[1]:
-        return name, None
-    return found[1], found[2] in ("↓", "lower is better")
+    text = name.rstrip(" )]")
+    for mark, low in ARROWS.items():
+        if text.casefold().endswith(mark) and (bare := text[: len(text) - len(mark)].rstrip(" ([")):
+            return bare, low
+    return name, None
 
 
 def asked_names(minimize: Minimize) -> set[str]:
