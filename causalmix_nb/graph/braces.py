@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _HEADER = re.compile(
-    r"\s*+(?>(?://[^\n]*|/\*.*?\*/|\#[^\n]*)\s*+)*+(strict\s+)?([A-Za-z]+)(?:\s+[^\s{\[\"]+|\s*\"[^\"]*\")?\s*([{\[])",
+    r"\A\s*+(?>(?://[^\n]*|/\*.*?\*/|\#[^\n]*)\s*+)*+(strict\s+)?([A-Za-z]+)(?:\s+[^\s{\[\"]+|\s*\"[^\"]*\")?\s*([{\[])",
     re.DOTALL,
 )
 _DOT = ("digraph", "graph", "diagraph", "digrap", "digraf")

@@ -187,7 +187,7 @@ def _inside(text: str) -> str:
     if fenced:
         text = f"{fenced[1]}\n{fenced[2]}"
     called = re.match(
-        r"\s*(?:[\w.]+\s*(?:<-|=)\s*)?(?:dagitty::)?dagitty\s*\(\s*(['\"])(.*)\1\s*\)\s*;?\s*\Z",
+        r"\A\s*+(?:[\w.]++\s*+(?:<-|=)\s*+)?(?:dagitty::)?dagitty\s*\(\s*(['\"])(.*)\1\s*\)\s*;?\s*\Z",
         text,
         re.DOTALL,
     )

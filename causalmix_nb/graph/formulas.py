@@ -16,7 +16,7 @@ from causalmix_nb.graph.reading import Reading, masked, refusal
 from causalmix_nb.graph.text import Pair, is_plain, no_meaning, unescaped
 
 NAME = "a model of formulas (lavaan)"
-_CALL = re.compile(r"\s*+(?:[\w.]+\s*(?:<-|=)\s*)?(?:ggdag::)?dagify\s*\(")
+_CALL = re.compile(r"\A\s*+(?:[\w.]++\s*+(?:<-|=)\s*+)?(?:ggdag::)?dagify\s*\(")
 _OPERATOR = re.compile(r"=~|<~|~\*~|~~|:=|==|~|<|>|\|(?=\s*t\d)")
 _ONLY_LAVAAN = re.compile(
     r"=~|<~|~~|:=|==|\b(?:start|equal|c|NA|label|prior|rv)\s*\([^()]*\)\s*\*|(?:\bNA|\d)\s*\*"
@@ -128,7 +128,9 @@ class _Formula:
         found: list[tuple[str, bool]] = []
         for sign, term in self.summands(side):
             *before, last = self.factors(term)
-            if all(re.fullmatch(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", part) for part in [*before, last]):
+            if all(
+                re.fullmatch(r"(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d+)?", part) for part in [*before, last]
+            ):
                 continue  # an intercept
             if sign == "-":
                 self.fail(f"{term!r} is taken away, which says no arrow; leave it out")
@@ -146,7 +148,7 @@ class _Formula:
 
     def modifies(self, part: str) -> bool:
         """Whether a modifier lets its coefficient differ from zero."""
-        if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", part):
+        if re.fullmatch(r"[-+]?(?:\d++\.?\d*+|\.\d++)(?:[eE][-+]?\d+)?", part):
             return float(part) != 0
         if part == "NA" or re.fullmatch(r"(?:start|equal|label|prior|rv|lower|upper)\(.*\)|\"[^\"]*\"", part):
             return True
@@ -230,7 +232,7 @@ def _dagify(text: str) -> Reading:
     reading = Reading()
     for number, argument in arguments:
         argument = re.sub(r"#[^\n]*", "", argument).strip()
-        option = re.match(r"(\w+)\s*=(?![=~])(.*)", argument, re.DOTALL)
+        option = re.match(r"\A(\w++)\s*+=(?![=~])(.*)", argument, re.DOTALL)
         if option:
             if option[1] == "latent":
                 reading.latent |= set(re.findall(r"[\"']([^\"']+)[\"']", option[2]))

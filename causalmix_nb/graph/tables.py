@@ -327,14 +327,14 @@ MODEL = "bnlearn's model string"
 
 
 def is_model(text: str) -> bool:
-    return bool(re.fullmatch(r"\s*(?>(?:\[[^\[\]|,{]+(?:\|[^\[\]|,{]+)?\]\s*)+)", masked(text)))
+    return bool(re.fullmatch(r"\A\s*+(?>(?:\[[^\[\]|,{]+(?:\|[^\[\]|,{]+)?\]\s*)+)", masked(text)))
 
 
 def read_model(text: str) -> Reading:
     """Read ``[cause][effect|cause:other cause]``."""
     reading = Reading()
     hidden = masked(text)
-    if not re.fullmatch(r"\s*(?>(?:\[[^\[\]]*\]\s*)+)", hidden):
+    if not re.fullmatch(r"\A\s*+(?>(?:\[[^\[\]]*\]\s*)+)", hidden):
         raise refusal(MODEL, "it is a row of [node] and [node|cause:cause]")
     for found in re.finditer(r"\[([^\[\]]*)\]", hidden):
         inside = text[slice(*found.span(1))]

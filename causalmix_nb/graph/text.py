@@ -41,7 +41,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _FILE = re.compile(
-    r"\s*[^\n;,{}<>\"']+\.(?:dot|gv|gml|graphml|xml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan|r)\s*",
+    r"\A\s*+[^\n;,{}<>\"']+\.(?:dot|gv|gml|graphml|xml|json|csv|tsv|mmd|mermaid|txt|dag|edgelist|md|lavaan|r)\s*",
     re.IGNORECASE,
 )
 _FRACTION = re.compile(r"\d*\.\d+")  # a weight that stands where a name belongs

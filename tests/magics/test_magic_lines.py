@@ -199,9 +199,9 @@ def test_no_pattern_of_the_package_is_slow_on_what_repeats(path):
         made = re.compile(pattern, re.VERBOSE if verbose else 0)
         for bit in BITS:
             text = bit * (4_000 // len(bit)) + "\x00"
-            start = time.perf_counter()
+            start = time.process_time()
             made.search(text), made.fullmatch(text), made.sub("", text)
-            assert time.perf_counter() - start < 1.0, (path.name, pattern, bit)
+            assert time.process_time() - start < 1.0, (path.name, pattern, bit)
 
 
 @pytest.mark.parametrize("text", ["a " * LONG, "->" * LONG, "a->" * LONG, '"' * LONG, "#" * LONG, " " * LONG + "!"])  # fmt: skip

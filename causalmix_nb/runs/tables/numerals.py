@@ -20,8 +20,8 @@ FAILED = frozenset(
 )  # words that stand where a number would have stood
 EXACT = 99  # decimals of a number written with an exponent
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.I)
-_COMMA = re.compile(r"[+-]?(\d+,\d*|,\d+)(e[+-]?\d+)?", re.I)
+_PLAIN = re.compile(r"[+-]?(\d++\.?\d*+|\.\d++)(e[+-]?\d+)?", re.I)
+_COMMA = re.compile(r"[+-]?(\d++,\d*+|,\d++)(e[+-]?\d+)?", re.I)
 _LONE = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")  # 1,234: thousands or decimals
 _MARKED = re.compile(r"[*_`†‡§]*(.*?)[*_`†‡§]*")  # the best of a table in bold, a footnote
 _SPREAD = re.compile(r"\s*(?:±|\+/-|\+-|\\pm).*")  # 0.51 ± 0.02
