@@ -6,6 +6,7 @@ and opened again. ``%causalmix`` is a thin wrapper over this class.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -444,12 +445,13 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file of the study, whole or not at all."""
-        path = self._need_folder() / name
-        partial = path.with_suffix(".partial")
+        partial = (path := self._need_folder() / name).with_suffix(".partial")
         try:
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
+            partial.unlink(missing_ok=True)
+            what = "free disk space" if error.errno == errno.ENOSPC else "make the folder writable"
             raise StudyError(
-                f"cannot write {path} ({error.strerror}); make the folder writable, then repeat the step."
+                f"cannot write {path} ({error.strerror}); {what}, then repeat the step."
             ) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from causalmix_nb.errors import RunsError, StudyError
+from causalmix_nb.errors import CausalMixError, RunsError, StudyError
 from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.runs.backup import FINE, backup_of, condition
@@ -149,7 +149,7 @@ def test_a_full_disk_is_named_keeps_what_was_finished_and_goes_on_with_space(stu
         with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
             while file.write(b"x" * 4096):
                 pass
-        with pytest.raises(RunsError, match="free disk space"):
+        with pytest.raises(CausalMixError, match="free disk space"):
             study.run(48, 1_000, executor="inline")
         assert before.items() <= outcomes(Study.open(folder)).items()
         filler.unlink()
