@@ -303,8 +303,8 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         given = {"policy": policy, "constraints": constraints, "tilt": tilt, "n_candidates": n_candidates}
         self.arguments["optimize"] = {**given, "random_state": random_state, **options}
         if self.folder:
-            said = {name: getattr(best, name) for name in ("gain", "lower", "upper", "verdict", "outcome")}
-            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, **said}, indent=1))
+            kept = {n: getattr(best, n) for n in ("gain", "lower", "upper", "verdict", "outcome")}
+            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, **kept}, indent=1))
         return best
 
     def compare(
@@ -450,8 +450,5 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
             partial.write_text(text, encoding="utf-8")
             os.replace(partial, path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            what = "free disk space" if error.errno == errno.ENOSPC else "make the folder writable"
-            raise StudyError(
-                f"cannot write {path} ({error.strerror}); {what}, then repeat the step."
-            ) from None
+            do = "free disk space" if error.errno == errno.ENOSPC else "make the folder writable"
+            raise StudyError(f"cannot write {path} ({error.strerror}); {do}, then repeat.") from None
