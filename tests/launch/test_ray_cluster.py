@@ -172,5 +172,5 @@ def test_the_magic_makes_the_executor():
 
 
 def test_the_costs_in_the_readme_are_computed():
-    done = doctest.testfile("../README.md")
+    done = doctest.testfile("../../README.md")
     assert done.attempted >= 5 and done.failed == 0
