@@ -239,7 +239,7 @@ class AdapterSwarm:
             "base_model_name_or_path": getattr(self.model.config, "_name_or_path", "") or None,
         }  # fmt: skip
         save_file(self.weights(run), str(folder / "adapter_model.safetensors"), {"format": "pt"})
-        (folder / "adapter_config.json").write_text(json.dumps(settings, indent=2))
+        (folder / "adapter_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
         return folder
 
     # -- the model ---------------------------------------------------------------------------------------
