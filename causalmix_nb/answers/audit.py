@@ -15,6 +15,7 @@ import numpy as np
 
 from causalmix_nb.answers.influence import Influence, influence, keys_of
 from causalmix_nb.answers.overlap import overlap
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Question
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.nuisances import (
     RANDOMISED,
@@ -262,3 +263,14 @@ def _single_runs(found: Influence) -> Row:
     named = ", ".join(f"{key} {moved:.0%}" for key, moved in top["moved"].items())
     answer = f"leaving out one run moves at most {worst:.0%} of the tokens of a quick recommendation: {named}"
     return ("how much hangs on single runs?", answer, worst, GOOD if worst <= MOVED else MIND)
+
+
+QUESTIONS.register(
+    Question(
+        "check",
+        "Can these runs support a causal estimate, and how small a gain can they detect?",
+        "%causalmix check",
+        lambda study, outcome, seed: study.check(outcome, random_state=seed),
+        (OUTCOME, SEED),
+    )
+)

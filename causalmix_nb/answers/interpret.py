@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.answers.question import QUESTIONS, Argument, Question
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.model import LEVEL, Model, nudged
 from causalmix_nb.plots.pictures import short
@@ -287,3 +288,14 @@ def _changes(returns: _Returns, level: float) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     strength = (table["change"] / table["se"].clip(lower=1e-12)).abs()
     return table.loc[strength.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+
+
+QUESTIONS.register(
+    Question(
+        "interpret",
+        "How what each domain is worth depends on the state of the pool: a tree and a heat map.",
+        "%causalmix interpret",
+        lambda study, depth: study.interpret(depth),
+        (Argument("--depth", "questions that the tree asks in a row, 1 to 3 (2)", "count", 2, metavar="N"),),
+    )
+)

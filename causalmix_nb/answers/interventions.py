@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.answers.question import KEEP, QUESTIONS, Argument, Question
 from causalmix_nb.errors import MixtureError, RunsError, did_you_mean
 from causalmix_nb.estimate.model import LEVEL, Effect, Model, move
 from causalmix_nb.estimate.support import TrustRegion
@@ -237,3 +238,31 @@ def _others(keep: str) -> str:
         if keep == "proportional"
         else keep.replace("from=", "from ").replace("from:", "from ")
     )
+
+
+QUESTIONS.register(
+    Question(
+        "counterfactual",
+        "What a recorded run would have scored under other shares.",
+        "%causalmix counterfactual 12 math=0.4",
+        lambda study, run, shares, keep: study.counterfactual(run, shares, keep=keep),
+        (
+            Argument(
+                "run",
+                "key of a recorded run, its first letters, or the number of its row, counted from 0",
+                words="?",
+                metavar="RUN",
+            ),
+            Argument(
+                "shares",
+                "its shares, had they been",
+                "pairs",
+                words="*",
+                metavar="DOMAIN=SHARE",
+                completes="pair",
+                needed="a run and a share",
+            ),
+            KEEP,
+        ),
+    )
+)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question
 from causalmix_nb.errors import CausalMixError, FitError, did_you_mean
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods.fit import METHODS, fit_problem, rank_correlation, side_by_side
@@ -291,3 +292,30 @@ def _regrets(predicted: np.ndarray, y: np.ndarray, rows: np.ndarray | None = Non
     rows = np.arange(len(y))[None] if rows is None else rows
     picked = rows[np.arange(len(rows)), predicted[rows].argmax(1)]
     return (y[rows].max(1) - y[picked]) / y.std()
+
+
+QUESTIONS.register(
+    Question(
+        "leaderboard",
+        "Which method learns most from how many of these runs, on runs it has not seen.",
+        "%causalmix leaderboard gp linear regmix --runs 64 128",
+        lambda study, methods, outcome, runs, splits, seed: study.leaderboard(
+            outcome, methods or None, runs or (64, 128, 256, None), n_splits=splits, random_state=seed
+        ),
+        (
+            Argument(
+                "methods", "what to compare (all of them)", words="*", metavar="METHOD", completes="method"
+            ),
+            OUTCOME,
+            Argument(
+                "--runs",
+                "how many runs to learn from (64 128 256 and all)",
+                "count",
+                words="+",
+                metavar="N",
+            ),
+            Argument("--splits", "how often runs are left out (3)", "count", 3, metavar="N"),
+            SEED,
+        ),
+    )
+)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, tilt
 from causalmix_nb.errors import FitError, did_you_mean, listed
 from causalmix_nb.estimate.model import LEVEL
 from causalmix_nb.estimate.nuisances import (
@@ -250,3 +251,27 @@ def _residuals(problem: Problem, coordinates: Any, seed: int) -> tuple[np.ndarra
     basis = coordinates.basis[coordinates.active]
     _refuse_decided(Z @ basis, L @ basis, len(np.unique(problem.groups)))
     return y, Z - Z.mean(1, keepdims=True)
+
+
+QUESTIONS.register(
+    Question(
+        "predict-domain",
+        "Predict what a domain that no run has had would be worth, from its description.",
+        "%causalmix predict-domain loss=2.1 style=9",
+        lambda study, features, outcome, tilt, seed: study.price(features, tilt, outcome, random_state=seed),
+        (
+            Argument(
+                "features",
+                "what describes the domain, as %causalmix state shows it for the others",
+                "pairs",
+                words="*",
+                metavar="FEATURE=VALUE",
+                needed="a description of the domain",
+            ),
+            OUTCOME,
+            tilt(words=""),
+            SEED,
+        ),
+        aliases=("price",),
+    )
+)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.answers.question import QUESTIONS, Question, tilt
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import Support
@@ -129,3 +130,14 @@ def _wilson(count: int, n: int) -> tuple[float, float, float]:
 
     low, high = proportion_confint(count, n, method="wilson")
     return count / n, float(low), float(high)
+
+
+QUESTIONS.register(
+    Question(
+        "overlap",
+        "Which mixtures were tried, and which at states like this one.",
+        "%causalmix overlap --noise code=0.8",
+        lambda study, tilt: study.overlap(tilt),
+        (tilt(),),
+    )
+)

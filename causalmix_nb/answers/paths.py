@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question
 from causalmix_nb.errors import FitError, GraphError
 from causalmix_nb.estimate.model import LEVEL
 from causalmix_nb.estimate.problem import Problem
@@ -390,3 +391,24 @@ def _equations(
                 )  # fmt: skip
     columns = ["arrow", "cause", "effect", "coefficient", "se", "p", "r2", "adjusted_for"]
     return pd.DataFrame(rows, columns=columns)
+
+
+QUESTIONS.register(
+    Question(
+        "paths",
+        "Through which recorded capability a domain helps, along the paths of the graph.",
+        "%causalmix paths",
+        lambda study, through, outcome, seed: study.paths(outcome, through, random_state=seed),
+        (
+            Argument(
+                "through",
+                "only paths through one of these nodes of the graph (all paths)",
+                words="*",
+                metavar="NODE",
+                completes="node",
+            ),
+            OUTCOME,
+            SEED,
+        ),
+    )
+)

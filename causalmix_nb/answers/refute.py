@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
@@ -308,3 +309,18 @@ def _partial_r2(x: np.ndarray, Y: np.ndarray, given: np.ndarray) -> float:
     x, R = rest(x), rest(Y)
     size = np.linalg.norm(x) * np.linalg.norm(R, axis=0)
     return float(np.max((x @ R / np.where(size > 1e-12, size, np.inf)) ** 2))
+
+
+QUESTIONS.register(
+    Question(
+        "refute",
+        "Does an effect survive placebo mixtures, noise, subsets of the runs, a hidden cause?",
+        "%causalmix refute",
+        lambda study, outcome, repeats, seed: study.refute(outcome, n_repeats=repeats, random_state=seed),
+        (
+            OUTCOME,
+            Argument("--repeats", "placebo mixtures and subsets to try (20)", "count", 20, metavar="N"),
+            SEED,
+        ),
+    )
+)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalmix_nb.answers.question import METHOD, OUTCOME, QUESTIONS, SEED, Question
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods.fit import QUICK, _fit_one, rank_correlation
@@ -214,3 +215,14 @@ def _compared(
         }
         for subset in scored
     ]
+
+
+QUESTIONS.register(
+    Question(
+        "select",
+        "Which covariates of the state earn their place.",
+        "%causalmix select",
+        lambda study, outcome, method, seed: study.select_state(outcome, method=method, random_state=seed),
+        (OUTCOME, METHOD, SEED),
+    )
+)

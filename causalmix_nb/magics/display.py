@@ -65,6 +65,7 @@ class ResultDisplay:
         self._shell = shell
         self._formatter = shell.display_formatter.mimebundle_formatter
         self._attached: list[tuple[Any, str, Sequence[Callable[[], Bundle]]]] = []
+        self._recognised: list[type] = []
 
     def register(self) -> None:
         for module, name in TYPES:
@@ -77,6 +78,16 @@ class ResultDisplay:
             self._formatter.pop(f"causalmix_nb.{module}.{name}", None)
         for name in FRAMES:
             self._formatter.pop(name, None)
+        for kind in self._recognised:
+            self._formatter.pop(kind, None)
+
+    def recognise(self, result: Any) -> None:
+        """Show results of this type as cards from now on, if they bring their words: an answer to a question of the user's own."""
+        kind = type(result)
+        match result:
+            case object(title=str(), sentences=_, table=_) if kind not in self._formatter:
+                self._formatter.for_type(kind, self.format)
+                self._recognised.append(kind)
 
     def attach(self, result: Any, note: str = "", *more: Callable[[], Bundle]) -> None:
         """Show a sentence under a result, and further cards below it (of a table: instead of it), whenever it is displayed."""

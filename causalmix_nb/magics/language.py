@@ -1,18 +1,16 @@
-"""How a ``%causalmix`` line is read: words, values such as ``100k`` and ``math=0.4``, and parsers whose errors are sentences.
+"""How a ``%causalmix`` line is read: its words, and values such as ``100k`` and ``math=0.4``.
 
-The parsers are argparse's, with three differences: an error is a :class:`MagicError` (one sentence that fails the cell, never
-``SystemExit``); ``--help`` hands the text back instead of leaving; and every argument says what kind of thing completes
-it, so that tab completion and parsing cannot disagree.
+A line is split as a shell would split it. What an editor or a web page made of signs is read as what was typed, and every error is one
+sentence that repeats what was typed.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from causalmix_nb.errors import CausalMixError, did_you_mean
 
@@ -30,88 +28,6 @@ class MagicError(CausalMixError):
 
 class HelpAsked(Exception):
     """``--help`` was on the line; the argument is the text."""
-
-
-class Parser(argparse.ArgumentParser):
-    """The parser of one subcommand; ``about`` gives what else its help says about the word."""
-
-    def __init__(
-        self, command: str, summary: str, example: str, about: Callable[[], str] | None = None
-    ) -> None:
-        super().__init__(
-            prog=f"%causalmix {command}",
-            description=summary,
-            epilog=f"example:\n  {example}",
-            formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=100, max_help_position=30),
-            add_help=False,
-            allow_abbrev=False,
-        )
-        self.command, self.summary, self.example, self.about = command, summary, example, about
-        self.add_argument("-h", "--help", action="store_true", help="show this and do nothing")
-
-    def add(self, *names: str, completes: str = "", **options: Any) -> None:
-        """Add an argument; ``completes`` names the kind of thing that may stand there."""
-        self.add_argument(*names, **options).completes = completes  # type: ignore[attr-defined]
-
-    def format_help(self) -> str:
-        return super().format_help() + (f"\nabout {self.command}:\n{self.about()}\n" if self.about else "")
-
-    def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse the words after the subcommand.
-
-        Raises
-        ------
-        MagicError: words that cannot be understood. HelpAsked: ``--help`` is one of them.
-        """
-        if not {"-h", "--help"}.isdisjoint(words):
-            raise HelpAsked(self.format_help())
-        for (
-            word
-        ) in words:  # first, since argparse takes the square of their number to put unknown options aside
-            if self._is_unknown(word):
-                self._no_option(word)
-        args, extra = self.parse_known_intermixed_args(list(words))
-        for word in extra:
-            if word.startswith("-") and len(word) > 1:
-                self._no_option(word)
-            raise MagicError(f"{self.prog} does not expect {word!r}. See %causalmix help {self.command}.")
-        args.command = self.command
-        return args
-
-    def _is_unknown(self, word: str) -> bool:
-        """Whether a word is an option for argparse, and none of ours."""
-        if (
-            not word.startswith("-")
-            or len(word) < 3
-            or " " in word
-            or self._negative_number_matcher.match(word)
-        ):
-            return False
-        known = self._option_string_actions
-        return word.partition("=")[0] not in known and (word.startswith("--") or word[:2] not in known)
-
-    def _no_option(self, word: str) -> NoReturn:
-        near = did_you_mean(word, self.options())
-        raise MagicError(f"{self.prog} has no option {word!r}.{near} See %causalmix help {self.command}.")
-
-    def options(self) -> list[str]:
-        """Long options, and the short ones that have no long form."""
-        return [max(action.option_strings, key=len) for action in self._actions if action.option_strings]
-
-    def action_of(self, word: str) -> argparse.Action | None:
-        """The option called ``word``."""
-        return self._option_string_actions.get(word)
-
-    def positionals(self) -> list[argparse.Action]:
-        return self._get_positional_actions()
-
-    def error(self, message: str) -> NoReturn:
-        raise MagicError(
-            f"{self.prog}: {message.removeprefix('argument ')}. See %causalmix help {self.command}."
-        )
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        self.error(message or "cannot go on")
 
 
 # -- values ---------------------------------------------------------------------------------------------------

@@ -1,77 +1,138 @@
-"""Options that several subcommands share: a sub-pool, constraints on the mixture, an outcome, where runs execute, the study's folder."""
+"""Arguments that subcommands share: constraints on the mixture, where runs execute, the proxies' model, the folder."""
 
 from __future__ import annotations
 
-from causalmix_nb.magics.language import Merge, Parser, count, limits, pairs, real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-TILTS = {  # option -> field of a Tilt, and what it says about a domain
-    "noise": ("noise", "corrupted"),
-    "duplicates": ("duplicates", "copies of a few"),
-    "boilerplate": ("boilerplate", "page furniture"),
-    "available": ("keep", "there at all"),
-}
+from causalmix_nb.answers.question import Argument, Joint
+from causalmix_nb.errors import TrainingError
+from causalmix_nb.magics.language import MagicError
 
+if TYPE_CHECKING:
+    from causalmix_nb.launch.launch import Executor
+    from causalmix_nb.proxies.checkpoint import HFConfig
 
-def outcome_option(p: Parser) -> None:
-    p.add("--outcome", metavar="NAME", completes="outcome", help="what to explain (the first outcome)")
-
-
-def constraint_options(p: Parser) -> None:
-    for name, help in (("cap", "greatest"), ("floor", "least")):
-        p.add(f"--{name}", type=limits, action=Merge, nargs="+", metavar="DOMAIN=SHARE", completes="pair",
-              help=f"{help} share of a domain, or one number for all")  # fmt: skip
-    p.add(
-        "--fix",
-        type=pairs,
-        action=Merge,
-        nargs="+",
-        metavar="DOMAIN=SHARE",
-        completes="pair",
-        help="share that is not up for choice",
-    )
-    p.add("--ratio", type=pairs, action=Merge, nargs="+", metavar="A/B=RATIO", completes="pair",
-          help="code/math=2: twice as much code as math")  # fmt: skip
-    p.add("--max-epochs", type=real, metavar="N", help="how often a token may be seen")
-    p.add(
-        "--tokens",
-        type=count,
-        metavar="N",
-        help="tokens that the mixture is for, with --max-epochs (those of a run)",
-    )
+STUDY = Argument(
+    "--study",
+    "folder of the study, made if it is not there (causalmix_study)",
+    metavar="FOLDER",
+    completes="path",
+)
+OVERWRITE = Argument("--overwrite", "replace a file that is there", "flag")
 
 
-def tilt_options(p: Parser, nargs: str | None = "+") -> None:
-    for option, (_, what) in TILTS.items():
-        p.add(f"--{option}", type=pairs, action=Merge, nargs=nargs, metavar="DOMAIN=SHARE", completes="pair",
-              help=f"the same pool, with that share of a domain's documents {what}")  # fmt: skip
+def _constraints(**given: Any) -> dict[str, Any]:
+    named = {"fix": "fixed", "ratio": "ratios", "tokens": "token_budget"}
+    return {named.get(name, name): value for name, value in given.items() if value is not None}
 
 
-def executor_options(p: Parser) -> None:
-    p.add(
-        "--executor",
-        default="local",
-        completes="executor",
-        metavar="NAME",
-        help="local (worker processes), inline or ray, a cluster (local)",
-    )
-    p.add("--workers", type=count, metavar="N", help="worker processes (one per core)")
-    p.add(
-        "--address",
-        metavar="ADDRESS",
-        help="of the Ray cluster, with --executor ray (one that is there, else this machine)",
-    )
-    p.add(
-        "--gpus",
-        type=float,
-        metavar="SHARE",
-        help="of a GPU for each chunk of runs, with --executor ray, for example 0.25 (none)",
-    )
+def _shares(name: str, help: str, kind: Any = "pairs", metavar: str = "DOMAIN=SHARE") -> Argument:
+    return Argument(name, help, kind, words="+", metavar=metavar, completes="pair")
 
 
-def study_option(p: Parser) -> None:
-    p.add(
-        "--study",
-        metavar="FOLDER",
-        completes="path",
-        help="folder of the study, made if it is not there (causalmix_study)",
-    )
+CONSTRAINTS = Joint(
+    "constraints",
+    (
+        _shares("--cap", "greatest share of a domain, or one number for all", "limits"),
+        _shares("--floor", "least share of a domain, or one number for all", "limits"),
+        _shares("--fix", "share that is not up for choice"),
+        _shares("--ratio", "code/math=2: twice as much code as math", metavar="A/B=RATIO"),
+        Argument("--max-epochs", "how often a token may be seen", "real", metavar="N"),
+        Argument(
+            "--tokens",
+            "tokens that the mixture is for, with --max-epochs (those of a run)",
+            "count",
+            metavar="N",
+        ),
+    ),
+    _constraints,
+)
+
+
+def chosen_executor(executor: str, address: str | None, gpus: float | None) -> Executor:
+    """Where ``--executor``, ``--address`` and ``--gpus`` say that proxies train.
+
+    Raises
+    ------
+    TrainingError: options of a cluster without one.
+    """
+    if executor == "ray":
+        from causalmix_nb.launch.ray_cluster import RayExecutor
+
+        return RayExecutor(address=address, gpus_per_chunk=gpus or 0.0)
+    if address is not None or gpus is not None:
+        raise TrainingError(
+            "--address and --gpus are about a Ray cluster; add --executor ray, or leave them out."
+        )
+    return executor
+
+
+EXECUTOR = Joint(
+    "executor",
+    (
+        Argument(
+            "--executor",
+            "{names}: worker processes, this process, or a cluster (local)",
+            default="local",
+            metavar="NAME",
+            completes="executor",
+        ),
+        Argument(
+            "--address",
+            "of the Ray cluster, with --executor ray (one that is there, else this machine)",
+            metavar="ADDRESS",
+        ),
+        Argument(
+            "--gpus",
+            "of a GPU for each chunk of runs, with --executor ray, for example 0.25 (none)",
+            "real",
+            metavar="SHARE",
+        ),
+    ),
+    chosen_executor,
+)
+WORKERS = Argument("--workers", "worker processes (one per core)", "count", metavar="N")
+
+
+def chosen_model(
+    model: str | None, lora: int | None, context: int | None, precision: str | None
+) -> HFConfig | None:
+    """The Hugging Face model that was asked for, or None for the proxies of our own.
+
+    Raises
+    ------
+    MagicError: options of a model without one.
+    """
+    asked: dict[str, Any] = {"context": context, "precision": precision}
+    asked = {name: value for name, value in asked.items() if value}
+    if model is None:
+        if asked or lora:
+            raise MagicError(
+                "--lora, --context and --precision are for a Hugging Face model; add --model NAME."
+            )
+        return None
+    from causalmix_nb.proxies.checkpoint import HFConfig, Lora
+
+    path = Path(model).expanduser()
+    where: dict[str, Any] = {"model": model}
+    if path.suffix == ".gguf":
+        where = {"model": str(path.parent), "gguf_file": path.name}
+    return HFConfig(**where, lora=Lora(rank=lora) if lora else None, **asked)
+
+
+MODEL = Joint(
+    "config",
+    (
+        Argument(
+            "--model",
+            "the proxies: a Hugging Face model by name, a folder, or a GGUF file (our own small one)",
+            metavar="NAME",
+            completes="path",
+        ),
+        Argument("--lora", "of that model, train adapters instead of the weights", "count", metavar="RANK"),
+        Argument("--context", "of that model, tokens per training window (512)", "count", metavar="TOKENS"),
+        Argument("--precision", "of that model: no, bf16 or fp16 (no)", metavar="NAME"),
+    ),
+    chosen_model,
+)

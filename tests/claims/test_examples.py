@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from causalmix_nb.magics.parser import COMMANDS, parser
+from causalmix_nb.magics.command import commands
 from causalmix_nb.proxies.swarm import ProxyConfig
 
 DOMAINS = ("code", "math", "prose")  # the names in the examples
@@ -47,20 +47,20 @@ BACKGROUND = ("stop", "attach")  # answer with a sentence where nothing trains
 
 def example(command: str) -> str:
     """The line that the help of a subcommand shows."""
-    return parser(command).example
+    return commands()[command].example
 
 
 def test_every_subcommand_has_an_example_of_its_own():
-    missing = [c for c in COMMANDS if not re.search(rf"%causalmix {c}\b", example(c))]
+    missing = [c for c in commands() if not re.search(rf"%causalmix {c}\b", example(c))]
     assert not missing, (
-        f"give {missing} an example in magic_parser._COMMANDS, which users and this test can run"
+        f"give {missing} an example in their Command or Question, which users and this test can run"
     )
 
 
 def order() -> list[str]:
-    rest = [name for name in COMMANDS if name not in (*FIRST, *LAST)]
+    rest = [name for name in commands() if name not in (*FIRST, *LAST)]
     rest.sort(key=lambda name: name != "fit")
-    return [name for name in (*FIRST, *rest, *LAST) if name in COMMANDS]
+    return [name for name in (*FIRST, *rest, *LAST) if name in commands()]
 
 
 def cheap(line: str) -> str:

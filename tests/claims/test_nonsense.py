@@ -13,9 +13,10 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from causalmix_nb.cards.results import view
 from causalmix_nb.errors import CausalMixError
+from causalmix_nb.magics.command import commands
 from causalmix_nb.magics.completion import suggest
 from causalmix_nb.magics.language import HelpAsked, MagicError
-from causalmix_nb.magics.parser import COMMANDS, parse
+from causalmix_nb.magics.parser import parse
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study
 
@@ -98,16 +99,16 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES, ids=[f"{i}" for i in range(len(LINES))])
 def test_a_senseless_line_gets_a_sentence(shell, line):
-    magic = shell.magics_manager.registry["CausalMixMagics"]
-    magic.study = shell.user_ns["study"]
-    magic.study.model, magic.study.recommendation = shell.user_ns["model"], None
+    session = shell.magics_manager.registry["CausalMixMagics"].session
+    session.study = shell.user_ns["study"]
+    session.study.model, session.study.recommendation = shell.user_ns["model"], None
     _, error = run(shell, f"%causalmix {line}")
     assert a_sentence(error), f"{line[:80]!r}: {type(error).__name__}: {str(error)[:300]}"
     assert shell.user_ns["hit"] == []  # what stands between braces is a name, and is never run
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), st.sampled_from(["", *COMMANDS]))
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60), st.sampled_from(["", *commands()]))
 def test_any_text_is_understood_or_refused_in_one_sentence(text, command):
     try:
         parse(f"{command} {text}")
@@ -140,8 +141,8 @@ ASKED = [
 
 
 def test_hostile_names_are_text_in_every_card_and_every_picture(shell, hostile):
-    magic = shell.magics_manager.registry["CausalMixMagics"]
-    assert run(shell, "%causalmix runs use R")[1] is None and magic.study.runs is hostile
+    session = shell.magics_manager.registry["CausalMixMagics"].session
+    assert run(shell, "%causalmix runs use R")[1] is None and session.study.runs is hostile
     for line in ASKED:
         result, error = run(shell, f"%causalmix {line}")
         assert error is None, f"{line}: {error!r}"

@@ -161,10 +161,12 @@ def test_executors_that_cannot_work_are_refused(bad, said):
 
 
 def test_the_magic_makes_the_executor():
+    from causalmix_nb.magics.options import EXECUTOR
     from causalmix_nb.magics.parser import parse
-    from causalmix_nb.magics.train import chosen_executor
 
-    chosen = lambda line: chosen_executor(parse(line))  # noqa: E731
+    def chosen(line):
+        return EXECUTOR.value(vars(parse(line)))
+
     assert chosen("run --executor ray --address auto --gpus 0.25") == RayExecutor("auto", gpus_per_chunk=0.25)
     assert chosen("run --executor ray") == RayExecutor() and chosen("run") == "local"
     with pytest.raises(TrainingError, match="add --executor ray"):

@@ -111,6 +111,6 @@ def test_a_topic_is_explained_in_plain_text(name):
 
 
 def test_topics_lead_on_to_subcommands_that_exist():
-    from causalmix_nb.magics.parser import COMMANDS
+    from causalmix_nb.magics.command import commands
 
-    assert {see for about in topics.TOPICS.values() for see in about.see} <= set(COMMANDS)
+    assert {see for about in topics.TOPICS.values() for see in about.see} <= set(commands())

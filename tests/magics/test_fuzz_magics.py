@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from causalmix_nb.errors import CausalMixError
 from causalmix_nb.magics import completion
+from causalmix_nb.magics.command import commands
 from causalmix_nb.magics.language import HelpAsked, joined, scalar, split
-from causalmix_nb.magics.parser import _COMMANDS, COMMANDS, parse, parser
+from causalmix_nb.magics.parser import parse, parser
 
 MANY = settings(
     max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
-OPTIONS = sorted({option for name in COMMANDS for option in parser(name).options()})
+OPTIONS = sorted({option for name in commands() for option in parser(name).options()})
 VARIABLES = {"share": 0.4, "name": "the web", "n": 8, "runs": object(), "nested": "{{share}}", "nan": float("nan")}  # fmt: skip
 values = st.sampled_from(
     [
@@ -28,7 +29,7 @@ values = st.sampled_from(
 words = st.sampled_from(OPTIONS) | values | st.text(max_size=8)
 lines = st.builds(
     lambda command, rest, gap: gap.join([command, *rest]),
-    st.sampled_from([*COMMANDS, "", "do", "optimize", "rum", "help"]),
+    st.sampled_from([*commands(), "", "do", "optimize", "rum", "help"]),
     st.lists(words, max_size=8),
     st.sampled_from([" ", "  ", "\u00a0", "\t"]),
 )
@@ -62,7 +63,7 @@ def said(read) -> object:
 def test_a_line_of_the_magic_is_read_or_refused_in_a_sentence(line):
     found = said(lambda: parse(line, lambda name: scalar(name, VARIABLES)))
     if isinstance(found, argparse.Namespace):
-        assert found.command in COMMANDS and isinstance(found.quiet, bool)
+        assert found.command in commands() and isinstance(found.quiet, bool)
 
 
 @MANY
@@ -112,6 +113,6 @@ def test_completion_never_fails(line, column):
 
 
 def test_every_example_of_the_help_is_read():
-    for name, (_, _, shown) in _COMMANDS.items():
-        for part in shown.split("%causalmix")[1:]:
+    for name, command in commands().items():
+        for part in command.example.split("%causalmix")[1:]:
             assert parse(part.split("  ")[0]).command in (name, part.split()[0])

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.oinspect import getdoc
 from jupyter_client.manager import start_new_kernel
 
 from causalmix_nb.cards.results import view
@@ -23,9 +24,10 @@ from causalmix_nb.estimate.model import Effect, Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.launch.launch import Progress
 from causalmix_nb.magics import parser
+from causalmix_nb.magics.command import commands
 from causalmix_nb.magics.display import LiveProgress
 from causalmix_nb.magics.language import HelpAsked, MagicError
-from causalmix_nb.magics.parser import COMMANDS, parse
+from causalmix_nb.magics.parser import parse
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study, StudyStatus
@@ -147,7 +149,7 @@ def test_a_line_that_is_wrong_is_refused_in_one_sentence(line, said):
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 260
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_subcommand_has_help_with_an_example_that_is_understood(command, shell):
     with pytest.raises(HelpAsked) as asked:
         parse(f"{command} --help")
@@ -181,7 +183,7 @@ def test_the_check_up_and_the_tutorial_are_cards(shell, tmp_path):
 
 
 def test_the_docstring_that_a_question_mark_shows_is_the_overview(shell):
-    assert shell.magics_manager.magics["line"]["causalmix"].__doc__ == parser.overview()
+    assert getdoc(shell.magics_manager.magics["line"]["causalmix"]) == parser.overview()
 
 
 # -- errors ---------------------------------------------------------------------------------------------------
@@ -539,7 +541,7 @@ def test_a_kernel_completes_and_reports_errors_through_its_messages(tmp_path):
         found = client.complete(text, len(text), reply=True, timeout=60)["content"]
         assert found["matches"] == ["optimize"]
         assert found["metadata"]["_jupyter_types_experimental"][0]["type"].startswith(
-            "subcommand: The mixture"
+            "subcommand: Recommend a mixture"
         )
         reply = client.execute_interactive(
             "%causalmix run --rums 3", timeout=60, output_hook=lambda message: None
@@ -604,6 +606,7 @@ def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
         ("interpret --depth 1", "Interpretation", "worth"),
         ("leaderboard linear equal --runs 12 --splits 1", "Leaderboard", "unseen"),
         ("paths", "PathEffects", "mixture -> score"),
+        ("predict-domain loss=2 style=5", "DomainPrice", "worth"),
         ("price loss=2 style=5", "DomainPrice", "worth"),
         ("select --method linear", "StateSelection", "rank correlation"),
         ("counterfactual {{key}} apples=0.4", "Effect", "instead of"),

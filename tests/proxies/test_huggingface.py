@@ -417,8 +417,11 @@ def test_the_cost_of_a_launch_is_told_for_a_hugging_face_model_too(pool, config,
 
 def test_the_magic_makes_a_study_of_a_model(pool, model_folder, tmp_path):
     from causalmix_nb.magics.language import MagicError
+    from causalmix_nb.magics.options import MODEL
     from causalmix_nb.magics.parser import parse
-    from causalmix_nb.magics.train import proxies
+
+    def proxies(args):
+        return MODEL.value(vars(args))
 
     asked = proxies(parse(f"pool demo --model {model_folder} --context 32 --lora 4 --precision bf16"))
     assert asked == HFConfig(str(model_folder), context=32, lora=Lora(rank=4), precision="bf16")

@@ -1,0 +1,25 @@
+"""Names that are the same in every study, by the kind of thing they name: what Tab offers and a help lists.
+
+>>> names("executor")
+('local', 'inline', 'ray')
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+KINDS = {  # kind -> module and name of what holds the names, and what may be said besides
+    "method": ("methods.fit", "METHODS", ("auto",)),
+    "policy": ("decide.policy", "POLICIES", ()),
+    "executor": ("launch.launch", "EXECUTORS", ()),
+    "format": ("decide.export.export", "FORMATS", ()),
+    "baseline": ("study.contenders", "CONTENDERS", ()),
+}
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The names of a kind; none where they are the study's own or the user's (domains, outcomes, variables)."""
+    if kind not in KINDS:
+        return ()
+    module, attribute, besides = KINDS[kind]
+    return (*getattr(import_module(f"causalmix_nb.{module}"), attribute), *besides)
