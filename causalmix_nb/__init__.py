@@ -17,11 +17,11 @@ _WHERE = {
     "CausalMixError": "errors",
     "Constraints": "decide.constraints",
     "Domain": "data.pool",
-    "HFConfig": "proxies.checkpoint",
-    "Lora": "proxies.checkpoint",
+    "HFConfig": "proxies.kinds.causal_lm",
+    "Lora": "proxies.kinds.causal_lm",
     "Mixture": "mixture",
     "Pool": "data.pool",
-    "ProxyConfig": "proxies.swarm",
+    "ProxyConfig": "proxies.kinds.byte_gpt",
     "RayExecutor": "launch.ray_cluster",
     "Runs": "runs.store",
     "Study": "study.study",
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from causalmix_nb.launch.ray_cluster import RayExecutor as RayExecutor
     from causalmix_nb.methods.fit import fit as fit
     from causalmix_nb.mixture import Mixture as Mixture
-    from causalmix_nb.proxies.checkpoint import HFConfig as HFConfig
-    from causalmix_nb.proxies.checkpoint import Lora as Lora
-    from causalmix_nb.proxies.swarm import ProxyConfig as ProxyConfig
+    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig as ProxyConfig
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig as HFConfig
+    from causalmix_nb.proxies.kinds.causal_lm import Lora as Lora
     from causalmix_nb.runs.store import Runs as Runs
     from causalmix_nb.study.study import Study as Study
 

@@ -10,14 +10,14 @@ to above 0.95 (arXiv 2512.24503); against models of a thousand million parameter
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from causalmix_nb.errors import StudyError
 from causalmix_nb.plots.transfer import ranks_agree
-from causalmix_nb.proxies.swarm import VOCABULARY, ProxyConfig
+from causalmix_nb.proxies.config import Trainable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,31 +142,7 @@ def rank_agreement(a: Sequence[float], b: Sequence[float], seed: int = 0, n_draw
     return Agreement(float(rho(pairs[None])[0]), float(lower), float(upper), n)
 
 
-def resized(config: ProxyConfig, n_parameters: int) -> ProxyConfig:
-    """The same proxy at another width, so that it has about so many parameters.
-
-    Raises
-    ------
-    StudyError: a size that no width comes near to.
-
-    >>> resized(ProxyConfig(), 460_000).n_parameters, resized(ProxyConfig(), 460_000).d_model
-    (451968, 132)
-    """
-    step = 2 * config.n_heads
-    a, b = 12 * config.n_layers, VOCABULARY
-    exact = (-b + (b * b + 4 * a * n_parameters) ** 0.5) / (2 * a)
-    found = min(
-        (replace(config, d_model=max(step, step * k)) for k in (int(exact // step), int(exact // step) + 1)),
-        key=lambda c: abs(c.n_parameters - n_parameters),
-    )
-    if not 0.5 <= found.n_parameters / n_parameters <= 2:
-        raise StudyError(
-            f"no proxy of {config.n_layers} layers has about {n_parameters:,} parameters; the smallest has {found.n_parameters:,}."
-        )
-    return found
-
-
-def setting_name(config: ProxyConfig) -> str:
+def setting_name(config: Trainable) -> str:
     """Size and learning rate in words."""
     size = config.n_parameters
     amount = f"{size / 1e6:.3g}M" if size >= 1e6 else f"{size / 1e3:.3g}k"

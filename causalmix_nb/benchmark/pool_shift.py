@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,11 +43,10 @@ from causalmix_nb.benchmark.shifts import (
 from causalmix_nb.decide.search import likeliest_best, next_mixtures
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
 from causalmix_nb.errors import FitError, StudyError
-from causalmix_nb.launch.launch import DATA
 from causalmix_nb.mixture import Mixture
+from causalmix_nb.proxies.config import DATA
 from causalmix_nb.proxies.outcomes import BPB, outcome_directions, target_weights
 from causalmix_nb.proxies.state import flatten_state
-from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
 
 if TYPE_CHECKING:
@@ -454,24 +453,13 @@ def larger_study(study: Study, times: float = LARGER) -> Study:
     """A study of the same tokens with proxies of about ``times`` as many parameters; its base proxy is trained when it is needed."""
     folder = study._need_folder() / LARGER_STUDY
     config = study.config
-    if not isinstance(config, ProxyConfig):
+    if not config.resizable:
         raise StudyError(
             "a larger proxy is made of the package's own only; leave the shift 'larger proxy' out with --shifts."
         )
-    wider = _wider(config, times)
     if not (folder / DATA / "corpus.json").exists():
         shutil.copytree(study._need_folder() / DATA, folder / DATA, dirs_exist_ok=True)
-    meta = {**study._meta, "config": wider.to_dict()}
+    meta = {**study._meta, "config": config.enlarged(times).to_dict()}
     made = type(study)(folder, meta, study.corpus, Runs.open(folder / "runs.sqlite", create=True))
     made._save()
     return made
-
-
-def _wider(config: ProxyConfig, times: float) -> ProxyConfig:
-    """The narrowest model of at least ``times`` the parameters, one layer more, with heads of the same number."""
-    unit, wide = 2 * config.n_heads, config.d_model
-    while True:
-        wide += unit
-        larger = replace(config, d_model=wide, n_layers=config.n_layers + 1)
-        if larger.n_parameters >= times * config.n_parameters:
-            return larger

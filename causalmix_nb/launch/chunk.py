@@ -11,20 +11,14 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError
-from causalmix_nb.proxies.adapters.runs import NoRunAxis
-from causalmix_nb.proxies.checkpoint import HFConfig, as_config
-from causalmix_nb.proxies.swarm import load_weights
+from causalmix_nb.proxies.config import BASE_CHANGED, DATA, NoRunAxis, as_config
 
-if TYPE_CHECKING:
-    from causalmix_nb.proxies.train import TrainedRun
-
-DATA, BASE = "data", "base.safetensors"  # where a study keeps its tokens and its base proxy
 RETRIES = 1  # times that a chunk whose process died is tried again as it was
 EVERY = 0.2  # seconds between two reports of tokens
 
@@ -133,35 +127,17 @@ def train_chunk(
     """
     folder = Path(setup["folder"])
     if "files" not in cache:
-        base = Checked(folder, setup["base"], "start the launch again, with the base proxy as it is now")
-        cache["files"] = (Corpus.open(folder / DATA), base)
+        cache["files"] = Corpus.open(folder / DATA), Checked(folder, setup["base"], BASE_CHANGED)
     for files in cache["files"]:
         files.check()
-    trained = _trained(setup, list(jobs.values()), cache, emit)
+    if "train" not in cache:
+        cache["train"] = as_config(setup["config"]).trainer(setup, cache["files"][0])
+    trained = cache["train"](list(jobs.values()), emit)
     for files in cache["files"]:
         files.check()  # nothing is recorded of data that changed under the training
     return {
         "results": {key: {"outcomes": run.outcomes, "reason": run.reason} for key, run in zip(jobs, trained)}
     }
-
-
-def _trained(
-    setup: Mapping[str, Any], specs: Sequence[RunSpec], cache: dict[str, Any], emit: Callable[[int], None]
-) -> Sequence[TrainedRun]:
-    folder, config = Path(setup["folder"]), as_config(setup["config"])
-    if isinstance(config, HFConfig):
-        from causalmix_nb.launch.processes import train_hf_chunk
-
-        places = {"tokens_in": DATA, "base_in": BASE}
-        return train_hf_chunk({**setup, **places}, specs, cache.setdefault("hf", {}), emit)
-    from causalmix_nb.proxies.outcomes import Evaluator
-    from causalmix_nb.proxies.train import train_runs
-
-    if "evaluate" not in cache:
-        corpus = cache["files"][0]
-        cache["base"] = load_weights(folder / BASE) if config.base_tokens else None
-        cache["evaluate"] = Evaluator(corpus, config.context, setup["target"], setup.get("score"))
-    return train_runs(cache["files"][0], specs, config, cache["base"], cache["evaluate"], emit, setup["seed"])
 
 
 class Meter:

@@ -12,14 +12,14 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.launch.hf_cost import arithmetic_speed, axis_bytes
-from causalmix_nb.launch.pace import PROCESS, cores, speed_here, swarm_bytes
-from causalmix_nb.proxies.checkpoint import HFConfig
+from causalmix_nb.launch.pace import PROCESS
+from causalmix_nb.machine import cores
+from causalmix_nb.proxies.config import Speed, Trainable
 from causalmix_nb.proxies.outcomes import EVAL_WINDOWS
 from causalmix_nb.proxies.state import SAMPLE_BYTES
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.launch.launch import RunReport
-    from causalmix_nb.proxies.swarm import ProxyConfig
 
 SPEED = "speed.json"  # a note in the study's folder: how fast its last launch was
 BINDER = 2e9  # bytes: mybinder.org restarts a session above this
@@ -35,15 +34,6 @@ KERNEL = 600e6  # bytes of a process that has read a pool and trained a base pro
 STARTUP = 5.0  # seconds until a worker has imported torch and read the pool
 ROW = 2_000  # bytes of a run in the store
 SECONDS = 0.4  # that a measurement of the speed takes
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast runs train. tokens_per_second: of all workers together, a scored token counting as a third of a trained one."""
-
-    tokens_per_second: float
-    workers: int
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +212,7 @@ def training_cost(
 
 
 def launch_cost(
-    config: ProxyConfig | HFConfig,
+    config: Trainable,
     budgets: Sequence[int],
     n_domains: int,
     speed: Speed,
@@ -246,7 +236,7 @@ def launch_cost(
     work = trained + len(budgets) * scoring_tokens(config, n_domains)
     measuring = states * SAMPLE_BYTES / 3 * max(1, workers)  # by this process alone
     seconds = (work + measuring) / speed.tokens_per_second + (STARTUP if workers and budgets else 0.0)
-    swarm = _chunk_bytes(config, min(width, len(budgets)), max(budgets)) if budgets else 0.0
+    swarm = config.chunk_bytes(min(width, len(budgets)), max(budgets)) if budgets else 0.0
     memory = KERNEL + (workers * (PROCESS + swarm) if workers else swarm)
     disk = len(budgets) * ROW + (4 * config.n_parameters if base else 0)
     return Cost(
@@ -255,35 +245,27 @@ def launch_cost(
     )  # fmt: skip
 
 
-def scoring_tokens(config: Any, n_domains: int) -> float:
+def scoring_tokens(config: Trainable, n_domains: int) -> float:
     """What scoring a run costs, in tokens of training: a forward pass is a third of a training step."""
     return EVAL_WINDOWS * n_domains * config.context / 3
 
 
-def _chunk_bytes(config: Any, width: int, token_budget: int) -> float:
-    return (
-        axis_bytes(config, width)
-        if isinstance(config, HFConfig)
-        else swarm_bytes(config, width, token_budget)
-    )
-
-
-def measured_speed(config: Any, workers: int, width: int, seconds: float = SECONDS) -> Speed:
-    """The speed of training on this machine now: a swarm takes steps on random bytes with one worker's share of the cores."""
-    if isinstance(config, HFConfig):
-        return Speed(arithmetic_speed(config), workers, "the arithmetic of this machine")
+def measured_speed(config: Trainable, workers: int, width: int, seconds: float = SECONDS) -> Speed:
+    """The speed of training on this machine now, from a measurement in this process with one worker's share of the cores."""
+    if config.fills_machine:
+        return replace(config.speed(width, seconds), workers=workers)
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, cores() // max(1, workers)))
+    before, n = torch.get_num_threads(), max(1, workers)
+    torch.set_num_threads(max(1, cores() // n))
     try:
-        speed = speed_here(config, width, seconds)
+        one = config.speed(width, seconds)
     finally:
         torch.set_num_threads(before)
-    return Speed(speed * max(1, workers), workers, "a measurement on this machine")
+    return replace(one, tokens_per_second=one.tokens_per_second * n, workers=workers)
 
 
-def remember_speed(folder: Path, config: Any, n_domains: int, report: RunReport, workers: int) -> None:
+def remember_speed(folder: Path, config: Trainable, n_domains: int, report: RunReport, workers: int) -> None:
     """Note the speed of a launch that did enough to tell, for the next forecast."""
     work = report.tokens_per_second * report.seconds + report.done * scoring_tokens(config, n_domains)
     seconds = report.seconds - (STARTUP if workers else 0.0)
@@ -298,7 +280,7 @@ def remember_speed(folder: Path, config: Any, n_domains: int, report: RunReport,
         pass  # a forecast that must be measured again is no reason to fail
 
 
-def remembered_speed(folder: Path | None, config: Any, workers: int) -> Speed | None:
+def remembered_speed(folder: Path | None, config: Trainable, workers: int) -> Speed | None:
     """The speed of the last launch with the same proxies; with another number of workers it is taken to be in proportion."""
     if folder is None:
         return None

@@ -16,14 +16,13 @@ from causalmix_nb.checksums import checksums
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError, did_you_mean
-from causalmix_nb.launch.chunk import BASE, DATA, Chunks, attempt
-from causalmix_nb.launch.hf_cost import run_axis
-from causalmix_nb.launch.pace import WIDTH, Pace, cores, pace_for
+from causalmix_nb.launch.chunk import Chunks, attempt
+from causalmix_nb.launch.pace import Pace, pace_for
 from causalmix_nb.launch.ray_cluster import RayExecutor, run_on_ray
 from causalmix_nb.launch.workers import run_in_workers
-from causalmix_nb.proxies.checkpoint import HFConfig
+from causalmix_nb.machine import cores
+from causalmix_nb.proxies.config import BASE, DATA, Trainable
 from causalmix_nb.proxies.scores import Score, as_score
-from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
 
 EXECUTORS = ("local", "inline", "ray")
@@ -85,7 +84,7 @@ def launch(
     jobs: Mapping[str, RunSpec],
     states: Mapping[str, Mapping[str, float]],
     runs: Runs,
-    config: ProxyConfig | HFConfig,
+    config: Trainable,
     target: Mapping[str, float] | None = None,
     *,
     executor: Executor = "local",
@@ -119,7 +118,7 @@ def launch(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
     n = 1 if isinstance(executor, RayExecutor) else workers_for(len(pending), workers, config)
-    width = width_of(config, len(pending), n)
+    width = config.width(len(pending), n)
     interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
@@ -135,7 +134,7 @@ def launch(
             _run_here(setup, Chunks(_chunks(pending, jobs, 1, width)), jobs, book)
         else:
             pace = Pace(n, max(1, cores() // n), width)
-            if isinstance(config, ProxyConfig):
+            if not config.fills_machine:
                 pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
             chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
             run_in_workers(setup, chunks, jobs, book.take, pace.workers, pace.threads)
@@ -155,21 +154,11 @@ def known_executor(executor: Executor) -> Executor:
     )
 
 
-def workers_for(n_runs: int, workers: int | None = None, config: ProxyConfig | HFConfig | None = None) -> int:
-    """How many worker processes train so many runs: those asked for or one per core, each with two runs at least.
-
-    A Hugging Face model keeps all cores, or the accelerator, busy by itself: one worker, unless more are asked for.
-    """
-    usual = 1 if isinstance(config, HFConfig) else cores()
+def workers_for(n_runs: int, workers: int | None, config: Trainable) -> int:
+    """How many worker processes train so many runs: those asked for, else one per core, or one where one fills the machine; each with
+    two runs at least."""
+    usual = 1 if config.fills_machine else cores()
     return max(1, min(workers or usual, -(-n_runs // 2)))
-
-
-def width_of(config: ProxyConfig | HFConfig, n_runs: int = 1, n_workers: int = 1) -> int:
-    """Runs in a chunk. Adapters of a Hugging Face model train together as far as memory allows and it makes them faster; where all its weights are
-    trained it is one run, unless processes of their own are worth sharing between runs."""
-    if not isinstance(config, HFConfig) or config.processes > 1:
-        return WIDTH
-    return run_axis(config, n_runs, n_workers)[0]
 
 
 def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:
@@ -196,7 +185,7 @@ class _Book:
         jobs: Mapping[str, RunSpec],
         states: Mapping[str, Mapping[str, float]],
         runs: Runs,
-        config: ProxyConfig | HFConfig,
+        config: Trainable,
         total: int,
         progress: OnProgress | None,
         stage: str,
@@ -260,7 +249,7 @@ class _Book:
 
 
 def _chunks(
-    pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int, width: int = WIDTH
+    pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int, width: int
 ) -> list[list[str]]:
     """Groups of runs with one token budget, evenly sized so that no worker idles at the end."""
     chunks = []

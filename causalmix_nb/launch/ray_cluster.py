@@ -25,7 +25,8 @@ from typing import Any
 
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.launch.chunk import BASE, DATA, Chunks, Message, Take, attempt_all
+from causalmix_nb.launch.chunk import Chunks, Message, Take, attempt_all
+from causalmix_nb.proxies.config import BASE, DATA
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is reported to anybody
 OURS = {"RAY_AUTH_MODE": "disabled"}  # a cluster of this machine alone writes no token into the home folder

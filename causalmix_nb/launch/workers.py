@@ -23,7 +23,7 @@ from typing import Any
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.launch.chunk import Chunks, Message, Take, attempt_all
-from causalmix_nb.launch.pace import tuned_allocator
+from causalmix_nb.machine import tuned_allocator
 
 EARLY = 3  # workers in a row that may end before they can train, before the launch gives up
 

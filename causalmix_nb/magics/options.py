@@ -11,7 +11,7 @@ from causalmix_nb.magics.language import MagicError
 
 if TYPE_CHECKING:
     from causalmix_nb.launch.launch import Executor
-    from causalmix_nb.proxies.checkpoint import HFConfig
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
 STUDY = Argument(
     "--study",
@@ -112,7 +112,7 @@ def chosen_model(
                 "--lora, --context and --precision are for a Hugging Face model; add --model NAME."
             )
         return None
-    from causalmix_nb.proxies.checkpoint import HFConfig, Lora
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
 
     path = Path(model).expanduser()
     where: dict[str, Any] = {"model": model}

@@ -16,7 +16,8 @@ import numpy as np
 
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.proxies.train import _accelerator, _schedule, fit, new_swarm
+from causalmix_nb.proxies.schedule import accelerator, schedule
+from causalmix_nb.proxies.train import fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from causalmix_nb.data.corpus import Corpus
     from causalmix_nb.data.pool import Tilt
-    from causalmix_nb.proxies.swarm import ProxyConfig, ProxySwarm
-    from causalmix_nb.proxies.train import OnTokens
+    from causalmix_nb.proxies.config import OnTokens, Trainable
+    from causalmix_nb.proxies.swarm import ProxySwarm
 
 STEP_SIZE, SMOOTHING = 1.0, 1e-3  # DoReMi: of the weights' exponentiated gradient, towards uniform
 MEMORY = 0.9  # ODM: of the moving average of rewards
@@ -61,8 +62,8 @@ class OnlineMixture:
 
 def doremi(
     corpus: Corpus,
-    config: ProxyConfig,
-    base: dict[str, torch.Tensor] | None,
+    config: Trainable,
+    base: Mapping[str, torch.Tensor] | None,
     token_budget: int,
     reference: Mixture | None = None,
     tilts: Mapping[str, Tilt] | None = None,
@@ -89,11 +90,11 @@ def doremi(
     per = max(1, config.batch // K)
     n_steps = _steps(token_budget, K * per, config)
     windows, masks = _by_domain(corpus, tilts or {}, n_steps * per, config, seed)
-    model = new_swarm(config, 1, base, seed)
+    model = config.swarm(1, base, seed)
     mixed = (reference or Mixture.equal(domains)).to_array(domains).tolist()
     data = run_windows(corpus, mixed, tilts or {}, seed, seed + 1, n_steps * K * per, config.context)
     fit(model, [data], config.learning_rate, on_tokens, K * per)
-    lagging = new_swarm(config, 1, base, seed)
+    lagging = config.swarm(1, base, seed)
     weights, history = np.full(K, 1 / K), []
 
     def loss(step: int) -> torch.Tensor:
@@ -119,8 +120,8 @@ def doremi(
 
 def online_data_mixing(
     corpus: Corpus,
-    config: ProxyConfig,
-    base: dict[str, torch.Tensor] | None,
+    config: Trainable,
+    base: Mapping[str, torch.Tensor] | None,
     token_budget: int,
     tilts: Mapping[str, Tilt] | None = None,
     seed: int = 0,
@@ -134,7 +135,7 @@ def online_data_mixing(
 
     domains, K, batch = corpus.domains, len(corpus.domains), config.batch
     n_steps = _steps(token_budget, batch, config)
-    rng, swarm = np.random.default_rng([seed, 5]), new_swarm(config, 1, base, seed)
+    rng, swarm = np.random.default_rng([seed, 5]), config.swarm(1, base, seed)
     windows, masks = _by_domain(corpus, tilts or {}, n_steps * batch, config, seed)
     used, rewards, shown = np.zeros(K, dtype=int), np.zeros(K), []
     explored = 1 / K
@@ -167,7 +168,7 @@ def online_data_mixing(
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
-def _steps(token_budget: int, batch: int, config: ProxyConfig) -> int:
+def _steps(token_budget: int, batch: int, config: Trainable) -> int:
     steps = token_budget // (batch * config.context)
     if steps < 1:
         raise TrainingError(
@@ -177,7 +178,7 @@ def _steps(token_budget: int, batch: int, config: ProxyConfig) -> int:
 
 
 def _by_domain(
-    corpus: Corpus, tilts: Mapping[str, Tilt], n: int, config: ProxyConfig, seed: int
+    corpus: Corpus, tilts: Mapping[str, Tilt], n: int, config: Trainable, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Windows (K, n, L + 1) and masks (K, n, L) of every domain by itself."""
     parts = [
@@ -201,20 +202,20 @@ def _train(
     """One proxy, one optimiser, a loss that decides at every step what it is made of."""
     import torch
 
-    config, accelerator = swarm.config, _accelerator()
+    config, placed = swarm.config, accelerator()
     raw = torch.optim.AdamW(
         list(swarm), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
     )
-    optimizer = accelerator.prepare(raw)
-    for step, rate in enumerate(_schedule(n_steps, config.learning_rate, config.warmup)):
+    optimizer = placed.prepare(raw)
+    for step, rate in enumerate(schedule(n_steps, config.learning_rate, config.warmup)):
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with accelerator.autocast():
+        with placed.autocast():
             value = loss(step)
         if not bool(torch.isfinite(value)):
             raise TrainingError("training diverged: the loss is not finite; lower the learning rate.")
         optimizer.zero_grad()
-        accelerator.backward(value)
+        placed.backward(value)
         swarm.clip_gradients(config.clip)
         optimizer.step()
         if on_tokens:

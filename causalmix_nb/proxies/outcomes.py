@@ -14,9 +14,7 @@ import numpy as np
 
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.errors import StudyError, did_you_mean
-from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
 from causalmix_nb.proxies.scores import Score, load_score, score_runs
-from causalmix_nb.proxies.swarm import ProxySwarm
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +64,10 @@ class Trained(Protocol):
 
     def likeliest(self, tokens: torch.Tensor) -> torch.Tensor: ...
 
+    def alone(self) -> list[Any]:
+        """Every run as a proxy of its own."""
+        ...
+
 
 class Evaluator:
     """Scores all runs of a swarm on the same held-out data; prepared once, used for every chunk."""
@@ -105,22 +107,8 @@ class Evaluator:
         if self._score is None:
             return results
         with torch.no_grad():
-            more = score_runs(self._score, alone(swarm), frozenset().union(*results))
+            more = score_runs(self._score, swarm.alone(), frozenset().union(*results))
         return [{**result, **found} for result, found in zip(results, more)]
-
-
-def alone(swarm: Trained) -> list[Any]:
-    """Every run of a swarm as a proxy of its own."""
-    if isinstance(swarm, AdapterSwarm):
-        return swarm.alone()
-    if swarm.n_runs == 1 or not isinstance(swarm, ProxySwarm):
-        return [swarm]
-    proxies = []
-    for run in range(swarm.n_runs):
-        proxy = ProxySwarm(swarm.config, 1, device=str(swarm.device))
-        proxy.load(swarm.weights(run))
-        proxies.append(proxy)
-    return proxies
 
 
 def _masked_sum(swarm: Trained, windows: np.ndarray, mask: np.ndarray) -> np.ndarray:

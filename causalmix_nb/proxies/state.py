@@ -25,11 +25,12 @@ from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.data.pool import Tilt
 from causalmix_nb.data.windows import END
 from causalmix_nb.errors import StudyError
-from causalmix_nb.proxies.checkpoint import HFConfig, load_model, load_tokenizer
-from causalmix_nb.proxies.swarm import ProxySwarm
+from causalmix_nb.proxies.huggingface.checkpoint import Checkpoint, load_model, load_tokenizer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from causalmix_nb.proxies.swarm import ProxySwarm
 
 COVARIATES = ("loss", "hes", "style", "size")
 VERSION = 1  # raise it when the code below makes something else of the same texts
@@ -46,6 +47,7 @@ class Scorer(Protocol):
     """Anything that can say how surprising texts are.
 
     A scorer may have an ``identity``, a text that differs where its scores do (the name and revision of a model); see :func:`identity_of`.
+    One that holds a large model may have a ``release()``; see :func:`release`.
     """
 
     def score(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
@@ -105,7 +107,7 @@ class HuggingFaceScorer:
         identity: str | None = None,
     ) -> None:
         self.identity = identity or " ".join(filter(None, (name, gguf_file, f"context {context}")))
-        self._load = load or (lambda: _load_pair(HFConfig(name, gguf_file=gguf_file, context=context)))
+        self._load = load or (lambda: _load_pair(Checkpoint(name, gguf_file=gguf_file, context=context)))
         self._context, self._batch = context, batch
         self._pair: tuple[Any, Any] | None = None
 
@@ -144,7 +146,7 @@ class HuggingFaceScorer:
         return torch.cat(losses).numpy(), torch.cat(entropies).numpy(), n_bytes
 
 
-def _load_pair(config: HFConfig) -> tuple[Any, Any]:
+def _load_pair(config: Checkpoint) -> tuple[Any, Any]:
     return load_model(config), load_tokenizer(config)
 
 
@@ -154,6 +156,13 @@ def identity_of(scorer: Scorer) -> str:
     if isinstance(own, str) and own:
         return own
     return f"{type(scorer).__module__}.{type(scorer).__qualname__} without identity"
+
+
+def release(scorer: Scorer) -> None:
+    """Give back the memory of a scorer that has a ``release()``; it is loaded again when it is asked again."""
+    own = getattr(scorer, "release", None)
+    if callable(own):
+        own()
 
 
 class _Itself:

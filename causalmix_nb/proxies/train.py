@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,30 +16,24 @@ import numpy as np
 from causalmix_nb.data.corpus import Corpus, run_windows
 from causalmix_nb.data.windows import BLOCK, RunWindows
 from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.proxies.config import OnTokens, TrainedRun
 from causalmix_nb.proxies.outcomes import Evaluator
-from causalmix_nb.proxies.swarm import ProxyConfig, ProxySwarm
+from causalmix_nb.proxies.schedule import accelerator, schedule
+from causalmix_nb.proxies.swarm import ProxySwarm
 
 if TYPE_CHECKING:
     import torch
 
+    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
+
 COMPILE_AFTER = 60.0  # seconds of steps to come on a GPU for which the compiler pays: it took 7 on an H200 and saves a tenth, if anything
-
-OnTokens = Callable[[int], None]  # called with the training tokens done since the last call, over all runs
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
-    """What became of one run: its outcomes, or the reason why there are none."""
-
-    outcomes: dict[str, float]
-    reason: str | None = None
 
 
 def train_runs(
     corpus: Corpus,
     specs: Sequence[RunSpec],
     config: ProxyConfig,
-    base: dict[str, torch.Tensor] | None,
+    base: Mapping[str, torch.Tensor] | None,
     evaluate: Evaluator,
     on_tokens: OnTokens | None = None,
     seed: int = 0,
@@ -99,10 +92,10 @@ def train_base(
 
 
 def new_swarm(
-    config: ProxyConfig, n_runs: int, base: dict[str, torch.Tensor] | None, seed: int = 0
+    config: ProxyConfig, n_runs: int, base: Mapping[str, torch.Tensor] | None, seed: int = 0
 ) -> ProxySwarm:
     """R proxies that start from the base's weights, or from the same random ones."""
-    swarm = ProxySwarm(config, n_runs, seed, device=str(_accelerator().device))
+    swarm = ProxySwarm(config, n_runs, seed, device=str(accelerator().device))
     if base is not None:
         swarm.load(base)
     return swarm
@@ -142,14 +135,14 @@ def take_steps(
     rates = np.broadcast_to(np.asarray(learning_rate, float), swarm.n_runs)
     peak = float(rates.max())
     shares = torch.as_tensor(rates / peak, dtype=torch.float32, device=swarm.device)
-    accelerator = _accelerator()
-    optimizer = accelerator.prepare(
+    placed = accelerator()
+    optimizer = placed.prepare(
         torch.optim.AdamW(
             list(swarm), lr=peak, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
         )
     )
     since, started = 0, 0.0
-    for step, (rate, (windows, masks)) in enumerate(zip(_schedule(n_steps, peak, config.warmup), batches)):
+    for step, (rate, (windows, masks)) in enumerate(zip(schedule(n_steps, peak, config.warmup), batches)):
         if swarm.device.type == "cuda" and step in (4, 8):  # the first steps are slow
             torch.cuda.synchronize()
             before_these, started = started, time.perf_counter()
@@ -160,7 +153,7 @@ def take_steps(
         weight = masks.float()  # (R, B, L)
         per_run = (swarm.token_losses(windows) * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
         optimizer.zero_grad()
-        accelerator.backward(per_run.sum())
+        placed.backward(per_run.sum())
         swarm.clip_gradients(config.clip)
         before = None if rates.min() == peak else [tensor.detach().clone() for tensor in swarm]
         optimizer.step()
@@ -192,15 +185,3 @@ def _scale_steps(swarm: ProxySwarm, before: Sequence[torch.Tensor], shares: torc
     with torch.no_grad():
         for tensor, old in zip(swarm, before):
             tensor.copy_(torch.lerp(old, tensor, shares.view(-1, *[1] * (tensor.dim() - 1))))
-
-
-def _schedule(n_steps: int, peak: float, warmup: float) -> Iterator[float]:
-    rise = max(1, round(n_steps * warmup))
-    for step in range(n_steps):
-        yield peak * min((step + 1) / rise, (n_steps - step) / max(1, n_steps - rise))
-
-
-def _accelerator():
-    from accelerate import Accelerator
-
-    return Accelerator()

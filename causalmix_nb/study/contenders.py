@@ -16,17 +16,18 @@ from causalmix_nb.decide.baselines import BASELINES, baseline_mixture, unknown_b
 from causalmix_nb.decide.search import Search, bayesian_optimisation, grid_search
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.proxies.config import BASE
 from causalmix_nb.proxies.outcomes import outcome_directions, target_weights
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.swarm import load_weights
 from causalmix_nb.runs.store import Runs
 
 if TYPE_CHECKING:
     from causalmix_nb.data.corpus import Corpus
     from causalmix_nb.launch.launch import Executor, OnProgress
     from causalmix_nb.mixture import Mixture
-    from causalmix_nb.proxies.checkpoint import HFConfig
+    from causalmix_nb.proxies.config import Trainable
     from causalmix_nb.proxies.online import OnlineMixture
-    from causalmix_nb.proxies.swarm import ProxySwarm
+    from causalmix_nb.proxies.state import Scorer
 
 SEARCHES = {"grid": grid_search, "bayes": bayesian_optimisation}
 ONLINE = ("doremi", "odm")
@@ -56,7 +57,7 @@ class Contenders:
         def seed(self) -> int: ...
 
         @property
-        def config(self) -> ProxyConfig | HFConfig: ...
+        def config(self) -> Trainable: ...
 
         def _need_corpus(self) -> Corpus: ...
 
@@ -64,7 +65,7 @@ class Contenders:
 
         def _need_runs(self) -> Runs: ...
 
-        def _base(self, progress: OnProgress | None) -> ProxySwarm: ...
+        def _train_base(self, progress: OnProgress | None = None) -> Scorer: ...
 
         def _launch(self, *args: Any, **named: Any) -> Any: ...
 
@@ -131,8 +132,12 @@ class Contenders:
             raise StudyError(
                 f"unknown online method {method!r}.{did_you_mean(method, ONLINE)} Use doremi or odm."
             )
-        corpus, weights = self._need_corpus(), self._base(progress).weights()
-        assert isinstance(self.config, ProxyConfig)  # or there would be no base of our own
+        if not self.config.mixes_online:
+            raise StudyError(
+                "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
+            )
+        self._train_base(progress)
+        corpus, weights = self._need_corpus(), load_weights(self._need_folder() / BASE)
         if method == "odm":
             return online_data_mixing(corpus, self.config, weights, self._budget(), seed=self.seed)
         return doremi(corpus, self.config, weights, self._budget(), self.natural, seed=self.seed)

@@ -20,13 +20,12 @@ from causalmix_nb.decide.export.sizes import (
     pool_rows,
 )
 from causalmix_nb.errors import StudyError
-from causalmix_nb.proxies.checkpoint import HFConfig, load_tokenizer
 
 if TYPE_CHECKING:
     from causalmix_nb.data.corpus import Corpus
     from causalmix_nb.data.pool import Pool, Tilt
     from causalmix_nb.decide.policy import Recommendation
-    from causalmix_nb.proxies.swarm import ProxyConfig
+    from causalmix_nb.proxies.config import Trainable
 
 
 class Exporting:
@@ -42,7 +41,7 @@ class Exporting:
     if TYPE_CHECKING:
 
         @property
-        def config(self) -> ProxyConfig | HFConfig: ...
+        def config(self) -> Trainable: ...
 
     def export(
         self,
@@ -85,8 +84,8 @@ class Exporting:
         corpus, pool = self.corpus, self.pool
         if corpus is None:
             return None
-        if tokenizer is None and isinstance(self.config, HFConfig):
-            tokenizer = load_tokenizer(self.config)
+        if tokenizer is None:
+            tokenizer = self.config.tokenizer()
         described = self._meta.get("pool") or (describe_pool(pool) if pool else describe_corpus(corpus))
         return measure_sizes(
             described,

@@ -13,26 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.answers.transfer import FEWEST, Transfer, rank_agreement, resized, setting_name
+from causalmix_nb.answers.transfer import FEWEST, Transfer, rank_agreement, setting_name
 from causalmix_nb.data.pool import Tilt
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
 from causalmix_nb.errors import StudyError, did_you_mean
-from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.cost import Cost, Speed, launch_cost, measured_speed, remembered_speed
 from causalmix_nb.launch.halving import rungs, sizes
-from causalmix_nb.launch.launch import Executor, known_executor, width_of, workers_for
+from causalmix_nb.launch.launch import Executor, known_executor, workers_for
 from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.proxies.config import DATA
 from causalmix_nb.proxies.outcomes import outcome_directions
 from causalmix_nb.proxies.scores import as_score
 from causalmix_nb.proxies.state import Scorer, measured_as
-from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.request import RunRequest
 
 if TYPE_CHECKING:
     from causalmix_nb.data.corpus import Corpus
     from causalmix_nb.launch.launch import OnProgress, RunReport
-    from causalmix_nb.proxies.checkpoint import HFConfig
+    from causalmix_nb.proxies.config import Trainable
     from causalmix_nb.runs.lm_eval import AttachedScores
 
 TRANSFERRED = "transfer"  # folder inside a study's, with one of its own for every setting of the proxy
@@ -54,7 +53,7 @@ class Planning:
         def _has_base(self) -> bool: ...
 
         @property
-        def config(self) -> ProxyConfig | HFConfig: ...
+        def config(self) -> Trainable: ...
 
         @property
         def seed(self) -> int: ...
@@ -107,15 +106,15 @@ class Planning:
             seen = {one for one in seen if measured_as(*one, self.seed, scorer) not in self._measured}
         speed = remembered_speed(self.folder, self.config, n_workers)
         if speed is None:
-            width = min(width_of(self.config, len(pending), n_workers or 1), len(pending))
+            width = min(self.config.width(len(pending), n_workers or 1), len(pending))
             speed = (
                 measured_speed(self.config, n_workers, width) if pending else Speed(math.inf, n_workers, "")
             )
         cost = launch_cost(
             self.config, [spec.token_budget for spec in pending], len(corpus.domains),
             speed,
-            workers=n_workers, width=width_of(self.config, len(pending), n_workers or 1), finished=len(asked) - len(pending),
-            base=getattr(self.config, "has_base", self.config.base_tokens > 0) and not self._has_base, states=len(seen),
+            workers=n_workers, width=self.config.width(len(pending), n_workers or 1), finished=len(asked) - len(pending),
+            base=self.config.has_base and not self._has_base, states=len(seen),
         )  # fmt: skip
         if isinstance(executor, RayExecutor):
             elsewhere = (
@@ -152,7 +151,7 @@ class Planning:
         import pandas as pd
 
         mine = self.config
-        if not isinstance(mine, ProxyConfig):
+        if not mine.resizable:
             raise StudyError(
                 "transfer compares settings of the built-in proxy; create a study without model=."
             )
@@ -162,7 +161,7 @@ class Planning:
             )
         if parameters is None and learning_rate is None:
             parameters = 4 * mine.n_parameters
-        other = resized(mine, parameters) if parameters is not None else mine
+        other = mine.resized(parameters) if parameters is not None else mine
         other = replace(other, learning_rate=learning_rate) if learning_rate is not None else other
         if other == mine:
             raise StudyError(
@@ -190,7 +189,7 @@ class Planning:
         )  # fmt: skip
 
     def _elsewhere(
-        self, config: ProxyConfig, specs: list[RunSpec], directions: dict[str, bool], executor: Executor,
+        self, config: Trainable, specs: list[RunSpec], directions: dict[str, bool], executor: Executor,
         workers: int | None, progress: OnProgress | None, outcome: str,
     ) -> list[float]:  # fmt: skip
         """Outcomes of runs under a setting that need not be the study's, from a folder inside it with the same data."""

@@ -29,14 +29,13 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.launch.background import Job
-from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.launch import Executor, OnProgress
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.proxies.checkpoint import HFConfig, as_config, load_shape, load_tokenizer
+from causalmix_nb.proxies.config import DATA, Trainable, as_config
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import outcome_directions, target_weights
 from causalmix_nb.proxies.state import Scorer, flatten_state, measure_state
-from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.contenders import Contenders
 from causalmix_nb.study.exporting import Exporting
@@ -91,7 +90,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         pool: Pool,
         *,
         target: Mapping[str, float] | None = None,
-        config: ProxyConfig | HFConfig | None = None,
+        config: Trainable | None = None,
         graph: CausalGraph | str | None = None,
         seed: int = 0,
         exist_ok: bool = False,
@@ -104,7 +103,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         folder: made if it is not there.
         pool: the data; it is tokenised into the folder, so that the study no longer depends on it.
         target: domain -> weight in the mean outcome ``bpb``; equal weights by default.
-        config: shape and training of the proxies; an :class:`~causalmix_nb.proxies.checkpoint.HFConfig` takes a Hugging Face model instead.
+        config: shape and training of the proxies; an :class:`~causalmix_nb.HFConfig` takes a Hugging Face model instead.
         graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture -> score.
         seed: for everything that involves chance.
         exist_ok: open the study that is there if it is of the same pool, target, proxies and seed.
@@ -116,10 +115,11 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         """
         folder = Path(folder)
         graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
+        config = config or ProxyConfig()
         meta = {
             "format": FORMAT,
             "fingerprint": pool.fingerprint,
-            "config": json.loads(json.dumps((config or ProxyConfig()).to_dict())),
+            "config": json.loads(json.dumps(config.to_dict())),
             "target": dict(target) if target else None,
             "seed": seed,
             "graph": graph.to_text(),
@@ -136,16 +136,10 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
                 )
             study.pool = pool
             return study
-        tokenizer = None
-        if isinstance(config, HFConfig):  # what is wrong with the model is said before the pool is read
-            load_shape(config)
-            tokenizer = load_tokenizer(config)
+        tokenizer = config.tokenizer()  # what is wrong with the model is said before the pool is read
         corpus = Corpus.build(pool, folder / DATA, max_bytes=max_bytes, seed=seed)
         target_weights(corpus, target)
-        if isinstance(config, HFConfig) and tokenizer is not None:
-            from causalmix_nb.data.tokens import tokenise
-
-            corpus = tokenise(corpus, tokenizer, config.chat_template)
+        corpus = config.tokenised(corpus, tokenizer)
         meta["pool"] = describe_pool(pool)  # what an export needs to know when the pool is no longer here
         study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
         study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
@@ -208,7 +202,7 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         return int(self._meta["seed"])
 
     @property
-    def config(self) -> ProxyConfig | HFConfig:
+    def config(self) -> Trainable:
         return as_config(self._meta["config"])
 
     @property

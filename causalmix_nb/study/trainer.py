@@ -15,33 +15,29 @@ from causalmix_nb.design.repetition import as_target, mismatch, repetition
 from causalmix_nb.design.simplex import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.background import Job, standing
-from causalmix_nb.launch.chunk import BASE
 from causalmix_nb.launch.cost import remember_speed
 from causalmix_nb.launch.halving import halve, rungs
 from causalmix_nb.launch.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
 from causalmix_nb.lock import lock_study, unlock_study
-from causalmix_nb.proxies.checkpoint import HFConfig
+from causalmix_nb.proxies.config import BASE, OnTokens, Trainable
 from causalmix_nb.proxies.scores import Score, as_score
 from causalmix_nb.proxies.state import (
     DEFINITION,
     FIRST_DEFINITION,
-    HuggingFaceScorer,
-    ProxyScorer,
     Scorer,
     flatten_state,
     identity_of,
     measure_state,
     measured_as,
     read_measured,
+    release,
     write_measured,
 )
-from causalmix_nb.proxies.swarm import ProxyConfig, ProxySwarm, load_weights, save_weights
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.request import RunRequest
 
 if TYPE_CHECKING:
     from causalmix_nb.data.corpus import Corpus
-    from causalmix_nb.proxies.train import OnTokens
 
 MEASURED = "measured.json"  # what a checkpoint has measured of the pool
 
@@ -71,7 +67,7 @@ class Training:
         def seed(self) -> int: ...
 
         @property
-        def config(self) -> ProxyConfig | HFConfig: ...
+        def config(self) -> Trainable: ...
 
         @classmethod
         def open(cls, folder: str | Path) -> Any: ...
@@ -292,8 +288,7 @@ class Training:
     def _has_base(self) -> bool:
         if self.folder is None:
             return False
-        config = self.config
-        return (self.folder / BASE).exists() or (isinstance(config, HFConfig) and not config.has_base)
+        return (self.folder / BASE).exists() or not self.config.trains_scorer
 
     def _launch(
         self,
@@ -340,9 +335,8 @@ class Training:
                     progress(Progress("state of the sub-pools", i + 1, len(pending)))
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
-        if isinstance(scorer, HuggingFaceScorer):
-            scorer.release()  # the runs need the memory
-        if scorer is self._own_scorer and isinstance(self.config, HFConfig):
+        release(scorer)  # the runs need the memory
+        if scorer is self._own_scorer and self.config.measures_slowly:
             write_measured(self._need_folder() / MEASURED, self._measured)
         report = launch(
             self._need_folder(), jobs, states, store, self.config, self._meta["target"],
@@ -361,7 +355,7 @@ class Training:
         """Whether the pool's own state can be told at once: by a base that is trained, or because a checkpoint has measured it."""
         if not self._has_base:
             return False
-        if not isinstance(self.config, HFConfig):
+        if not self.config.measures_slowly:
             return True
         scorer = self._scorer()  # knows what was measured before, and loads nothing
         return all(measured_as(name, None, self.seed, scorer) in self._measured for name in self.domains)
@@ -370,35 +364,16 @@ class Training:
         """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
         if self.scorer is None:
             self.scorer = self._own_scorer = self._train_base(progress)
-            if isinstance(self.config, HFConfig):
+            if self.config.measures_slowly:
                 self._measured.update(read_measured(self._need_folder() / MEASURED, self.scorer))
         return self.scorer
 
     def _train_base(self, progress: OnProgress | None = None) -> Scorer:
         """The base that runs start from, trained now if it is not there yet, as a scorer."""
-        config = self.config
-        if not isinstance(config, HFConfig):
-            return ProxyScorer(self._base(progress))
-        from causalmix_nb.proxies.huggingface import checkpoint_scorer
-
+        folder, config = self._need_folder(), self.config
         told = _base_progress(config.base_tokens, progress)
-        return checkpoint_scorer(self._need_folder(), self._need_corpus(), config, self.seed, BASE, told)
-
-    def _base(self, progress: OnProgress | None) -> ProxySwarm:
-        from causalmix_nb.proxies.train import new_swarm, train_base
-
-        path, config = self._need_folder() / BASE, self.config
-        if isinstance(config, HFConfig):
-            raise StudyError(
-                "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
-            )
-        if path.exists():
-            return new_swarm(config, 1, load_weights(path), self.seed)
-        swarm = train_base(
-            self._need_corpus(), config, self.seed, _base_progress(config.base_tokens, progress)
-        )
-        save_weights(swarm.weights(), path)
-        return swarm
+        config.train_base(folder, self._need_corpus(), self.seed, told)
+        return config.scorer(folder, self.seed)
 
 
 def _base_progress(total: int, progress: OnProgress | None) -> OnTokens:

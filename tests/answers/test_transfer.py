@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from causalmix_nb.answers.transfer import rank_agreement, resized, setting_name, small_proxy
+from causalmix_nb.answers.transfer import rank_agreement, setting_name, small_proxy
 from causalmix_nb.cards.results import render
-from causalmix_nb.errors import StudyError
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.errors import StudyError, TrainingError
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from tiny import TINY
 
 
@@ -45,12 +45,12 @@ def test_failed_runs_are_left_out_and_too_few_are_refused():
 
 def test_a_proxy_is_resized_by_its_width():
     config = ProxyConfig()
-    assert resized(config, 4 * config.n_parameters).n_parameters == pytest.approx(
+    assert config.resized(4 * config.n_parameters).n_parameters == pytest.approx(
         4 * config.n_parameters, rel=0.15
     )
-    assert resized(config, config.n_parameters) == config
-    with pytest.raises(StudyError, match="the smallest has"):
-        resized(config, 500)
+    assert config.resized(config.n_parameters) == config
+    with pytest.raises(TrainingError, match="the smallest has"):
+        config.resized(500)
 
 
 @pytest.fixture(scope="module")

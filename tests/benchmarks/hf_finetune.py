@@ -22,9 +22,8 @@ import pandas as pd
 
 import causalmix_nb as cm
 from causalmix_nb.design.simplex import RunSpec
-from causalmix_nb.launch.chunk import BASE
 from causalmix_nb.magics.language import count
-from causalmix_nb.proxies.huggingface import open_proxy, train_hf_runs
+from causalmix_nb.proxies.huggingface.finetune import open_proxy, train_hf_runs
 from causalmix_nb.proxies.outcomes import Evaluator
 
 
@@ -74,7 +73,7 @@ def main() -> None:
         print(f"loaded and measured in {time.perf_counter() - started:.0f} s")
         study.scorer.release()
         evaluate = Evaluator(study.corpus, config.context)
-        proxy = open_proxy(study.folder, config, study.seed, BASE)
+        proxy = open_proxy(study.folder, config, study.seed)
         started = time.perf_counter()
         with proxy:
             rows = {"before": evaluate(proxy)[0]}

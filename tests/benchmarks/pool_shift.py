@@ -24,7 +24,7 @@ from causalmix_nb.benchmark.rivals import RIVALS
 from causalmix_nb.cards.typesetting import text_table
 from causalmix_nb.launch.launch import Progress
 from causalmix_nb.magics.language import pairs
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.study.study import META
 
 DEMO_TARGET = {"code": 2.0, "documentation": 1.0, "readme": 1.0}

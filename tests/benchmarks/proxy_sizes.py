@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from causalmix_nb import demo_pool
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.study.study import Study
 
 

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from causalmix_nb.proxies.adapters.cost import adapter_bytes, model_shape
 from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
 from causalmix_nb.proxies.adapters.training import AdamW, Feed, Recipe, fit_adapters, one_step
-from causalmix_nb.proxies.checkpoint import Lora
+from causalmix_nb.proxies.kinds.causal_lm import Lora
 
 SHAPES: dict[str, dict[str, Any]] = {
     "SmolLM2-135M": dict(
@@ -482,10 +482,11 @@ def study(book: Book, args: argparse.Namespace) -> None:
     from causalmix_nb.data.pool import Pool
     from causalmix_nb.data.tokens import tokenise
     from causalmix_nb.design.simplex import RunSpec
-    from causalmix_nb.launch.hf_cost import free_here, run_axis
     from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs
-    from causalmix_nb.proxies.checkpoint import HFConfig, load_tokenizer
-    from causalmix_nb.proxies.huggingface import HFProxy, train_hf_runs
+    from causalmix_nb.proxies.huggingface.checkpoint import load_tokenizer
+    from causalmix_nb.proxies.huggingface.cost import free_here, run_axis
+    from causalmix_nb.proxies.huggingface.finetune import HFProxy, train_hf_runs
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
     from causalmix_nb.proxies.outcomes import Evaluator
 
     shape, context, budget, n = ("toy", 32, 1_000, 3) if args.toy else ("SmolLM2-135M", 512, 65_536, 64)

@@ -25,10 +25,11 @@ from causalmix_nb import demo_pool
 from causalmix_nb.data.corpus import Corpus, run_windows
 from causalmix_nb.design.simplex import design_runs
 from causalmix_nb.launch import pace
-from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.launch import launch
+from causalmix_nb.proxies.config import DATA
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import outcome_directions
-from causalmix_nb.proxies.swarm import ProxyConfig, precision_of
+from causalmix_nb.proxies.swarm import precision_of
 from causalmix_nb.runs.store import Runs
 
 SHAPES = {"50k": (40, 2), "150k": (72, 2), "1M": (144, 4)}  # width, layers

@@ -20,11 +20,12 @@ from swarm_cpu import trainer
 from causalmix_nb import Pool, demo_pool
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import design_runs
-from causalmix_nb.launch.chunk import DATA
 from causalmix_nb.launch.launch import launch
-from causalmix_nb.launch.pace import GPU_WIDTHS, speed_here
+from causalmix_nb.launch.pace import GPU_WIDTHS
+from causalmix_nb.proxies.config import DATA
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import outcome_directions
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.swarm_cost import speed_here
 from causalmix_nb.runs.store import Runs
 
 SHAPES = {"1M": (144, 4, 128), "15M": (384, 8, 512), "60M": (640, 12, 512)}  # width, layers, context

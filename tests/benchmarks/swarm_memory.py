@@ -43,8 +43,8 @@ def tree(stop: threading.Event, found: list[float]) -> None:
 
 def width(n_runs: int) -> dict[str, float]:
     """One swarm of ``n_runs`` proxies of the default size takes some steps."""
-    from causalmix_nb.launch.pace import speed_here, swarm_bytes
-    from causalmix_nb.proxies.swarm import ProxyConfig
+    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
+    from causalmix_nb.proxies.swarm_cost import speed_here, swarm_bytes
     from causalmix_nb.proxies.train import new_swarm
 
     config = ProxyConfig(base_tokens=0)
@@ -62,7 +62,7 @@ def width(n_runs: int) -> dict[str, float]:
 def launch(n_runs: int, pool: str) -> dict[str, float]:
     """A launch of ``n_runs`` short runs on two workers."""
     from causalmix_nb.data.pool import Pool
-    from causalmix_nb.proxies.swarm import ProxyConfig
+    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
     from causalmix_nb.study.study import Study
 
     found: list[float] = []

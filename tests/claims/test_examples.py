@@ -13,7 +13,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from causalmix_nb.magics.command import commands
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 
 DOMAINS = ("code", "math", "prose")  # the names in the examples
 CHEAP = {  # option -> what the example runs with here, where it asks for much: a value that only costs time

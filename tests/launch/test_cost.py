@@ -17,7 +17,7 @@ from causalmix_nb.launch.cost import (
     remembered_speed,
     training_cost,
 )
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.study.study import Study
 from tiny import TINY
 

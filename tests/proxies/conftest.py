@@ -5,7 +5,8 @@ import torch
 
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.data.tokens import tokenise
-from causalmix_nb.proxies.checkpoint import HFConfig, load_tokenizer
+from causalmix_nb.proxies.huggingface.checkpoint import load_tokenizer
+from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 from causalmix_nb.proxies.outcomes import Evaluator
 from tiny_llama import SHAPE, TEMPLATE
 

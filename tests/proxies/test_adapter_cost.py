@@ -8,7 +8,7 @@ import torch
 
 from causalmix_nb.proxies.adapters.cost import adapter_bytes, model_shape, token_bytes
 from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
-from causalmix_nb.proxies.checkpoint import Lora
+from causalmix_nb.proxies.kinds.causal_lm import Lora
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from causalmix_nb.design.simplex import RunSpec, design_runs
-from causalmix_nb.launch.hf_cost import axis_bytes, run_axis, run_bytes
-from causalmix_nb.launch.launch import width_of
-from causalmix_nb.proxies.adapters.runs import AdapterRuns, NoRunAxis, train_adapter_runs, why_alone
-from causalmix_nb.proxies.checkpoint import HFConfig, Lora
-from causalmix_nb.proxies.huggingface import HFProxy, train_hf_runs
+from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs, why_alone
+from causalmix_nb.proxies.config import NoRunAxis
+from causalmix_nb.proxies.huggingface.cost import axis_bytes, run_axis, run_bytes
+from causalmix_nb.proxies.huggingface.finetune import HFProxy, train_hf_runs
+from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
 from causalmix_nb.proxies.outcomes import Evaluator
 from causalmix_nb.study.study import Study
 
@@ -110,7 +110,7 @@ def by_seed(study):
 
 def test_a_study_trains_its_runs_together_and_records_them_as_before(pool, lora, tmp_path):
     study = Study.create(tmp_path / "s", pool, config=lora)
-    assert width_of(lora, 6) == 6
+    assert lora.width(6) == 6
     report = study.run(6, 1_500, executor="inline", states=False)
     assert report.done == 6 and "one after another" not in report.said
     specs = design_runs(study.domains, 6, 1_500, study.seed, False, None)
@@ -195,7 +195,7 @@ def test_what_cannot_train_together_says_why(lora, mixing):
     assert "fp16" in why_alone(dataclasses.replace(lora, precision="fp16"))
     assert "2 processes" in why_alone(dataclasses.replace(lora, processes=2))
     experts = dataclasses.replace(lora, model=str(mixing))
-    assert "mixture of experts" in why_alone(experts) and width_of(experts, 8) == 1
+    assert "mixture of experts" in why_alone(experts) and experts.width(8) == 1
 
 
 def test_layers_that_get_no_adapters_here_are_left_to_the_other_way_and_that_is_said_once(
@@ -214,7 +214,7 @@ def test_layers_that_get_no_adapters_here_are_left_to_the_other_way_and_that_is_
 
 def test_the_width_and_its_memory_follow_from_the_shape(lora):
     assert run_axis(lora, 1) == (1, 8) and run_axis(lora, 3) == (3, 8)
-    assert width_of(lora, 500) * 8 * 32 >= 2**12 and width_of(lora, 0) == 1
+    assert lora.width(500) * 8 * 32 >= 2**12 and lora.width(0) == 1
     assert axis_bytes(lora, 8) > 2 * axis_bytes(lora, 2)
     assert axis_bytes(dataclasses.replace(lora, lora=None), 8) == run_bytes(
         dataclasses.replace(lora, lora=None)

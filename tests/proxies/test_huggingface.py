@@ -13,12 +13,14 @@ from causalmix_nb.data.pool import BOILERPLATE, Pool, Tilt
 from causalmix_nb.data.tokens import encode, tokenise
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError, TrainingError
-from causalmix_nb.launch.hf_cost import run_bytes
-from causalmix_nb.proxies.checkpoint import HFConfig, Lora, as_config, load_model, load_tokenizer
-from causalmix_nb.proxies.huggingface import HFProxy, train_hf_runs
+from causalmix_nb.proxies.config import as_config
+from causalmix_nb.proxies.huggingface.checkpoint import load_model, load_tokenizer
+from causalmix_nb.proxies.huggingface.cost import run_bytes
+from causalmix_nb.proxies.huggingface.finetune import HFProxy, train_hf_runs
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
+from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
 from causalmix_nb.proxies.outcomes import EVAL_WINDOWS, Evaluator
 from causalmix_nb.proxies.state import HuggingFaceScorer
-from causalmix_nb.proxies.swarm import ProxyConfig
 from causalmix_nb.study.study import Study
 from tiny import sentences
 from tiny_llama import SHAPE

@@ -15,8 +15,9 @@ from causalmix_nb.data.pool import BOILERPLATE, Tilt
 from causalmix_nb.data.windows import END, Stream
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
 from causalmix_nb.proxies import fused
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import Evaluator
-from causalmix_nb.proxies.swarm import ProxyConfig, ProxySwarm
+from causalmix_nb.proxies.swarm import ProxySwarm
 from causalmix_nb.proxies.train import train_base, train_runs
 from tiny import TINY
 
@@ -227,6 +228,7 @@ def test_a_swarm_that_would_not_fit_is_not_tried(monkeypatch):
 
 
 def test_no_more_workers_than_fit_where_a_hub_limits_the_memory(monkeypatch, tmp_path):
+    from causalmix_nb import machine
     from causalmix_nb.launch import pace
 
     monkeypatch.setattr(pace, "cores", lambda: 8)
@@ -237,17 +239,18 @@ def test_no_more_workers_than_fit_where_a_hub_limits_the_memory(monkeypatch, tmp
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64).workers == 8
     monkeypatch.setattr(pace, "SHARE", usual)
     monkeypatch.setenv("MEM_LIMIT", str(2**30))
-    assert pace.free_memory() < 2**30 - pace.SERVER
+    assert pace.free_memory() < 2**30 - machine.SERVER
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64).workers == 1
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 64, workers=3).workers == 3  # as asked
 
 
 def test_two_workers_fit_beside_a_lesson_in_two_gigabytes(monkeypatch, tmp_path):
+    from causalmix_nb import machine
     from causalmix_nb.launch import pace
 
     monkeypatch.setattr(pace, "cores", lambda: 2)
     monkeypatch.setattr(pace, "WORTH", 1e99)
-    monkeypatch.setattr(pace, "_noted", lambda file, name: 64e9 if name == "MemAvailable" else 0.97e9)
+    monkeypatch.setattr(machine, "_noted", lambda file, name: 64e9 if name == "MemAvailable" else 0.97e9)
     monkeypatch.setenv("MEM_LIMIT", str(2 * 2**30))
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 128).workers == 2
     monkeypatch.setenv("MEM_LIMIT", str(3 * 2**29))
@@ -257,7 +260,7 @@ def test_two_workers_fit_beside_a_lesson_in_two_gigabytes(monkeypatch, tmp_path)
 def test_a_gpu_gets_one_process_and_a_wide_swarm_that_fits(monkeypatch, tmp_path):
     from causalmix_nb.launch import pace
 
-    monkeypatch.setattr(pace, "_on_gpu", lambda: True)
+    monkeypatch.setattr(pace, "on_gpu", lambda: True)
     monkeypatch.setattr(pace, "WORTH", 1e99)
     monkeypatch.setattr(pace, "free_memory", lambda: 80e9)
     found = pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 512)

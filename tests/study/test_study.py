@@ -12,7 +12,7 @@ from causalmix_nb.decide.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import META, Study
 from tiny import TINY, sentences

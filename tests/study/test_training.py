@@ -16,9 +16,10 @@ from causalmix_nb.data.pool import Pool, Tilt
 from causalmix_nb.data.windows import END
 from causalmix_nb.design.simplex import SCARCE_EPOCHS, RunSpec, design_runs, sample_mixtures, sample_tilts
 from causalmix_nb.errors import CausalMixError, PoolError, StudyError, TrainingError
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import Evaluator, target_weights
 from causalmix_nb.proxies.state import COVARIATES, ProxyScorer, measure_state
-from causalmix_nb.proxies.swarm import ProxyConfig, ProxySwarm
+from causalmix_nb.proxies.swarm import ProxySwarm
 from causalmix_nb.proxies.train import train_base, train_runs
 from tiny import TINY, sentences
 
@@ -318,9 +319,9 @@ def test_workers_that_cannot_start_end_the_launch_with_the_reason(study, monkeyp
 
 
 def test_a_chunk_that_does_not_fit_goes_on_in_halves(study, monkeypatch):
-    from causalmix_nb.proxies import train
+    from causalmix_nb.proxies.kinds import byte_gpt
 
-    real, widths = train.train_runs, []
+    real, widths = byte_gpt.train_runs, []
 
     def train_runs(corpus, specs, *rest):
         widths.append(len(specs))
@@ -328,7 +329,7 @@ def test_a_chunk_that_does_not_fit_goes_on_in_halves(study, monkeypatch):
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes")
         return real(corpus, specs, *rest)
 
-    monkeypatch.setattr(train, "train_runs", train_runs)
+    monkeypatch.setattr(byte_gpt, "train_runs", train_runs)
     assert study.run(8, 1_000, executor="inline").done == 8
     assert widths == [4, 4, 2, 2, 2, 2]
 

@@ -1,6 +1,6 @@
 """A proxy and texts small enough to train on in a second."""
 
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 
 TINY = ProxyConfig(d_model=16, n_layers=1, n_heads=2, context=32, batch=4, base_tokens=4_000)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from causalmix_nb.cards.typesetting import Bundle
     from causalmix_nb.data.pool import Pool
     from causalmix_nb.mixture import Mixture
-    from causalmix_nb.proxies.checkpoint import HFConfig
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
     from causalmix_nb.study.study import Study
 
 

@@ -1,6 +1,6 @@
 """A study's runs as adapters of one frozen checkpoint: trained together, scored together, each recorded as if it had been alone.
 
-Optimiser, schedule, clip, first values and windows are those of :mod:`causalmix_nb.proxies.huggingface`, which trains one run after another; what
+Optimiser, schedule, clip, first values and windows are those of :mod:`causalmix_nb.proxies.huggingface.finetune`, which trains one run after another; what
 cannot be trained together is left to it.
 """
 
@@ -17,25 +17,24 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.proxies.adapters.cost import at_once_of, model_shape
 from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
 from causalmix_nb.proxies.adapters.training import Recipe, fit_adapters
-from causalmix_nb.proxies.checkpoint import CONVERTED, HFConfig, load_model, load_shape
-from causalmix_nb.proxies.huggingface import windows_of
+from causalmix_nb.proxies.config import NoRunAxis, OnTokens, TrainedRun
+from causalmix_nb.proxies.huggingface.checkpoint import CONVERTED, load_model, load_shape
+from causalmix_nb.proxies.huggingface.finetune import windows_of
 from causalmix_nb.proxies.outcomes import Evaluator
-from causalmix_nb.proxies.train import OnTokens, TrainedRun
 
 if TYPE_CHECKING:
     import torch
+
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # fields of a config
 COMPILE_AFTER = 20.0  # seconds of steps to come on a GPU for which the compiler pays: it takes 4 to 6 and doubles the speed (an H100)
 
 
-class NoRunAxis(TrainingError):
-    """A model whose runs train one after another; says why."""
-
-
 def why_alone(config: HFConfig) -> str | None:
     """Why the runs of a configuration cannot train together, as far as can be told without the weights; None if they may.
 
+    >>> from causalmix_nb import HFConfig
     >>> why_alone(HFConfig("any/model"))
     'all weights are trained, not adapters'
     """

@@ -34,7 +34,7 @@ from causalmix_nb.proxies.adapters.sites import Leaf, attach, decoder_blocks, ta
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.checkpoint import Lora
+    from causalmix_nb.proxies.kinds.causal_lm import Lora
 
 WAYS = ("function", "op", "plain")
 EVALUATED_AT_ONCE = 2**16  # tokens of all runs together that are scored at once on a GPU
@@ -68,7 +68,7 @@ class AdapterSwarm:
     Examples
     --------
     >>> from transformers import LlamaConfig, LlamaForCausalLM
-    >>> from causalmix_nb.proxies.checkpoint import Lora
+    >>> from causalmix_nb import Lora
     >>> shape = LlamaConfig(vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
     >>> swarm = AdapterSwarm(LlamaForCausalLM(shape), 3, Lora(rank=2))
     >>> swarm.flat.shape[0], len(swarm.names)

@@ -1,11 +1,6 @@
-"""A Hugging Face causal language model as the proxy: what to load, how to train it, and loading it.
+"""Loading a Hugging Face causal language model: from the hub, a local folder or a GGUF file, or by its shape, from scratch.
 
-:class:`HFConfig` takes the place of :class:`~causalmix_nb.proxies.swarm.ProxyConfig` in ``Study.create(config=...)``; nothing else changes for the
-user. It names a checkpoint (hub, local folder, GGUF file), or a model's shape that starts from scratch. Weights are read as safetensors or
-GGUF only, and code that comes with a checkpoint is never run.
-
->>> HFConfig("Qwen/Qwen2.5-0.5B", lora=Lora(rank=16), precision="bf16").to_dict()["lora"]["rank"]
-16
+Weights are read as safetensors or GGUF only, and code that comes with a checkpoint is never run.
 """
 
 from __future__ import annotations
@@ -19,13 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.errors import TrainingError, did_you_mean
-from causalmix_nb.proxies.swarm import ProxyConfig
+from causalmix_nb.errors import TrainingError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-PRECISIONS = ("no", "bf16", "fp16")
 CONVERTED = (
     "checkpoint"  # where a study keeps the safetensors made from a GGUF file: they load forty times faster
 )
@@ -33,37 +26,12 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json",
 
 
 @dataclass(frozen=True, slots=True)
-class Lora:
-    """Low-rank adapters (arXiv 2106.09685) that are trained instead of the weights; needs the ``peft`` of the ``[hf]`` extra."""
+class Checkpoint:
+    """What is loaded: a model on the hub or in a folder, or a model's shape.
 
-    rank: int = 8
-    alpha: int = 16  # the update is scaled by alpha / rank
-    targets: str | tuple[str, ...] = "all-linear"  # names of the layers that get adapters
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.targets, str):
-            object.__setattr__(self, "targets", tuple(self.targets))
-        if not (isinstance(self.rank, int) and self.rank >= 1 and self.alpha > 0 and self.targets):
-            raise TrainingError(
-                f"LoRA has rank {self.rank!r}, alpha {self.alpha!r} and targets {self.targets!r}; "
-                "give a whole rank of at least 1, a positive alpha and names of layers."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class HFConfig:
-    """Any Hugging Face causal language model as the proxy, and how a run trains it.
-
-    A run continues from the checkpoint (from the base, where it starts from scratch) with AdamW on windows of ``context`` tokens, and every
-    run starts from the same weights. One step sees ``batch * accumulation`` windows, however many processes share them.
-
-    >>> config = HFConfig("Qwen/Qwen2.5-0.5B")            # full fine-tuning of the checkpoint
-    >>> config.batch * config.accumulation * config.context   # tokens of a step
-    4096
-    >>> HFConfig("Qwen/Qwen2.5-0.5B", precision="bf61")
-    Traceback (most recent call last):
-    ...
-    causalmix_nb.errors.TrainingError: unknown precision 'bf61'. Did you mean 'bf16'? Use no, bf16, fp16.
+    Raises
+    ------
+    TrainingError: a model without a name, or a context that is no whole number of at least 1.
     """
 
     model: str  # hub name or local folder: of the weights and the tokenizer; with from_scratch, of the tokenizer only
@@ -71,76 +39,25 @@ class HFConfig:
     revision: str | None = None  # branch, tag or commit on the hub
     from_scratch: Mapping[str, Any] | None = None  # a model's shape instead of weights: fields of its config
     context: int = 512  # tokens per training window
-    batch: int = 8  # windows at once, over all processes
-    accumulation: int = 1  # batches per step
-    learning_rate: float = 1e-5  # peak, AdamW; decays linearly to 0 over a run
-    base_learning_rate: float = 1e-3  # peak while a base is trained from scratch
-    weight_decay: float = 0.0  # on matrices
-    warmup: float = 0.05  # share of the steps
-    clip: float = 1.0  # gradient norm
-    precision: str = "no"  # of the arithmetic: "no" (float32), "bf16", "fp16" (a GPU only)
-    lora: Lora | None = None  # train adapters instead of the weights
-    chat_template: bool = True  # a prompt becomes the user's turn, if the tokenizer has a template for it
-    checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third slower
-    processes: int = 1  # data-parallel processes per run
-    base_tokens: int = 2_000_000  # with from_scratch: what the base is trained on; 0 leaves it random
 
     def __post_init__(self) -> None:
-        if isinstance(self.lora, Mapping):
-            object.__setattr__(self, "lora", Lora(**self.lora))
         if not (isinstance(self.model, (str, Path)) and str(self.model)):
             raise TrainingError(f"model is {self.model!r}; give a name on the hub or a local folder.")
         folder = Path(self.model).expanduser()
         object.__setattr__(self, "model", str(folder.resolve() if folder.is_dir() else self.model))
-        for name in ("context", "batch", "accumulation", "processes"):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1):
-                raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1.")
-        if self.batch % self.processes:
-            raise TrainingError(
-                f"a batch of {self.batch} windows cannot be shared by {self.processes} processes; give a multiple."
-            )
-        for name in ("learning_rate", "base_learning_rate", "clip"):
-            if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} is {getattr(self, name)!r}; it must be positive.")
-        if not (self.weight_decay >= 0 and 0 <= self.warmup <= 1 and self.base_tokens >= 0):
-            raise TrainingError(
-                f"weight_decay={self.weight_decay}, warmup={self.warmup}, base_tokens={self.base_tokens}; "
-                "none may be negative, and the warm-up is a share of the steps."
-            )
-        if self.precision not in PRECISIONS:
-            raise TrainingError(
-                f"unknown precision {self.precision!r}.{did_you_mean(self.precision, PRECISIONS)} "
-                f"Use {', '.join(PRECISIONS)}."
-            )
-        if self.from_scratch is not None and self.lora:
-            raise TrainingError("adapters need weights to adapt; leave out lora, or from_scratch.")
+        if not (isinstance(self.context, int) and self.context >= 1):
+            raise TrainingError(f"context is {self.context!r}; it must be a whole number of at least 1.")
+
+    def __hash__(self) -> int:  # a shape is a dict, and what is read of a checkpoint is kept by checkpoint
+        return hash(json.dumps(asdict(self), sort_keys=True, default=str))
 
     @property
-    def n_parameters(self) -> int:
-        """Parameters of the model, adapters not counted; reads the model's config, not its weights."""
-        return _n_parameters(json.dumps(self.to_dict(), sort_keys=True))
-
-    @property
-    def has_base(self) -> bool:
-        """Whether the runs continue from a base that is trained here."""
-        return self.from_scratch is not None and self.base_tokens > 0
-
-    def to_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        if self.lora and not isinstance(self.lora.targets, str):
-            values["lora"]["targets"] = list(self.lora.targets)
-        return {"kind": "hf", **values}
+    def half(self) -> bool:
+        """Whether its weights are held in bfloat16."""
+        return False
 
 
-def as_config(values: Mapping[str, Any]) -> ProxyConfig | HFConfig:
-    """The configuration that ``to_dict`` wrote, in its own class."""
-    if values.get("kind") == "hf":
-        return HFConfig(**{name: value for name, value in values.items() if name != "kind"})
-    return ProxyConfig(**values)
-
-
-def load_tokenizer(config: HFConfig) -> PreTrainedTokenizerFast:
+def load_tokenizer(config: Checkpoint) -> PreTrainedTokenizerFast:
     """The model's tokenizer; one that tells which characters a token stands for (a "fast" one) is needed to count bytes."""
     from_pretrained = _transformers().AutoTokenizer.from_pretrained
     folder = Path(config.model)
@@ -160,20 +77,18 @@ def load_tokenizer(config: HFConfig) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def load_shape(config: HFConfig) -> PretrainedConfig:
+def load_shape(config: Checkpoint) -> PretrainedConfig:
     """The model's own config: sizes, no weights.
 
     Raises
     ------
     TrainingError: it cannot be loaded, is no causal language model, or its context is shorter than the one asked for.
     """
-    return deepcopy(_shape(json.dumps(config.to_dict(), sort_keys=True)))
+    return deepcopy(_shape(config))
 
 
 @lru_cache(maxsize=32)  # that of a GGUF file takes ten seconds to read
-def _shape(values: str) -> PretrainedConfig:
-    config = as_config(json.loads(values))
-    assert isinstance(config, HFConfig)
+def _shape(config: Checkpoint) -> PretrainedConfig:
     transformers = _transformers()
     if config.from_scratch is None:
         shape = _loaded(config, "model", transformers.AutoConfig.from_pretrained)
@@ -197,7 +112,7 @@ def _shape(values: str) -> PretrainedConfig:
     return shape
 
 
-def load_model(config: HFConfig, seed: int = 0, cache: Path | None = None) -> PreTrainedModel:
+def load_model(config: Checkpoint, seed: int = 0, cache: Path | None = None) -> PreTrainedModel:
     """The model with the weights that every run starts from, on the CPU, without adapters.
 
     Parameters
@@ -212,8 +127,7 @@ def load_model(config: HFConfig, seed: int = 0, cache: Path | None = None) -> Pr
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return transformers.AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
-    # Adapters are trained on frozen weights, which need no more digits than the arithmetic has.
-    dtype = torch.bfloat16 if config.lora and config.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if config.half else torch.float32
     load = transformers.AutoModelForCausalLM.from_pretrained
     if not config.gguf_file:
         return _loaded(config, "model", load, dtype=dtype, use_safetensors=True)
@@ -253,7 +167,7 @@ def _transformers() -> Any:
     return transformers
 
 
-def _loaded(config: HFConfig, what: str, load: Any, **options: Any) -> Any:
+def _loaded(config: Checkpoint, what: str, load: Any, **options: Any) -> Any:
     """``from_pretrained`` with errors of one sentence."""
     where = f"{config.model}/{config.gguf_file}" if config.gguf_file else config.model
     named: dict[str, Any] = {
@@ -294,11 +208,10 @@ def _first_line(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=32)
-def _n_parameters(values: str) -> int:
+def count_parameters(config: Checkpoint) -> int:
+    """Parameters of the model, from its config: no weights are read."""
     import torch
 
-    config = as_config(json.loads(values))
-    assert isinstance(config, HFConfig)
     shape = load_shape(config)
     with torch.device("meta"):
         model = _transformers().AutoModelForCausalLM.from_config(shape)

@@ -18,82 +18,84 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError, TrainingError
-from causalmix_nb.launch.hf_cost import free_here
-from causalmix_nb.proxies.adapters.runs import AdapterRuns, NoRunAxis, train_adapter_runs, why_alone
-from causalmix_nb.proxies.checkpoint import HFConfig, as_config
-from causalmix_nb.proxies.huggingface import open_proxy, train_hf_runs
+from causalmix_nb.machine import cores
+from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs, why_alone
+from causalmix_nb.proxies.config import (
+    BASE_CHANGED,
+    DATA,
+    NoRunAxis,
+    OnTokens,
+    TrainedRun,
+    Trainer,
+    as_config,
+)
+from causalmix_nb.proxies.huggingface.cost import free_here
+from causalmix_nb.proxies.huggingface.finetune import HFProxy, open_proxy, train_hf_runs
 from causalmix_nb.proxies.outcomes import Evaluator
-from causalmix_nb.proxies.train import OnTokens, TrainedRun
+
+if TYPE_CHECKING:
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
 POLL = 0.2  # seconds between looks at what the processes have written
 
 
-def train_hf_chunk(
-    setup: Mapping[str, Any], specs: Sequence[RunSpec], cache: dict[str, Any], emit: OnTokens
-) -> list[TrainedRun]:
-    """Train a chunk of a study's runs, here or in as many processes as its configuration asks for.
-
-    Parameters
-    ----------
-    setup: folder, config, target and seed of the study, and under tokens_in and base_in where its tokens and its base are.
-    specs: the runs.
-    cache: keeps the loaded checkpoint from one chunk to the next.
-    emit: called with the tokens trained on since the last call.
-
-    Raises
-    ------
-    NoRunAxis: runs that do not train together; said once, afterwards they are trained one after another.
-    TrainingError: a checkpoint that cannot be loaded, or processes that end before their first run is done.
-    """
-    config = _config(setup)
-    if config.processes > 1:
-        return _in_processes(setup, config, specs, emit)
-    if not cache:
-        _prepare(setup, config, cache)
-    if "adapters" in cache:
-        tokens = sum(spec.token_budget for spec in specs)
-        ahead = max(1.0, (setup.get("tokens", 0) - cache.get("tokens", 0)) / max(1, tokens))
-        trained = train_adapter_runs(
-            cache["corpus"], specs, cache["adapters"], cache["evaluate"], emit, free_here(), ahead=ahead
-        )
-        cache["tokens"] = cache.get("tokens", 0) + tokens
-    else:
-        if why := cache.pop("why", None):
-            raise NoRunAxis(why)
-        trained = train_hf_runs(cache["corpus"], specs, cache["proxy"], cache["evaluate"], emit)
-    cache["corpus"].check()  # nothing is recorded of data that changed under the training
-    return trained
-
-
-def _config(setup: Mapping[str, Any]) -> HFConfig:
-    config = as_config(setup["config"])
-    assert isinstance(config, HFConfig)
-    return config
-
-
-def _prepare(setup: Mapping[str, Any], config: HFConfig, cache: dict[str, Any]) -> None:
-    folder = Path(setup["folder"])
-    corpus = Corpus.open(folder / setup["tokens_in"])
-    corpus.check()
-    again = "start the launch again, with the base proxy as it is now"
-    Checked(folder, setup.get("base", {}), again).check()
-    cache.update(
-        corpus=corpus,
-        evaluate=Evaluator(corpus, config.context, setup["target"], setup.get("score")),
-    )
+def trainer_here(config: HFConfig, setup: Mapping[str, Any], corpus: Corpus) -> Trainer:
+    """Who trains runs of a checkpoint in this process: adapters together where that works, else one run after another."""
+    folder, seed = Path(setup["folder"]), setup["seed"]
+    evaluate = Evaluator(corpus, config.context, setup["target"], setup.get("score"))
     if why_alone(config) is None:
         try:
-            cache["adapters"] = AdapterRuns(config, setup["seed"], folder)
-            return
+            adapters = AdapterRuns(config, seed, folder)
         except NoRunAxis as error:
-            cache["why"] = str(error)
-    cache["proxy"] = open_proxy(folder, config, setup["seed"], setup["base_in"])
+            return OneByOne(corpus, open_proxy(folder, config, seed), evaluate, str(error))
+        return Together(corpus, adapters, evaluate, setup.get("tokens", 0))
+    return OneByOne(corpus, open_proxy(folder, config, seed), evaluate)
+
+
+class Together:
+    """Trains the adapters of a chunk at once over one frozen checkpoint. expected: training tokens of all chunks to come."""
+
+    def __init__(self, corpus: Corpus, adapters: AdapterRuns, evaluate: Evaluator, expected: int) -> None:
+        self._corpus, self._adapters, self._evaluate = corpus, adapters, evaluate
+        self._left = expected
+
+    def __call__(self, specs: Sequence[RunSpec], emit: OnTokens) -> list[TrainedRun]:
+        tokens = sum(spec.token_budget for spec in specs)
+        ahead = max(1.0, self._left / max(1, tokens))
+        trained = train_adapter_runs(
+            self._corpus, specs, self._adapters, self._evaluate, emit, free_here(), ahead=ahead
+        )
+        self._left -= tokens
+        return trained
+
+
+class OneByOne:
+    """Trains one run after another. apart: why runs that were to train together do not, told once."""
+
+    def __init__(self, corpus: Corpus, proxy: HFProxy, evaluate: Evaluator, apart: str = "") -> None:
+        self._corpus, self._proxy, self._evaluate, self._apart = corpus, proxy, evaluate, apart
+
+    def __call__(self, specs: Sequence[RunSpec], emit: OnTokens) -> list[TrainedRun]:
+        if self._apart:
+            why, self._apart = self._apart, ""
+            raise NoRunAxis(why)
+        return train_hf_runs(self._corpus, specs, self._proxy, self._evaluate, emit)
+
+
+class DataParallel:
+    """Trains each run in as many processes as its configuration asks for, started anew for every chunk."""
+
+    def __init__(self, config: HFConfig, setup: Mapping[str, Any]) -> None:
+        self._config, self._setup = config, setup
+
+    def __call__(self, specs: Sequence[RunSpec], emit: OnTokens) -> list[TrainedRun]:
+        return _in_processes(self._setup, self._config, specs, emit)
 
 
 def _in_processes(
@@ -116,7 +118,7 @@ def _in_processes(
         with errors.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}",
-                 "-m", "causalmix_nb.launch.processes", str(job), str(said)],
+                 "-m", "causalmix_nb.proxies.huggingface.processes", str(job), str(said)],
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, start_new_session=True,
                 env=_environment(n),
             )  # fmt: skip
@@ -154,16 +156,15 @@ def _in_processes(
 
 
 def _environment(n_processes: int) -> dict[str, str]:
-    root = str(Path(__file__).resolve().parents[2])
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    given = int(os.environ.get("OMP_NUM_THREADS") or cores)
+    root = str(Path(__file__).resolve().parents[3])
+    given = int(os.environ.get("OMP_NUM_THREADS") or cores())
     import torch
 
     cpu = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
     return {
         **os.environ,
         **cpu,
-        "OMP_NUM_THREADS": str(max(1, min(given, cores) // n_processes)),
+        "OMP_NUM_THREADS": str(max(1, min(given, cores()) // n_processes)),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
@@ -183,12 +184,15 @@ def _main(job: str, said: str) -> int:
         if first:
             tell({"tokens": n})
 
-    cache: dict[str, Any] = {}
     try:
-        _prepare(todo["setup"], _config(todo["setup"]), cache)
+        setup = todo["setup"]
+        folder = Path(setup["folder"])
+        corpus = Corpus.open(folder / DATA)
+        corpus.check()
+        Checked(folder, setup.get("base", {}), BASE_CHANGED).check()
+        train = trainer_here(as_config(setup["config"]), setup, corpus)  # type: ignore[arg-type]
         for values in todo["runs"]:
-            spec = RunSpec.from_dict(values)
-            for run in train_hf_runs(cache["corpus"], [spec], cache["proxy"], cache["evaluate"], on_tokens):
+            for run in train([RunSpec.from_dict(values)], on_tokens):
                 if first:
                     tell({"outcomes": run.outcomes, "reason": run.reason})
     except CausalMixError as error:

@@ -23,14 +23,17 @@ from causalmix_nb.data.corpus import Corpus, run_windows
 from causalmix_nb.data.windows import RunWindows
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.proxies.checkpoint import CONVERTED, HFConfig, Lora, load_model, load_tokenizer
+from causalmix_nb.proxies.config import BASE, OnTokens, TrainedRun
+from causalmix_nb.proxies.huggingface.checkpoint import CONVERTED, load_model, load_tokenizer
 from causalmix_nb.proxies.outcomes import Evaluator
+from causalmix_nb.proxies.schedule import schedule
 from causalmix_nb.proxies.state import HuggingFaceScorer
-from causalmix_nb.proxies.swarm import load_weights, save_weights
-from causalmix_nb.proxies.train import OnTokens, TrainedRun, _schedule
+from causalmix_nb.proxies.swarm import load_weights
 
 if TYPE_CHECKING:
     import torch
+
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
 
 
 class HFProxy:
@@ -179,6 +182,10 @@ class HFProxy:
         # Not through the data-parallel wrapper: processes may have different numbers of batches, and it would wait.
         return self.model(input_ids=tokens, use_cache=False).logits.float()  # (B, L, vocabulary)
 
+    def alone(self) -> list[HFProxy]:
+        """It is one run."""
+        return [self]
+
     # -- training ----------------------------------------------------------------------------------------
 
     def fit(
@@ -207,7 +214,7 @@ class HFProxy:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed + accelerator.process_index)  # for dropout
             n_steps = len(data) // per_step
-            rates = _schedule(n_steps, learning_rate, config.warmup)
+            rates = schedule(n_steps, learning_rate, config.warmup)
             for step, (rate, (windows, masks)) in enumerate(zip(rates, data.blocks(per_step))):
                 for group in optimizer.param_groups:
                     group["lr"] = rate
@@ -292,21 +299,17 @@ def train_hf_base(
     return proxy
 
 
-def open_proxy(folder: Path, config: HFConfig, seed: int, base: str) -> HFProxy:
+def open_proxy(folder: Path, config: HFConfig, seed: int) -> HFProxy:
     """A study's proxy, as its runs start."""
-    return HFProxy(config, seed, folder, load_weights(folder / base) if config.has_base else None)
+    return HFProxy(config, seed, folder, load_weights(folder / BASE) if config.has_base else None)
 
 
-def checkpoint_scorer(
-    folder: Path, corpus: Corpus, config: HFConfig, seed: int, base: str, on_tokens: OnTokens | None = None
-) -> HuggingFaceScorer:
-    """The checkpoint itself as the scorer of the state; a model from scratch gets its base trained first, if it is not there."""
-    if config.has_base and not (folder / base).exists():
-        save_weights(train_hf_base(corpus, config, seed, on_tokens).weights(), folder / base)
+def checkpoint_scorer(folder: Path, config: HFConfig, seed: int) -> HuggingFaceScorer:
+    """The checkpoint itself as the scorer of the state; of a model from scratch, its base, which must be there."""
     plain = replace(config, lora=None, processes=1)
 
     def load() -> tuple[Any, Any]:
-        return open_proxy(folder, plain, seed, base).model, load_tokenizer(config)
+        return open_proxy(folder, plain, seed).model, load_tokenizer(config)
 
     identity = f"checkpoint {json.dumps(plain.to_dict(), sort_keys=True, default=str)} seed {seed}"
     return HuggingFaceScorer(config.model, context=config.context, load=load, identity=identity)

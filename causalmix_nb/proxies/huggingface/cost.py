@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.launch.pace import free_memory
+from causalmix_nb.machine import free_memory
 from causalmix_nb.proxies.adapters.cost import ModelShape, adapter_bytes, at_once_of, fitting, model_shape
 from causalmix_nb.proxies.adapters.runs import why_alone
-from causalmix_nb.proxies.checkpoint import HFConfig, as_config, load_shape
+from causalmix_nb.proxies.huggingface.checkpoint import load_shape
+
+if TYPE_CHECKING:
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
 REACHED = 0.4  # share of a large matrix product's speed that training reaches
+SECONDS = 0.3  # that a measurement of the speed takes
 KEPT = 34  # numbers that a token leaves behind in a layer for the backward pass, per unit of width (arXiv 2205.05198)
 
 
@@ -36,7 +39,7 @@ def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, in
         return (1, 1)
     import torch
 
-    shape = _adapted(json.dumps(config.to_dict(), sort_keys=True))
+    shape = _adapted(config)
     if shape is None:
         return (1, 1)
     free = free_here()
@@ -50,7 +53,7 @@ def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, in
 
 def axis_bytes(config: HFConfig, width: int) -> float:
     """Memory of so many runs that train together: what :func:`run_bytes` is for one alone."""
-    shape = _adapted(json.dumps(config.to_dict(), sort_keys=True)) if why_alone(config) is None else None
+    shape = _adapted(config) if why_alone(config) is None else None
     if shape is None:
         return run_bytes(config)
     import torch
@@ -67,10 +70,9 @@ def axis_bytes(config: HFConfig, width: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _adapted(values: str) -> ModelShape | None:
+def _adapted(config: HFConfig) -> ModelShape | None:
     """The shape of a configuration's model with its adapters; None if it gets none here."""
-    config = as_config(json.loads(values))
-    assert isinstance(config, HFConfig) and config.lora is not None
+    assert config.lora is not None
     try:
         return model_shape(load_shape(config), config.lora.rank, config.lora.targets)
     except TrainingError:
@@ -87,7 +89,7 @@ def free_here() -> float | None:
     return free
 
 
-def arithmetic_speed(config: HFConfig, seconds: float = 0.3) -> float:
+def arithmetic_speed(config: HFConfig, seconds: float = SECONDS) -> float:
     """Tokens per second of training, from the speed of a matrix product in the configuration's precision."""
     import torch
     from accelerate import PartialState
