@@ -250,6 +250,26 @@ def test_loading_the_extension_loads_nothing_heavy():
     assert heavy_after(code) == []
 
 
+def test_help_and_completion_load_nothing_heavy():
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "import contextlib, io; shell = InteractiveShell.instance()\n"
+        "shell.run_line_magic('load_ext', 'causalmix_nb')\n"
+        "from causalmix_nb.magics.command import commands\n"
+        "complete = shell.magics_manager.registry['CausalMixMagics'].matcher\n"
+        "from IPython.core.completer import CompletionContext\n"
+        "def tab(line): complete(CompletionContext(line, line.split()[-1], len(line), 0, 200))\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    shell.run_line_magic('causalmix', 'help')\n"
+        "    for name in commands():\n"
+        "        shell.run_line_magic('causalmix', f'{name} --help')\n"
+        "        tab(f'%causalmix {name} ')\n"
+        "    for line in ('fit --method ', 'compare ', 'export --format ', 'optimize --policy ', 'run --executor '):\n"
+        "        tab(f'%causalmix {line}')"
+    )
+    assert heavy_after(code) == []
+
+
 def test_a_public_name_is_never_hidden_by_a_submodule():
     import causalmix_nb
 

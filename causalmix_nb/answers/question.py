@@ -1,7 +1,7 @@
 """Questions as data: what one is called, what may be said with it, what it asks of a study.
 
-A file of this folder that answers a question registers it at its end; yours may be registered from anywhere, also
-from a cell. Whatever lists questions (the subcommands of ``%causalmix``, their ``--help``, Tab) reads
+A file of this folder that answers a question registers it at its end; yours may be registered from anywhere,
+also from a cell. Whatever lists questions (the subcommands of ``%causalmix``, their ``--help``, Tab) reads
 :data:`QUESTIONS`, so that a question is added by one file. The answer may be anything; one with ``title``,
 ``sentences`` and ``table`` is shown as a card.
 
@@ -33,16 +33,17 @@ class Argument:
     """One thing that may be said with a question or a subcommand.
 
     name: ``--outcome`` for an option, ``features`` for words that stand without one.
-    help: what it is, in a few words, its default in brackets; ``{names}`` stands for the names that complete it.
-    kind: how a word is read: text, a flag (no word), count (100k), real, seed, pairs (math=0.4), limits (pairs or
-        one number), keep (proportional or from=domain), the name of a variable, or a choice of ``choices``.
+    help: a few words, the default in brackets; ``{names}`` stands for the names that complete it.
+    kind: how a word is read: text, a flag (no word), count (100k), real, seed, pairs (math=0.4), limits
+        (pairs or one number), keep (proportional or from=domain), the name of a variable, or a choice of
+        ``choices``.
     default: its value where it is not given.
-    words: how many it takes, as in a regular expression: "" one, "?" at most one, "*" any number, "+" at least one.
+    words: how many it takes, as in a regular expression: "" one, "?" at most one, "*" any, "+" at least one.
     metavar: what stands for a word in the help.
-    completes: the kind of name that Tab offers: pair (of a domain), outcome, node, method, policy, executor, format,
-        baseline, variable, pool, path.
+    completes: the kind of name that Tab offers: pair (of a domain), outcome, node, method, policy, executor,
+        format, baseline, variable, pool, path.
     choices: fixed words that Tab offers.
-    needed: what the line lacks without it ("a share to set"), for the sentence that refuses it; "" if optional.
+    needed: what a line lacks without it ("a share to set"), for the sentence that refuses it; "" if optional.
     """
 
     name: str
@@ -137,7 +138,7 @@ PERTURBATIONS = {  # option -> field of a Tilt, and what it says of a domain's d
 
 
 def tilt(words: str = "+") -> Joint:
-    """``--noise code=0.8`` and its likes as one argument ``tilt``: domain -> Tilt, or None for the pool itself.
+    """``--noise code=0.8`` and its likes as one argument ``tilt``: domain -> Tilt, None for the pool itself.
 
     words: "" where words without an option follow, which would otherwise belong to it.
     """

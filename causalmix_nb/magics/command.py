@@ -1,7 +1,7 @@
 """One object a subcommand of ``%causalmix``: its parser, ``--help``, Tab and the overview are made from it.
 
-A subcommand is registered in a file of ``magics/commands/``, or from anywhere. A question of ``answers/`` is a
-subcommand too, made from its declaration and nothing else.
+A subcommand is registered in a file of ``magics/commands/``, or from anywhere. A question of ``answers/`` is
+one too, made from its declaration and nothing else.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Command:
     """A subcommand.
 
     name, summary, example: a word, a sentence for the overview, a line that can be typed.
-    run: called with the session and the values of the arguments by keyword; returns a result that shows itself.
+    run: called with the session and the values of the arguments by keyword; returns the result, or None.
     arguments: what may be said with it.
     step: where it stands in the overview, one of ``STEPS``.
     waits: first wait for proxies that train in the background.
-    cell: the kind of name that Tab offers in the body of its ``%%causalmix`` cell, which ``run`` gets as ``cell``
-        (None in a line); "" where it takes none. Such a text has braces of its own, so ``{name}`` is not refused.
+    cell: the kind of name that Tab offers in the body of its ``%%causalmix`` cell, "" where it takes none.
+        ``run`` gets the body as ``cell``, None in a line. Braces are such a text's own and not refused.
     aliases: other names that mean it.
     """
 
@@ -74,7 +74,8 @@ def find(name: str) -> Command:
     named = known | {alias: command for command in known.values() for alias in command.aliases}
     if name not in named:
         raise MagicError(
-            f"unknown subcommand {name!r}.{did_you_mean(name, tuple(known))} %causalmix help lists all of them."
+            f"unknown subcommand {name!r}.{did_you_mean(name, tuple(known))} "
+            "%causalmix help lists all of them."
         )
     return named[name]
 

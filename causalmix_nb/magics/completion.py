@@ -1,7 +1,8 @@
 """Tab completion of ``%causalmix``: what may stand where the cursor is, by what the subcommand declares.
 
-Works for ``%causalmix …``, ``x = %causalmix …``, the lines of a ``%%causalmix`` script and the body of a ``%%causalmix dag``
-cell. What exists (domains, outcomes, graph nodes, variables) is asked of a ``names`` function at that moment.
+Works for ``%causalmix …``, ``x = %causalmix …``, the lines of a ``%%causalmix`` script and the body of a
+``%%causalmix dag`` cell. What exists (domains, outcomes, graph nodes, variables) is asked of a ``names``
+function at that moment.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def matcher(names: Names) -> Callable[[CompletionContext], SimpleMatcherResult]:
 
 
 def describe(text: str, kind: str, cell: str) -> str:
-    """What a completion is, in a few words, for the menu beside it: of a subcommand and of an option their help.
+    """What a completion is, for the menu beside it: of a subcommand and of an option what their help says.
 
     >>> describe("optimize", "subcommand", "%causalmix opt")
     'subcommand: Recommend a mixture: its gain over the baseline, with…'

@@ -1,9 +1,10 @@
-"""How results look in IPython: cards for our types while the extension is loaded, and one line of progress for long steps.
+"""How results look in IPython: cards while the extension is loaded, one line of progress for long steps.
 
-Results stay plain objects with their plain ``repr``; the cards are display formatters, registered by name (so that nothing
-is imported for it) and taken back on unload. What a magic has to say about a result besides the result itself, a note or a
-second picture, is attached to that object and shown with it, so that ``x = %causalmix …`` and a final ``;`` stay silent. A table
-that a magic returns is shown as the card attached to it; tables of the user's own are left to pandas.
+Results stay plain objects with their plain ``repr``; the cards are display formatters, registered by name (so
+that nothing is imported for it) and taken back on unload. What a magic has to say about a result besides the
+result itself, a note or a second picture, is attached to that object and shown with it, so that an assignment
+and a final ``;`` stay silent. A table that a magic returns is shown as the card attached to
+it; tables of the user's own are left to pandas.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class ResultDisplay:
             self._formatter.pop(kind, None)
 
     def recognise(self, result: Any) -> None:
-        """Show results of this type as cards from now on, if they bring their words: an answer to a question of the user's own."""
+        """Show results of this type as cards from now on, if they bring their words: answers from outside."""
         kind = type(result)
         match result:
             case object(title=str(), sentences=_, table=_) if kind not in self._formatter:
@@ -90,7 +91,7 @@ class ResultDisplay:
                 self._recognised.append(kind)
 
     def attach(self, result: Any, note: str = "", *more: Callable[[], Bundle]) -> None:
-        """Show a sentence under a result, and further cards below it (of a table: instead of it), whenever it is displayed."""
+        """Show a sentence under a result, and cards below it (of a table: instead of it), when shown."""
         others = [entry for entry in self._attached if entry[0] is not result]
         self._attached = [*others, (result, note, more)][-KEPT:]
 
@@ -125,9 +126,10 @@ class ResultDisplay:
 
 
 class LiveProgress:
-    """Shows the progress of a step in place: one display in a notebook, one line in a terminal, at most five times a second.
+    """The progress of a step, in place: a display in a notebook, a line in a terminal; five times a second.
 
-    Use as a context manager; call it with a :class:`causalmix_nb.launch.launch.Progress`. vanish: leave nothing behind in a notebook.
+    Use as a context manager; call it with a :class:`causalmix_nb.launch.launch.Progress`. vanish: leave
+    nothing behind in a notebook.
     """
 
     def __init__(self, shell: Any, clock: Callable[[], float] = time.monotonic, vanish: bool = False) -> None:

@@ -1,7 +1,7 @@
 """How a ``%causalmix`` line is read: its words, and values such as ``100k`` and ``math=0.4``.
 
-A line is split as a shell would split it. What an editor or a web page made of signs is read as what was typed, and every error is one
-sentence that repeats what was typed.
+A line is split as a shell would split it. What an editor or a web page made of signs is read as what was
+typed, and every error is one sentence that repeats what was typed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from causalmix_nb.errors import CausalMixError, did_you_mean
 
-# Every pattern here takes time in proportion to the line, whatever it holds: no two parts of one can take the same characters.
+# Every pattern here takes time in proportion to the line, whatever it holds: no two parts of one can take the
+# same characters.
 PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 EXPANSION = re.compile(r"\{([^{},]+)\}|\$\{?([^\W\d]\w*)\}?")  # what other shells put a variable in with
 
@@ -30,7 +31,7 @@ class HelpAsked(Exception):
     """``--help`` was on the line; the argument is the text."""
 
 
-# -- values ---------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------
 
 
 def count(text: str) -> int:
@@ -132,14 +133,14 @@ class Merge(argparse.Action):
         setattr(namespace, self.dest, found)
 
 
-# -- words ----------------------------------------------------------------------------------------------------
+# -- words ---------------------------------------------------------------------------------------------------
 
 
 def split(line: str) -> tuple[list[str], bool]:
-    """Words of a line as a shell would split it, and whether it ended in ``;``; ``#`` after a space begins a comment.
+    """Words of a line as a shell would split it, and whether it ended in ``;``; `` #`` begins a comment.
 
-    Backslashes are themselves (paths), ``{{ name }}`` is one word. What an editor or a web page made of signs is read as what was
-    typed: dashes before an option, quotation marks, spaces that do not break.
+    Backslashes are themselves (paths), ``{{ name }}`` is one word. What an editor or a web page made of signs
+    is read as what was typed: dashes before an option, quotation marks, spaces that do not break.
 
     >>> split("do math=0.4 —keep from=“the web” # a comment")
     (['do', 'math=0.4', '--keep', 'from=the web'], False)
@@ -150,7 +151,7 @@ def split(line: str) -> tuple[list[str], bool]:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a line. quoted: whether a part of it stood in quotation marks, so that it means just what it says."""
+    """A word of a line. quoted: whether a part of it stood in quotation marks, so that it means itself."""
 
     text: str
     quoted: bool = False
@@ -202,7 +203,7 @@ def split_words(line: str) -> tuple[list[Word], bool]:
 
 
 def joined(cell: str) -> list[str]:
-    """Lines of a cell, those that end in a backslash joined to the next one, as IPython joins them outside of cells.
+    """Lines of a cell, those that end in a backslash joined to the next one, as IPython does elsewhere.
 
     >>> joined("run --runs 8 \\\\\\n    --budget 2k\\nfit")
     ['run --runs 8  --budget 2k', 'fit']
@@ -221,8 +222,8 @@ def joined(cell: str) -> list[str]:
 
 STRAIGHT = "\"'"
 DOUBLE = "“”„‟«»"
-# What opens a quotation, and all that closes it: a straight mark only itself, a typographic one any of its kind. A single typographic mark
-# inside a word is an apostrophe.
+# What opens a quotation, and all that closes it: a straight mark only itself, a typographic one any of its
+# kind. A single typographic mark inside a word is an apostrophe.
 QUOTES = {'"': '"', "'": "'", **dict.fromkeys(DOUBLE, DOUBLE + '"'), **dict.fromkeys("‘‚‛", "’‘'")}
 UNSEEN = "\u200b\u2060\ufeff"  # spaces of no width: nobody types them on purpose
 DASHES = "-‐‑‒–—―−"
@@ -249,7 +250,7 @@ def _typed(word: str) -> str:
 
 
 def put_in(words: Sequence[Word]) -> None:
-    """Refuse what puts a variable into a line elsewhere: ``{name}`` and ``$name``, of which only ``{{name}}`` means that here.
+    """Refuse ``{name}`` and ``$name``, which put a variable in elsewhere; here ``{{name}}`` does.
 
     Raises
     ------
@@ -262,7 +263,8 @@ def put_in(words: Sequence[Word]) -> None:
         if found := EXPANSION.search(rest):
             name = (found[1] or found[2]).strip()
             raise MagicError(
-                f"{found[0]!r} puts nothing in here; write {{{{{name}}}}} for the value of a variable, or quote the word if it means itself."
+                f"{found[0]!r} puts nothing in here; write {{{{{name}}}}} for the value of a variable, or "
+                "quote the word if it means itself."
             )
 
 
@@ -280,6 +282,7 @@ def scalar(name: str, names: Mapping[str, Any]) -> str:
     value = value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
     if not isinstance(value, (str, int, float)):
         raise MagicError(
-            f"{{{{{name}}}}} is a {type(value).__name__}; only numbers and texts can be put in, give objects by name."
+            f"{{{{{name}}}}} is a {type(value).__name__}; only numbers and texts can be put in, give "
+            "objects by name."
         )
     return str(value)

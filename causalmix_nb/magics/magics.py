@@ -1,7 +1,7 @@
 """``%causalmix`` and ``%%causalmix``: a line is parsed and given to its subcommand; a result shows itself.
 
-The magic holds no science and knows no subcommand: those are the files of ``magics/commands/`` and the questions
-of ``answers/``. Errors are the package's own sentences and still fail the cell.
+The magic holds no science and knows no subcommand: those are the files of ``magics/commands/`` and the
+questions of ``answers/``. Errors are the package's own sentences and still fail the cell.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class CausalMixMagics(Magics):
         return None if args.quiet else result
 
     def _script(self, cell: str) -> Any:
-        """Several lines, all read before the first one runs; the last result is returned, the others shown."""
+        """Several lines, all read before the first runs; the last result is returned, the others shown."""
         lines = [line.strip().removeprefix("%causalmix") for line in language.joined(cell)]
         parsed = [self._parse(line) for line in lines if language.split(line)[0]]
         result = None

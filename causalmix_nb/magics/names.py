@@ -18,7 +18,7 @@ KINDS = {  # kind -> module and name of what holds the names, and what may be sa
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The names of a kind; none where they are the study's own or the user's (domains, outcomes, variables)."""
+    """The names of a kind; none where they are the study's or the user's (domains, outcomes, variables)."""
     if kind not in KINDS:
         return ()
     module, attribute, besides = KINDS[kind]

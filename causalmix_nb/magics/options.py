@@ -1,4 +1,4 @@
-"""Arguments that subcommands share: constraints on the mixture, where runs execute, the proxies' model, the folder."""
+"""Arguments that subcommands share: constraints, executors, the proxies' model, the folder of the study."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""The parser of a subcommand, made from its :class:`~causalmix_nb.magics.command.Command`, and how it reads a line.
+"""The parser of a subcommand, made from its :class:`~causalmix_nb.magics.command.Command`.
 
-Parsers are argparse's, with two differences: an error is a :class:`MagicError` (one sentence that fails the cell,
-never ``SystemExit``), and ``--help`` hands the text back instead of leaving.
+Parsers are argparse's, with two differences: an error is a :class:`MagicError` (one sentence that fails the
+cell, never ``SystemExit``), and ``--help`` hands the text back instead of leaving.
 
 >>> args = parse("optimize --cap code=50% web=0.2 --max-epochs 4   # a comment")
 >>> args.command, args.cap, args.max_epochs
 ('optimize', {'code': 0.5, 'web': 0.2}, 4.0)
->>> parse("run --rums 8")
+>>> parse("run --rums 8")  # doctest: +ELLIPSIS
 Traceback (most recent call last):
 ...
-causalmix_nb.magics.language.MagicError: %causalmix run has no option '--rums'. Did you mean '--runs'? See %causalmix help run.
+causalmix_nb.magics.language.MagicError: %causalmix run has no option '--rums'. Did you mean '--runs'? See ...
 """
 
 from __future__ import annotations
@@ -54,6 +54,12 @@ READ: dict[str, Callable[[str], Any]] = {  # kind of an argument -> what reads a
 }
 HELP = Argument("--help", "show this and do nothing", "flag")
 OUT = Argument("--out", "keep the result in a variable too", "variable", metavar="NAME")
+MORE = """\
+%causalmix alone says where you are; help SUBCOMMAND, help TOPIC and SUBCOMMAND --help say more.
+Every result is an object:
+  best = %causalmix optimize      or      %causalmix optimize -o best      (a final ; keeps it quiet)
+{{name}} puts a number or text of the notebook into a line; objects are given by name.
+%%causalmix dag takes the graph as the body of its cell; %%causalmix alone takes one subcommand a line."""
 SHORT = {HELP.name: "-h", OUT.name: "-o"}
 
 
@@ -185,7 +191,7 @@ def parser(command: str) -> Parser:
 
 
 def parse(line: str, resolve: Callable[[str], str] | None = None) -> argparse.Namespace:
-    """Read one line, what follows ``%causalmix``: arguments by name, ``command`` and ``quiet`` (ended in ``;``).
+    """Read what follows ``%causalmix``: arguments by name, ``command``, ``quiet`` (it ended in ``;``).
 
     Parameters
     ----------
@@ -217,14 +223,8 @@ def overview() -> str:
     lines = []
     for step in STEPS:
         lines += [f"{step}:", *(f"  {c.name:<{wide}}  {c.summary}" for c in known.values() if c.step == step)]
-    return "\n".join([
-        "usage: %causalmix SUBCOMMAND [arguments]      %causalmix alone says where you are", "", *lines, "",
-        textwrap.fill(f"topics: {', '.join(TOPICS)}", 100, subsequent_indent="        "), "",
-        "%causalmix help SUBCOMMAND, %causalmix help TOPIC and %causalmix SUBCOMMAND --help say more. Every result is an object:",
-        "  best = %causalmix optimize        or        %causalmix optimize -o best        (a final ; keeps it quiet)",
-        "{{name}} puts a number or text of the notebook into a line; objects are given by name.",
-        "%%causalmix dag takes the graph as the body of its cell; %%causalmix alone takes one subcommand a line.",
-    ])  # fmt: skip
+    topics = textwrap.fill(f"topics: {', '.join(TOPICS)}", 100, subsequent_indent="        ")
+    return "\n".join(["usage: %causalmix SUBCOMMAND [arguments]", "", *lines, "", topics, "", MORE])
 
 
 def explain(about: str) -> str:

@@ -1,4 +1,4 @@
-"""What a subcommand is given: the current study, its folder, the variables of the notebook, where results show."""
+"""What a subcommand is given: the current study, its folder, the notebook's variables, where results show."""
 
 from __future__ import annotations
 

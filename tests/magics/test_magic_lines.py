@@ -1,5 +1,6 @@
 """What is typed, pasted or mistyped after %causalmix: understood where it can be meant in one way only, else one sentence, and at once."""
 
+import ast
 import re
 import time
 from pathlib import Path
@@ -160,30 +161,27 @@ def test_a_long_line_is_read_or_refused_at_once(name):
     assert time.perf_counter() - start < 1.0
 
 
-PATTERNS = {
-    "PLACEHOLDER": PLACEHOLDER,
-    "EXPANSION": EXPANSION,
-    "a line to complete": completion._LINE,
-    "a cell to complete": completion._CELL,
-}
 BITS = [" ", "a", "a.", "a ", ", ", "{", "{{", "{{ ", "}", "$", "${", "${a", "1", "1.", "1_", "=", "a=", "%", "%%", "\t\n", "-", "'", "`", ":a", ":a:`", "*a"]  # fmt: skip
+HEADS = {  # pattern -> what makes it begin to match
+    PLACEHOLDER: ["{{"],
+    EXPANSION: ["{", "$", "${"],
+    completion._LINE: ["%causalmix", "x ="],
+    completion._CELL: ["%causalmix", "%%causalmix"],
+}
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-@pytest.mark.parametrize("bit", BITS)
-@pytest.mark.parametrize("head", ["", "{{", "%causalmix", "x ="])
-def test_patterns_take_time_in_proportion_to_what_they_read(name, bit, head):
-    text = head + bit * (LONG // len(bit)) + "\x00"
-    start = time.perf_counter()
-    PATTERNS[name].search(text)
-    PATTERNS[name].sub("", text)
-    assert time.perf_counter() - start < 1.0
+@pytest.mark.parametrize("pattern", HEADS, ids=["placeholder", "expansion", "line", "cell"])
+def test_patterns_take_time_in_proportion_to_what_follows_their_beginning(pattern):
+    for head in ("", *HEADS[pattern]):
+        for bit in BITS:
+            text = head + bit * (LONG // len(bit)) + "\x00"
+            start = time.process_time()
+            pattern.search(text), pattern.sub("", text)
+            assert time.process_time() - start < 1.0, (head, bit)
 
 
-def patterns_of(path: Path) -> list[str]:
-    """Regular expressions that a module of the package makes or uses."""
-    import ast
-
+def patterns_of(path: Path) -> list[tuple[str, bool]]:
+    """Regular expressions that a module of the package makes or uses, and whether they are written verbosely."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re.") and node.args:
@@ -193,15 +191,18 @@ def patterns_of(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+WITH_PATTERNS = [path for path in sorted(PACKAGE.rglob("*.py")) if patterns_of(path)]
+
+
+@pytest.mark.parametrize("path", WITH_PATTERNS, ids=lambda path: path.stem)
 def test_no_pattern_of_the_package_is_slow_on_what_repeats(path):
     for pattern, verbose in patterns_of(path):
         made = re.compile(pattern, re.VERBOSE if verbose else 0)
         for bit in BITS:
-            text = bit * (4_000 // len(bit)) + "\x00"
+            text = bit * (2_000 // len(bit)) + "\x00"
             start = time.process_time()
             made.search(text), made.fullmatch(text), made.sub("", text)
-            assert time.process_time() - start < 1.0, (path.name, pattern, bit)
+            assert time.process_time() - start < 0.25, (path.name, pattern, bit)
 
 
 @pytest.mark.parametrize("text", ["a " * LONG, "->" * LONG, "a->" * LONG, '"' * LONG, "#" * LONG, " " * LONG + "!"])  # fmt: skip

@@ -581,7 +581,7 @@ def test_unload_takes_everything_back_and_load_again_is_clean(shell):
     assert registered() == bare
 
 
-def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
+def test_loading_takes_less_than_a_tenth_of_a_second_and_nothing_heavy():
     code = (
         "import sys, time; from IPython.core.interactiveshell import InteractiveShell as S; s = S(); t = time.process_time();"
         "s.run_line_magic('load_ext', 'causalmix_nb'); print(time.process_time() - t);"
@@ -591,7 +591,7 @@ def test_loading_takes_less_than_half_a_second_and_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     ).stdout.split("\n")
     assert out[1] == "[]", out
-    assert float(out[0]) < 0.25  # seconds of the processor: a busy machine says nothing about us
+    assert float(out[0]) < 0.1  # seconds of the processor: a busy machine says nothing about us
 
 
 # -- questions of a fitted study ------------------------------------------------------------------------------

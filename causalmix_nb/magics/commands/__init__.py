@@ -1,1 +1,1 @@
-"""The subcommands of ``%causalmix`` by kind: what each is called, what it takes, which method of the study it calls."""
+"""The subcommands of ``%causalmix`` by kind: what each takes, and which method of the study it calls."""

@@ -1,4 +1,4 @@
-"""The subcommands that lead to a mixture: recommended, traded off, validated by training, written for a trainer."""
+"""The subcommands that lead to a mixture: recommended, traded off, validated by training, exported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ COMMANDS.register(
             CONSTRAINTS,
             Argument(
                 "--caution",
-                "standard errors that a gain is marked down by; 1.96 maximises the lower end of its interval (0.5)",
+                "standard errors that a gain is marked down by; 1.96 maximises its lower bound (0.5)",
                 "real",
                 metavar="N",
             ),
@@ -165,7 +165,8 @@ COMMANDS.register(
         (
             Argument(
                 "baselines",
-                "{names} (grid, bayes, doremi and odm train); or variables with a mixture (equal natural regmix)",
+                "{names} (grid, bayes, doremi and odm train), or variables that hold a mixture "
+                "(equal natural regmix)",
                 words="*",
                 completes="baseline",
             ),

@@ -1,4 +1,4 @@
-"""The subcommand of the runs: shown, written as CSV, imported, or given the results of an evaluation harness."""
+"""The subcommand of the runs: shown, written as CSV, imported, or given the results of evaluations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subcommands that train proxies: run, what watches or stops it, and the same mixtures under other settings."""
+"""The subcommands that train proxies: run, what watches or stops it, and transfer to another setting."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ COMMANDS.register(
             ),
             Argument(
                 "--halving",
-                "all runs at a small budget, one in N again at N times the tokens, up to --budget (4 is usual)",
+                "all runs at a small budget, one in N again at N times the tokens, up to --budget; "
+                "usually 4 (none)",
                 "count",
                 metavar="N",
             ),
