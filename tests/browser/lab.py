@@ -248,12 +248,14 @@ def ended(page: Any, number: int, timeout: float = 400_000) -> None:
     )
 
 
-def save(page: Any) -> None:
-    """Save the notebook and wait until it is on disk."""
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-    page.wait_for_function(
-        "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=120_000
-    )
+def save(page: Any, tries: int = 120) -> None:
+    """Save the notebook until it is on disk as it stands: a widget may change it while it is saved."""
+    for _ in range(tries):
+        page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        if not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty"):
+            return
+        page.wait_for_timeout(1000)
+    raise AssertionError(f"the notebook is still changing after it was saved {tries} times")
 
 
 def saved(page: Any, path: Path, shows: Callable[[Any], bool], tries: int = 60) -> Any:
