@@ -25,6 +25,7 @@ from causalmix_nb.data.corpus_build import Kept, build_domain
 from causalmix_nb.data.pool import BOILERPLATE, Pool, Tilt, TiltPlan, plan_tilt
 from causalmix_nb.data.windows import END, RunWindows, Stream
 from causalmix_nb.errors import StudyError
+from causalmix_nb.files import write_whole
 from causalmix_nb.mixture import Mixture, unknown_domain
 
 FEWEST_DOCUMENTS = 8  # of a domain that a run sees, however few its tokens should be
@@ -393,9 +394,7 @@ def _sides(documents: Documents, i: int) -> tuple[Sequence[int], Sequence[int]]:
 
 def write_meta(folder: Path, meta: Mapping) -> None:
     """Replace what a corpus says about itself, whole or not at all."""
-    partial = folder / "corpus.partial"
-    partial.write_text(json.dumps(dict(meta)), encoding="utf-8")
-    partial.replace(folder / "corpus.json")
+    write_whole(folder / "corpus.json", json.dumps(dict(meta)))
 
 
 def _difficulty(documents: Documents) -> np.ndarray:

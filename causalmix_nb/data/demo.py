@@ -26,6 +26,7 @@ import numpy as np
 
 from causalmix_nb.data.pool import Domain, Pool, paragraphs
 from causalmix_nb.errors import PoolError
+from causalmix_nb.files import replacing
 
 VERSION = 1  # of what is gathered; a new one makes the cache stale
 DOMAINS = ("code", "documentation", "mathematics", "legal", "readme", "arithmetic")
@@ -68,9 +69,8 @@ def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, s
         rows = Dataset.from_list(gathered)
         with contextlib.suppress(OSError):  # a cache is a convenience
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}")
-            parquet.write_table(rows.data.table, partial)
-            partial.replace(path)
+            with replacing(path, durable=False) as partial:
+                parquet.write_table(rows.data.table, partial)
     names = np.array(rows["domain"])
     return Pool(
         {

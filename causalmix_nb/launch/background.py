@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from causalmix_nb.errors import StudyError
+from causalmix_nb.files import write_whole
 from causalmix_nb.launch.launch import OnProgress, Progress, RunReport
 from causalmix_nb.lock import lock_study, unlock_study
 
@@ -128,10 +129,8 @@ class Job:
         self._noted = time.monotonic()
         now = self.standing()
         values = {**asdict(now), "progress": {k: _plain(v) for k, v in asdict(now.progress).items()}}
-        partial = self.folder / f"{NOTE}.partial"
         with contextlib.suppress(OSError):  # a note nobody can read is no reason to stop training
-            partial.write_text(json.dumps(values), encoding="utf-8")
-            os.replace(partial, self.folder / NOTE)
+            write_whole(self.folder / NOTE, json.dumps(values), durable=False)
 
 
 def standing(folder: Path) -> Standing | None:

@@ -8,15 +8,16 @@ takes before it holds anything.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.files import write_whole
 from causalmix_nb.launch.pace import PROCESS
 from causalmix_nb.machine import cores
 from causalmix_nb.proxies.config import Speed, Trainable
@@ -272,12 +273,8 @@ def remember_speed(folder: Path, config: Trainable, n_domains: int, report: RunR
     if report.done < 4 or seconds < 2:
         return
     values = {"tokens_per_second": work / seconds, "workers": workers, "config": config.to_dict()}
-    partial = folder / f"{SPEED}.partial"
-    try:
-        partial.write_text(json.dumps(values), encoding="utf-8")
-        os.replace(partial, folder / SPEED)
-    except OSError:
-        pass  # a forecast that must be measured again is no reason to fail
+    with contextlib.suppress(OSError):  # a forecast that must be measured again is no reason to fail
+        write_whole(folder / SPEED, json.dumps(values), durable=False)
 
 
 def remembered_speed(folder: Path | None, config: Trainable, workers: int) -> Speed | None:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from causalmix_nb.files import write_whole
 from causalmix_nb.machine import cores, free_memory, on_gpu, tuned_allocator
 from causalmix_nb.proxies.config import Trainable, as_config
 from causalmix_nb.proxies.swarm_cost import WIDTH
@@ -168,10 +169,9 @@ def _remembered(folder: Path, known: Any) -> Pace | None:
 
 
 def _remember(folder: Path, known: Any, pace: Pace) -> None:
-    partial = folder / f"{NOTE}.partial"
     with contextlib.suppress(OSError):  # it can be measured again
-        partial.write_text(json.dumps({"known": known, "pace": asdict(pace)}, indent=1), encoding="utf-8")
-        os.replace(partial, folder / NOTE)
+        noted = json.dumps({"known": known, "pace": asdict(pace)}, indent=1)
+        write_whole(folder / NOTE, noted, durable=False)
 
 
 def _main() -> None:

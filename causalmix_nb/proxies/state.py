@@ -10,6 +10,7 @@ from textstat (quality); ``size`` – log10 of the distinct tokens that are ther
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -25,6 +26,7 @@ from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.data.pool import Tilt
 from causalmix_nb.data.windows import END
 from causalmix_nb.errors import StudyError
+from causalmix_nb.files import write_whole
 from causalmix_nb.proxies.huggingface.checkpoint import Checkpoint, load_model, load_tokenizer
 
 if TYPE_CHECKING:
@@ -244,12 +246,8 @@ def write_measured(path: Path, cache: Mapping) -> None:
         for (name, tilt, seed, scorer), values in cache.items()
         if isinstance(scorer, str)
     ]
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(rows), encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        pass  # it can be measured again
+    with contextlib.suppress(OSError):  # it can be measured again
+        write_whole(path, json.dumps(rows))
 
 
 def read_measured(path: Path, scorer: Scorer) -> dict:

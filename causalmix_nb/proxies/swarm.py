@@ -14,13 +14,13 @@ passes over memory as they need: at this size those passes, not the products, ar
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.files import replacing, why_not
 
 if TYPE_CHECKING:
     import torch
@@ -126,15 +126,14 @@ def save_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    partial = path.with_suffix(".partial")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(partial))
-        partial.replace(path)
-    except (SafetensorError, OSError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial:
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(partial))
+    except OSError as error:
+        raise TrainingError(f"{why_not(path, error)}, then train again.") from None
+    except SafetensorError as error:  # it keeps the number of the error to itself
         raise TrainingError(
-            f"cannot write the proxy weights {path} ({error}); free disk space or make the folder writable."
+            f"cannot write {path} ({error}); free disk space or make the folder writable."
         ) from None
 
 
