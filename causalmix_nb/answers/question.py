@@ -1,4 +1,4 @@
-"""Questions as data: what one is called, what may be said with it, what it asks of a study.
+"""Questions as data: what one is called, what it takes, what it asks of a study.
 
 A file of this folder that answers a question registers it at its end; yours may be registered from anywhere,
 also from a cell. Whatever lists questions (the subcommands of ``%causalmix``, their ``--help``, Tab) reads
@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from causalmix_nb.errors import CausalMixError
 from causalmix_nb.registry import Registry
 
 Kind = Literal["text", "flag", "count", "real", "seed", "pairs", "limits", "keep", "variable", "choice"]
@@ -30,7 +31,7 @@ Kind = Literal["text", "flag", "count", "real", "seed", "pairs", "limits", "keep
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One thing that may be said with a question or a subcommand.
+    """One thing that a question or a subcommand takes.
 
     name: ``--outcome`` for an option, ``features`` for words that stand without one.
     help: a few words, the default in brackets; ``{names}`` stands for the names that complete it.
@@ -55,6 +56,12 @@ class Argument:
     completes: str = ""
     choices: tuple[str, ...] = ()
     needed: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise CausalMixError(
+                f"the kind of {self.name!r} is {self.kind!r}; choose from {', '.join(get_args(Kind))}."
+            )
 
     @property
     def key(self) -> str:

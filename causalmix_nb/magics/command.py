@@ -30,7 +30,7 @@ class Command:
 
     name, summary, example: a word, a sentence for the overview, a line that can be typed.
     run: called with the session and the values of the arguments by keyword; returns the result, or None.
-    arguments: what may be said with it.
+    arguments: what it takes.
     step: where it stands in the overview, one of ``STEPS``.
     waits: first wait for proxies that train in the background.
     cell: the kind of name that Tab offers in the body of its ``%%causalmix`` cell, "" where it takes none.
@@ -47,6 +47,10 @@ class Command:
     waits: bool = False
     cell: str = ""
     aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.step not in STEPS:
+            raise MagicError(f"the step of {self.name!r} is {self.step!r}; choose from {', '.join(STEPS)}.")
 
     def __call__(self, session: Session, args: argparse.Namespace, cell: str | None = None) -> Any:
         """Run it in a session with the arguments of a line."""

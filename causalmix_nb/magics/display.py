@@ -85,8 +85,10 @@ class ResultDisplay:
     def recognise(self, result: Any) -> None:
         """Show results of this type as cards from now on, if they bring their words: answers from outside."""
         kind = type(result)
+        if kind in self._formatter:
+            return
         match result:
-            case object(title=str(), sentences=_, table=_) if kind not in self._formatter:
+            case object(title=str(), sentences=_, table=_):
                 self._formatter.for_type(kind, self.format)
                 self._recognised.append(kind)
 

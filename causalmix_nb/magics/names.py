@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-KINDS = {  # kind -> module and name of what holds the names, and what may be said besides
+KINDS = {  # kind -> module and name of what holds the names, and further names
     "method": ("methods.fit", "METHODS", ("auto",)),
     "policy": ("decide.policy", "POLICIES", ()),
     "executor": ("launch.launch", "EXECUTORS", ()),

@@ -83,9 +83,9 @@ class Parser(argparse.ArgumentParser):
 
     def _take(self, argument: Argument) -> None:
         written = [name for name in (SHORT.get(argument.name), argument.name) if name]
-        told = argument.help.replace("%", "%%")  # argparse puts its own names in for a single one
+        text = argument.help.replace("%", "%%")  # argparse puts its own names in for a single one
         if argument.kind == "flag":
-            self.add_argument(*written, action="store_true", help=told)
+            self.add_argument(*written, action="store_true", help=text)
             return
         self.add_argument(
             *written,
@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             choices=argument.choices if argument.kind == "choice" else None,
             default=argument.default,
             metavar=argument.metavar,
-            help=told,
+            help=text,
         )
 
     def format_help(self) -> str:

@@ -11,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.oinspect import getdoc
 
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, tilt
+from causalmix_nb.errors import CausalMixError
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.language import MagicError
 
@@ -137,3 +138,10 @@ def test_a_subcommand_takes_a_cell_and_says_what_it_lacks(shell):
         assert completions(shell, "%%causalmix shout\nmi") == ["mixture"]
     finally:
         COMMANDS.remove("shout")
+
+
+def test_a_declaration_checks_itself():
+    with pytest.raises(CausalMixError, match="the kind of '--n' is 'int'; choose from text, flag, count"):
+        Argument("--n", "how many", "int")
+    with pytest.raises(MagicError, match="the step of 'shout' is 'later'; choose from data, graph"):
+        Command("shout", "Say it again, louder.", "%causalmix shout", print, step="later")
