@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import StudyError
+from causalmix_nb.files import why_not
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK = "training.lock"
 
 
-def lock_study(folder: Path) -> IO[str] | None:
+def lock_study(folder: Path) -> BaseFileLock:
     """The lock of a study, held; it is given back by :func:`unlock_study`, or when the process ends, however it ends.
 
     Raises
     ------
     StudyError: another process, or another job of this one, holds it, or the folder cannot be written.
     """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(
+        folder / LOCK, blocking=False, thread_local=False
+    )  # a job takes it in one thread and gives it back in another
     try:
-        import fcntl
-    except ImportError:  # Windows: two notebooks on one study are not kept apart there
-        return None
-    try:
-        handle = open(folder / LOCK, "a", encoding="utf-8")  # noqa: SIM115 - held until training ends
-    except OSError as error:
-        raise StudyError(
-            f"cannot write {folder / LOCK} ({error.strerror}); make the folder writable."
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
+        lock.acquire()
+    except Timeout:
         raise StudyError(
             "this study is being trained already; %causalmix attach watches it, %causalmix stop ends it."
         ) from None
-    return handle
+    except OSError as error:
+        raise StudyError(f"{why_not(folder / LOCK, error)}.") from None
+    return lock
 
 
-def unlock_study(handle: IO[str] | None) -> None:
-    if handle is not None:
-        handle.close()
+def unlock_study(lock: BaseFileLock | None) -> None:
+    if lock is not None:
+        lock.release()

@@ -17,32 +17,28 @@ def on_gpu() -> bool:
     return torch is not None and torch.cuda.is_available()
 
 
-def free_memory() -> float | None:
+def free_memory() -> float:
     """Bytes that are free: of the GPU where there is one, else of the machine, of this process's control group or of what JupyterHub allows
-    (``MEM_LIMIT``); None if unknown."""
+    (``MEM_LIMIT``)."""
     if on_gpu():
         return float(sys.modules["torch"].cuda.mem_get_info()[0])
-    free: list[float] = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        free.append(_noted("/proc/meminfo", "MemAvailable"))
+    import psutil
+
+    free = [float(psutil.virtual_memory().available)]
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         group = Path("/sys/fs/cgroup")
         limit = float((group / "memory.max").read_text(encoding="utf-8"))
         free.append(limit - float((group / "memory.current").read_text(encoding="utf-8")))
-    with contextlib.suppress(OSError, ValueError, StopIteration, KeyError):
-        free.append(float(os.environ["MEM_LIMIT"]) - SERVER - _noted("/proc/self/status", "VmRSS"))
-    return min(free, default=None)
-
-
-def _noted(file: str, name: str) -> float:
-    """Bytes that Linux notes under a name in a file of ``name: kilobytes kB`` lines."""
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    return 1024 * float(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+    with contextlib.suppress(ValueError, KeyError):
+        free.append(float(os.environ["MEM_LIMIT"]) - SERVER - psutil.Process().memory_info().rss)
+    return min(free)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those it is bound to, and no more than the quota of its container."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def tuned_allocator() -> dict[str, str]:

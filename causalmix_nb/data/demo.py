@@ -15,7 +15,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
-import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -86,8 +85,9 @@ def demo_pool(max_bytes: int = 1_200_000, cache_dir: str | Path | None = None, s
 def _cache_path(cache_dir: str | Path | None, max_bytes: int, seed: int) -> Path:
     """A file named by all that decides the text: this code's version, Python's, and the installed packages."""
     if cache_dir is None:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        cache_dir = Path(base) / "causalmix_nb"
+        from platformdirs import user_cache_path
+
+        cache_dir = user_cache_path("causalmix_nb", appauthor=False)
     installed = sorted(f"{d.name}=={d.version}" for d in metadata.distributions())
     content = repr((VERSION, sys.version_info[:3], installed, max_bytes, seed))
     return Path(cache_dir) / f"demo-{hashlib.sha256(content.encode()).hexdigest()[:16]}.parquet"

@@ -113,8 +113,8 @@ def fits(config: Trainable, width: int, token_budget: int, workers: int) -> bool
     """Whether so many swarms of so many runs fit into the memory that is free."""
     free, swarm = free_memory(), config.chunk_bytes(width, token_budget)
     if on_gpu():
-        return free is None or workers * (CONTEXT + swarm) < GPU_SHARE * free
-    return free is None or workers * (PROCESS + swarm) < SHARE * free
+        return workers * (CONTEXT + swarm) < GPU_SHARE * free
+    return workers * (PROCESS + swarm) < SHARE * free
 
 
 # -- inside ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.nn import functional as F
@@ -245,12 +247,12 @@ def test_no_more_workers_than_fit_where_a_hub_limits_the_memory(monkeypatch, tmp
 
 
 def test_two_workers_fit_beside_a_lesson_in_two_gigabytes(monkeypatch, tmp_path):
-    from causalmix_nb import machine
     from causalmix_nb.launch import pace
 
     monkeypatch.setattr(pace, "cores", lambda: 2)
     monkeypatch.setattr(pace, "WORTH", 1e99)
-    monkeypatch.setattr(machine, "_noted", lambda file, name: 64e9 if name == "MemAvailable" else 0.97e9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=64e9))
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda process: SimpleNamespace(rss=0.97e9))
     monkeypatch.setenv("MEM_LIMIT", str(2 * 2**30))
     assert pace.pace_for(tmp_path, ProxyConfig(), [100_000] * 128).workers == 2
     monkeypatch.setenv("MEM_LIMIT", str(3 * 2**29))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -42,8 +41,7 @@ def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, in
     shape = _adapted(config)
     if shape is None:
         return (1, 1)
-    free = free_here()
-    share = math.inf if free is None else free / max(1, n_workers)
+    share = free_here() / max(1, n_workers)
     on_gpu = torch.cuda.is_available()
     return fitting(
         shape, share, -(-n_runs // max(1, n_workers)), config.batch * config.accumulation, config.context, half=config.precision != "no",
@@ -62,10 +60,7 @@ def axis_bytes(config: HFConfig, width: int) -> float:
     options: dict[str, Any] = {
         "half": config.precision != "no", "on_gpu": on_gpu, "checkpointing": config.checkpointing, "loss_way": "triton" if on_gpu else "eager",
     }  # fmt: skip
-    free = free_here()
-    at_once = at_once_of(
-        shape, math.inf if free is None else free, width, per_step, config.context, **options
-    )
+    at_once = at_once_of(shape, free_here(), width, per_step, config.context, **options)
     return adapter_bytes(shape, width, at_once, config.context, **options)
 
 
@@ -79,12 +74,12 @@ def _adapted(config: HFConfig) -> ModelShape | None:
         return None
 
 
-def free_here() -> float | None:
+def free_here() -> float:
     """Bytes that training may take: of the GPU with what this process has put aside there, else of the machine."""
     import torch
 
     free = free_memory()
-    if free is not None and torch.cuda.is_available():
+    if torch.cuda.is_available():
         free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     return free
 
