@@ -207,7 +207,7 @@ def _train(
         list(swarm), lr=config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True
     )
     optimizer = placed.prepare(raw)
-    for step, rate in enumerate(schedule(n_steps, config.learning_rate, config.warmup)):
+    for step, rate in enumerate(schedule(n_steps, config.learning_rate, config.warmup).tolist()):
         for group in optimizer.param_groups:
             group["lr"] = rate
         with placed.autocast():

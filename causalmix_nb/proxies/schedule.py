@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-def schedule(n_steps: int, peak: float, warmup: float) -> Iterator[float]:
-    """Learning rates of ``n_steps`` steps: up to the peak over a share ``warmup`` of them, then down in proportion to the steps left.
+def schedule(n_steps: int, peak: float, warmup: float) -> np.ndarray:
+    """Learning rates (n_steps,): a linear rise over a share ``warmup`` of the steps, then a linear fall to 0.
 
-    >>> list(schedule(4, 1.0, 0.5))
-    [0.5, 1.0, 1.0, 0.5]
+    >>> schedule(4, 1.0, 0.25).round(2).tolist()
+    [1.0, 1.0, 0.67, 0.33]
     """
     rise = max(1, round(n_steps * warmup))
-    for step in range(n_steps):
-        yield peak * min((step + 1) / rise, (n_steps - step) / max(1, n_steps - rise))
+    step = np.arange(n_steps)
+    return peak * np.minimum((step + 1) / rise, (n_steps - step) / max(1, n_steps - rise))
 
 
 def accelerator() -> Accelerator:

@@ -41,7 +41,7 @@ def speed_here(config: ProxyConfig, width: int, seconds: float) -> float:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - before)
 
-    take_steps(swarm, batches(), 1_000_000, 1e-4, compile_after=math.inf)
+    take_steps(swarm, batches(), 100_000, 1e-4, compile_after=math.inf)
     return float(np.prod(shape) / np.median(times))
 
 

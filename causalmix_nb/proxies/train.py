@@ -142,7 +142,9 @@ def take_steps(
         )
     )
     since, started = 0, 0.0
-    for step, (rate, (windows, masks)) in enumerate(zip(schedule(n_steps, peak, config.warmup), batches)):
+    for step, (rate, (windows, masks)) in enumerate(
+        zip(schedule(n_steps, peak, config.warmup).tolist(), batches)
+    ):
         if swarm.device.type == "cuda" and step in (4, 8):  # the first steps are slow
             torch.cuda.synchronize()
             before_these, started = started, time.perf_counter()

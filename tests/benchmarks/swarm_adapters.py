@@ -31,9 +31,9 @@ import torch._dynamo
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from causalmix_nb.proxies.adapters.cost import adapter_bytes, model_shape
-from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
-from causalmix_nb.proxies.adapters.training import AdamW, Feed, Recipe, fit_adapters, one_step
+from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
+from causalmix_nb.proxies.adapters.memory import adapter_bytes, model_shape
+from causalmix_nb.proxies.adapters.steps import AdamW, Feed, Recipe, fit_adapters, one_step
 from causalmix_nb.proxies.kinds.causal_lm import Lora
 
 SHAPES: dict[str, dict[str, Any]] = {

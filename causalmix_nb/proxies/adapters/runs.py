@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.proxies.adapters.cost import at_once_of, model_shape
-from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
-from causalmix_nb.proxies.adapters.training import Recipe, fit_adapters
+from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
+from causalmix_nb.proxies.adapters.memory import at_once_of, model_shape
+from causalmix_nb.proxies.adapters.steps import Recipe, fit_adapters
 from causalmix_nb.proxies.config import NoRunAxis, OnTokens, TrainedRun
 from causalmix_nb.proxies.huggingface.checkpoint import CONVERTED, load_model, load_shape
 from causalmix_nb.proxies.huggingface.finetune import windows_of

@@ -174,7 +174,7 @@ def backward(
 
 @lru_cache(maxsize=1)
 def products() -> dict[str, Callable]:
-    """The product with its derivative, in the ways of :data:`causalmix_nb.proxies.adapters.swarm.WAYS`: (x, weight, bias, a, b) -> y."""
+    """The product with its derivative, in the ways of :data:`causalmix_nb.proxies.adapters.adapter_swarm.WAYS`: (x, weight, bias, a, b) -> y."""
     import torch
     from torch import Tensor
 

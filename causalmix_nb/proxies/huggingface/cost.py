@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.machine import free_memory
-from causalmix_nb.proxies.adapters.cost import ModelShape, adapter_bytes, at_once_of, fitting, model_shape
+from causalmix_nb.proxies.adapters.memory import ModelShape, adapter_bytes, at_once_of, fitting, model_shape
 from causalmix_nb.proxies.adapters.runs import why_alone
 from causalmix_nb.proxies.huggingface.checkpoint import load_shape
 

@@ -214,7 +214,7 @@ class HFProxy:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed + accelerator.process_index)  # for dropout
             n_steps = len(data) // per_step
-            rates = schedule(n_steps, learning_rate, config.warmup)
+            rates = schedule(n_steps, learning_rate, config.warmup).tolist()
             for step, (rate, (windows, masks)) in enumerate(zip(rates, data.blocks(per_step))):
                 for group in optimizer.param_groups:
                     group["lr"] = rate

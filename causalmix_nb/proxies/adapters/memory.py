@@ -129,7 +129,7 @@ def adapter_bytes(
     """Most that R adapters over one base hold: frozen weights; adapters, gradients, two moments and what the products read of them; what all tokens of
     a part of a step leave behind; and then a chunk of logits, or what is inside a block on the way back, whichever is more.
 
-    Held to what an H100 used by ``tests/proxies/test_adapter_cost.py``.
+    Held to what an H100 used by ``tests/proxies/test_adapter_memory.py``.
 
     at_once: windows of a run that are in memory together. loss_way, chunk: of :mod:`causalmix_nb.proxies.adapters.loss`.
     """

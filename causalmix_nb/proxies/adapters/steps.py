@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.proxies.schedule import schedule
 
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.adapters.swarm import AdapterSwarm
+    from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
 
 LOOK_EVERY = 64  # steps between two looks of the host at which runs have diverged
 BETAS, EPS = (0.9, 0.95), 1e-8
@@ -119,17 +120,6 @@ def _update(fused: bool) -> Callable:
             p.sub_(mean / (square.sqrt() / unbias[1] + EPS) * (rate / unbias[0]))
 
     return torch.compile(update, dynamic=False) if fused else update
-
-
-def schedule(n_steps: int, peak: float, warmup: float) -> np.ndarray:
-    """Learning rates (n_steps,): a linear rise, then a linear fall to 0.
-
-    >>> schedule(4, 1.0, 0.25).round(2).tolist()
-    [1.0, 1.0, 0.67, 0.33]
-    """
-    rise = max(1, round(n_steps * warmup))
-    step = np.arange(n_steps)
-    return peak * np.minimum((step + 1) / rise, (n_steps - step) / max(1, n_steps - rise))
 
 
 def fit_adapters(
