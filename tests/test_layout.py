@@ -34,8 +34,21 @@ FLOORS = [  # a package imports only those above it; the first is the ground flo
     "quickstart",  # the door at the other end: a file beside __init__.py that runs a lesson
 ]
 KNOWN: set[tuple[str, str]] = set()  # imports against that order, still to be turned: none
+ROUND: list[tuple[str, ...]] = [  # 2026-11: files that need each other, if only for the types of what they are given
+    ("graph.graph", "graph.independence"),
+    ("magics.command", "magics.completion", "magics.magics", "magics.parser", "magics.session"),
+    (
+        "proxies.adapters.cost", "proxies.adapters.runs", "proxies.adapters.sites", "proxies.adapters.swarm",
+        "proxies.adapters.training", "proxies.huggingface.cost", "proxies.huggingface.finetune",
+        "proxies.huggingface.processes", "proxies.kinds.causal_lm",
+    ),
+    (
+        "proxies.config", "proxies.kinds.byte_gpt", "proxies.state", "proxies.swarm", "proxies.swarm_cost",
+        "proxies.train",
+    ),
+    ("runs.lm_eval", "runs.store"),
+]  # fmt: skip
 LONG: dict[str, int] = {  # 2026-11: files over 450 lines, and how long they are; they may only get shorter
-    "benchmark.pool_shift": 465,
     "graph.graph": 557,
     "methods.gaussian_process": 540,
     "runs.store": 490,
@@ -137,23 +150,44 @@ def imported(tree, types=False):
                     yield alias.name.removeprefix("causalmix_nb."), ""
 
 
-def arrows(tree):
+def arrows(tree, types=False):
     """Modules of ours that a file imports."""
-    for module, name in imported(tree):
+    for module, name in imported(tree, types):
         inside = f"{module}.{name}".strip(".")
         yield from [full for full in (inside, module) if full in FILES][:1]
 
 
 ARROWS = {name: set(arrows(tree)) - {name} for name, tree in TREES.items()}
+TYPED = {name: set(arrows(tree, types=True)) - {name} for name, tree in TREES.items()}  # for its types too
 
 
 def circles(edges):
-    """Nodes from which one comes back to where one was."""
-    rest = {node: set(others) for node, others in edges.items()}
-    while ends := [node for node, others in rest.items() if not others & set(rest)]:
-        for node in ends:
-            del rest[node]
-    return sorted(rest)
+    """Groups of nodes that one can go round in, each in alphabetical order."""
+
+    def beyond(node):
+        seen, ahead = set(), [node]
+        while ahead:
+            fresh = edges[ahead.pop()] - seen
+            seen |= fresh
+            ahead += fresh
+        return seen
+
+    reach = {node: beyond(node) for node in edges}
+    return sorted({tuple(sorted(o for o in reach[n] if n in reach[o])) for n in edges if n in reach[n]})
+
+
+def not_composed(tree, ours):
+    """(class, why) of every class in a file that is put together of others by inheritance; ours: names of all classes of ours."""
+    for made in ast.walk(tree):
+        if not isinstance(made, ast.ClassDef):
+            continue
+        bases = [re.split(r"[\[(]", ast.unparse(base))[0].split(".")[-1] for base in made.bases]
+        if len(set(bases) - {"Protocol", "Generic"}) > 1 and set(bases) & ours:
+            yield made.name, "a base of ours beside another"
+        if made.name.endswith(("Mixin", "MixIn")):
+            yield made.name, "named as a part of others"
+        if any(isinstance(part, ast.If) and "TYPE_CHECKING" in ast.unparse(part.test) for part in made.body):
+            yield made.name, "declares what another class has to bring"
 
 
 def test_every_folder_has_its_floor():
@@ -178,8 +212,34 @@ def test_no_module_imports_itself_in_a_circle():
     assert circles(ARROWS) == []
 
 
+def test_no_module_needs_itself_in_a_circle_for_its_types():
+    assert circles(TYPED) == ROUND
+
+
 def test_a_circle_would_be_found():
-    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == ["a", "b", "c", "d"]
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "f"}, "e": set(), "f": {"g"}, "g": {"f"}}
+    assert circles(edges) == [("a", "b", "c"), ("f", "g")]
+
+
+def test_what_a_class_needs_it_holds():
+    ours = {made.name for tree in TREES.values() for made in ast.walk(tree) if isinstance(made, ast.ClassDef)}
+    assert [(name, *found) for name, tree in TREES.items() for found in not_composed(tree, ours)] == []
+
+
+def test_a_class_put_together_by_inheritance_would_be_found():
+    text = """
+class Study(Questions, Training): ...
+class Magic(Questions, foreign.Magics): ...
+class AskMixin: ...
+class Half:
+    if TYPE_CHECKING:
+        def _need(self): ...
+class Asked(Questions, Protocol[T]): ...
+class Fitted(Questions): ...
+class Table(dict, Mapping): ...
+"""
+    found = not_composed(ast.parse(text), {"Questions", "Training"})
+    assert [name for name, _ in found] == ["Study", "Magic", "AskMixin", "Half"]
 
 
 def test_no_package_imports_another_in_a_circle():

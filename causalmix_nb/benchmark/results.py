@@ -308,7 +308,7 @@ class PoolShift:
                     if row["lower"] > 0
                     else ": worse"
                     if row["upper"] < 0
-                    else ": no difference seen"
+                    else ": not significant, the 95 % interval includes 0"
                 )
                 said.append(
                     f"against {name} over all shifts {row['difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f} for these "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.benchmark.subject import Subject
 from causalmix_nb.decide.baselines import dmo, law, regmix
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import StudyError, did_you_mean
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from causalmix_nb.estimate.model import Model
     from causalmix_nb.runs.store import Runs
-    from causalmix_nb.study.study import Study
 
 STAY = 0.1  # total variation below which a mixture is the one it was: smaller moves changed outcomes by less than could be seen
 LEAVE = 0.25  # standard errors of its gain beyond which another mixture is worth leaving the old one for
@@ -71,7 +71,7 @@ def check_rivals(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def advise(
-    study: Study,
+    study: Subject,
     runs: Runs,
     method: str,
     states: Mapping[str, pd.Series],
@@ -110,13 +110,12 @@ def _ask(model: Model, state: pd.Series, policy: str, baseline: Mixture | None =
     return optimize(model, known, policy, baseline=baseline, caution=0.0)
 
 
-def _blind(study: Study, runs: Runs, method: str, outcome: str) -> Mixture:
+def _blind(study: Subject, runs: Runs, method: str, outcome: str) -> Mixture:
     """The methods that look at mixtures and outcomes only."""
     if method == "dmo":
-        corpus = study._need_corpus()
-        return dmo(runs, target_weights(corpus, study._meta["target"]))
+        return dmo(runs, target_weights(study.files.need_corpus(), study.files.target))
     given: Callable[..., Mixture] = {"regmix": regmix, "law": law}[method]
-    return given(runs, outcome, study.natural)
+    return given(runs, outcome, study.files.need_corpus().natural)
 
 
 def as_row(mixture: Mixture, domains: Sequence[str]) -> tuple[float, ...]:

@@ -66,7 +66,7 @@ def pool_shifts(
         Shift("noisier", f"most of {first} is corrupted", noisy),
         Shift("duplicated", f"nearly all of {first} are copies of a few documents", {first: Tilt(duplicates=0.98)}),
         Shift("scarce", f"{first} is nearly gone, so that it repeats", {first: Tilt(keep=keep)}),
-        Shift("replaced", f"most of {first} is overwritten with page furniture", {first: Tilt(boilerplate=0.9)}),
+        Shift("replaced", f"most of {first} is overwritten with boilerplate", {first: Tilt(boilerplate=0.9)}),
         Shift("two bad", f"{first} and {second} are corrupted at once", {first: Tilt(noise=0.7), second: Tilt(noise=0.7)}),
         Shift("mild", "documents a little easier or harder: little to be won", _mild(list(weights))),
         Shift("twice the budget", "the same pool, twice the tokens", {}, 2.0),

@@ -6,9 +6,47 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from causalmix_nb.data.corpus import Corpus
+    from causalmix_nb.decide.comparison import Comparison
+    from causalmix_nb.decide.policy import Recommendation
+    from causalmix_nb.estimate.model import Model
+    from causalmix_nb.graph.graph import CausalGraph
+    from causalmix_nb.launch.background import Job
+    from causalmix_nb.mixture import Mixture
+    from causalmix_nb.runs.store import Runs
 
 STEPS = ("pool", "graph", "runs", "fit", "recommendation", "comparison")
+
+
+class Steps(Protocol):
+    """The steps of a study and what each left, None where it has not been made."""
+
+    graph: CausalGraph
+    model: Model | None
+    recommendation: Recommendation | None
+    comparison: Comparison | None
+    job: Job | None
+
+    @property
+    def folder(self) -> Path | None: ...
+
+    @property
+    def corpus(self) -> Corpus | None: ...
+
+    @property
+    def runs(self) -> Runs | None: ...
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+
+    @property
+    def outcome(self) -> str | None: ...
+
+    @property
+    def natural(self) -> Mixture | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +75,8 @@ class StudyStatus:
     checked: tuple[tuple[str, float, float, float], ...] = ()
 
 
-def study_status(study: Any) -> StudyStatus:
-    """The status of a :class:`causalmix_nb.study.study.Study`; reads what is there and computes nothing."""
+def study_status(study: Steps) -> StudyStatus:
+    """The status of a study; reads what is there and computes nothing."""
     runs, model, best, compared = study.runs, study.model, study.recommendation, study.comparison
     n = len(runs) if runs else 0
     failed = len(runs.keys("failed")) if runs else 0
@@ -69,7 +107,7 @@ def no_study(step: str, graph: str = "") -> StudyStatus:
     return StudyStatus("none yet", graph or "not yet", "none yet", "not yet", "not yet", "not yet", step)
 
 
-def next_step(study: Any) -> str:
+def next_step(study: Steps) -> str:
     """What to do next in a study."""
     if study.job is not None and study.job.status == "running":
         return "%causalmix attach – watch the runs that are training"
@@ -84,7 +122,7 @@ def next_step(study: Any) -> str:
     return "%causalmix export mixture.yaml – use it"
 
 
-def _scores(study: Any) -> tuple[tuple[float, ...], bool]:
+def _scores(study: Steps) -> tuple[tuple[float, ...], bool]:
     """Scores of the finished runs on the outcome that was fitted, else on the first one."""
     name = study.model.outcome if study.model else study.outcome
     if not study.runs or name is None or not len(study.runs):
@@ -95,13 +133,13 @@ def _scores(study: Any) -> tuple[tuple[float, ...], bool]:
     return tuple(values), bool(study.runs.minimize.get(name, False))
 
 
-def _rank(model: Any) -> tuple[float, float | None] | None:
+def _rank(model: Model | None) -> tuple[float, float | None] | None:
     found = model.diagnostics if model is not None else {}
     value, ceiling = found.get("cv_spearman"), found.get("noise_ceiling")
     return (float(value), None if ceiling is None else float(ceiling)) if value is not None else None
 
 
-def _checked(compared: Any) -> tuple[tuple[str, float, float, float], ...]:
+def _checked(compared: Comparison | None) -> tuple[tuple[str, float, float, float], ...]:
     if compared is None:
         return ()
     rows = compared.table[["difference", "lower", "upper"]].astype(float).dropna()

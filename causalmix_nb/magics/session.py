@@ -60,7 +60,7 @@ class Session:
 
     def has_study(self, given: str | None = None) -> bool:
         """Whether there is a study in that folder."""
-        from causalmix_nb.study.study import META
+        from causalmix_nb.study.folder import META
 
         return (self.folder(given) / META).exists()
 

@@ -1,7 +1,9 @@
 """What training is asked for: the one object that ``run``, ``start``, ``resume`` and ``cost`` of a study make and pass on.
 
 No field has a default, so that whoever makes a request says all of it: an argument that one of the four takes and another forgets is an
-error when it is made, not another training. Defaults stand in the signatures of the four, and nowhere else.
+error when it is made, not another training. Defaults stand in the signatures of ``run``, ``start`` and ``cost``, which are written out: ``progress``
+stands amid the arguments of ``run``, and a signature that a decorator made of these fields is one that editors and the documentation cannot
+read. A test holds the three to each other and to the fields here.
 """
 
 from __future__ import annotations
@@ -70,20 +72,20 @@ class RunRequest:
             )
         return cls(**found)
 
-    def as_code(self) -> str:
-        """The arguments of a call as Python, those that are not the usual ones by name."""
+    def as_code(self, n_runs: int = 0) -> str:
+        """The arguments of a call as Python, those that are not the usual ones by name. n_runs: instead of its own."""
         given = self._unusual()
         if isinstance(self.executor, RayExecutor):
             given["executor"] = f"cm.{self.executor!r}"
-        told = {name: value if name == "executor" and isinstance(self.executor, RayExecutor) else repr(value) for name, value in given.items()}  # fmt: skip
+        written = {name: value if name == "executor" and isinstance(self.executor, RayExecutor) else repr(value) for name, value in given.items()}  # fmt: skip
         if "score" in given and not isinstance(self.score, str):
-            told["score"] = f"{getattr(self.score, '__qualname__', 'score')}"
-        more = "".join(f", {name}={value}" for name, value in told.items())
-        return f"{self.n_runs}, token_budget={self.token_budget}{more}"
+            written["score"] = f"{getattr(self.score, '__qualname__', 'score')}"
+        more = "".join(f", {name}={value}" for name, value in written.items())
+        return f"{n_runs or self.n_runs}, token_budget={self.token_budget}{more}"
 
-    def as_options(self) -> str:
-        """The options of ``%causalmix run``."""
-        words = ["--runs", str(self.n_runs), "--budget", str(self.token_budget)]
+    def as_options(self, n_runs: int = 0) -> str:
+        """The options of ``%causalmix run``. n_runs: instead of its own."""
+        words = ["--runs", str(n_runs or self.n_runs), "--budget", str(self.token_budget)]
         for name, value in self._unusual().items():
             if name == "states":
                 words.append("--fixed-state")

@@ -6,80 +6,73 @@ and opened again. ``%causalmix`` is a thin wrapper over this class.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.answers.transfer import small_proxy
-from causalmix_nb.benchmark.pool_shift import Benchmark
+from causalmix_nb.benchmark.pool_shift import pool_shift
 from causalmix_nb.cards.report import Report, write_report
 from causalmix_nb.cards.status import StudyStatus, next_step, study_status
 from causalmix_nb.data.corpus import MAX_BYTES, Corpus
-from causalmix_nb.data.pool import Pool, Tilt
-from causalmix_nb.decide.comparison import RECOMMENDED, Comparison, compare_outcomes
-from causalmix_nb.decide.constraints import Constraints, as_constraints
-from causalmix_nb.decide.export.sizes import describe_pool
+from causalmix_nb.data.pool import Pool
+from causalmix_nb.decide.comparison import Comparison
+from causalmix_nb.decide.constraints import Constraints
 from causalmix_nb.decide.policy import Recommendation, optimize
-from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.launch.background import Job
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.cost import Cost
+from causalmix_nb.launch.launch import Executor, OnProgress, RunReport
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.proxies.config import DATA, Trainable, as_config
+from causalmix_nb.proxies.config import Trainable
 from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
-from causalmix_nb.proxies.outcomes import outcome_directions, target_weights
-from causalmix_nb.proxies.state import Scorer, flatten_state, measure_state
+from causalmix_nb.proxies.scores import Score
+from causalmix_nb.proxies.state import Scorer, flatten_state
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.contenders import Contenders
-from causalmix_nb.study.exporting import Exporting
+from causalmix_nb.study import contenders, exporting, questions, settings
+from causalmix_nb.study.folder import BUDGET, FORMAT, StudyFolder, Tilts
+from causalmix_nb.study.forecast import forecast
 from causalmix_nb.study.kept_graph import kept_graph
-from causalmix_nb.study.planning import Planning
-from causalmix_nb.study.questions import Questions
-from causalmix_nb.study.trainer import Training
+from causalmix_nb.study.paired import check_seeds, train_paired
+from causalmix_nb.study.request import RunRequest
+from causalmix_nb.study.trainer import Trainer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+    from causalmix_nb.runs.lm_eval import AttachedScores
+
 DEFAULT_GRAPH = "state -> mixture; state -> score; mixture -> score"
-META, RUNS, COMPARED = "study.json", "runs.sqlite", "compared.sqlite"
-
-Tilts = Mapping[str, Tilt]
 
 
-class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
+class Study:
     """Use :meth:`create`, :meth:`open` or :meth:`from_runs`.
 
     Attributes
     ----------
-    folder: where it is kept, or None for a study of imported runs only.
+    files: what is kept of it, a :class:`~causalmix_nb.study.folder.StudyFolder`.
+    trainer: what trains for it, a :class:`~causalmix_nb.study.trainer.Trainer`; ``trainer.meter`` measures states.
     pool: the pool it was created from in this session, else None.
     graph: the causal graph; assign a :class:`CausalGraph` or its text with :meth:`set_graph`.
-    runs, model, recommendation, comparison: what the steps left, or None.
+    model, recommendation, comparison: what the steps left, or None.
+    job: the training that :meth:`start` began last, or None.
     arguments: step -> what it was last called with in this session, for the code of a report.
     """
 
-    def __init__(
-        self, folder: Path | None, meta: dict[str, Any], corpus: Corpus | None, runs: Runs | None
-    ) -> None:
-        self.folder, self._meta, self.corpus, self.runs = folder, meta, corpus, runs
+    def __init__(self, files: StudyFolder) -> None:
+        self.files, self.trainer = files, Trainer(files)
         self.pool: Pool | None = None
-        self.graph = kept_graph(meta["graph"])
-        self.scorer: Scorer | None = None
+        self.graph = kept_graph(files.meta["graph"])
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None
         self.comparison: Comparison | None = None
         self.job: Job | None = None
-        self._measured: dict = {}
         self.arguments: dict[str, dict[str, Any]] = {}
-        self._fitted: dict[str, Any] = {}  # what the model was asked for
 
     # -- making and opening ------------------------------------------------------------------------------
 
@@ -113,37 +106,15 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         ------
         StudyError: a folder that holds another study, or cannot be written.
         """
-        folder = Path(folder)
-        graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
-        config = config or ProxyConfig()
-        meta = {
-            "format": FORMAT,
-            "fingerprint": pool.fingerprint,
-            "config": json.loads(json.dumps(config.to_dict())),
-            "target": dict(target) if target else None,
-            "seed": seed,
-            "graph": graph.to_text(),
-        }
-        if (folder / META).exists():
-            study = cls.open(folder)
-            same = all(
-                study._meta[name] == meta[name] for name in ("fingerprint", "config", "target", "seed")
+        text = (
+            graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph or DEFAULT_GRAPH)
+        ).to_text()
+        study = cls(
+            StudyFolder.create(
+                Path(folder), pool, config or ProxyConfig(),
+                target=target, graph=text, seed=seed, exist_ok=exist_ok, max_bytes=max_bytes,
             )
-            if not (exist_ok and same):
-                what = "another pool, target, proxy or seed" if not same else "this pool already"
-                raise StudyError(
-                    f"{folder} holds a study of {what}; choose another folder, or open it with Study.open()."
-                )
-            study.pool = pool
-            return study
-        tokenizer = config.tokenizer()  # what is wrong with the model is said before the pool is read
-        corpus = Corpus.build(pool, folder / DATA, max_bytes=max_bytes, seed=seed)
-        target_weights(corpus, target)
-        corpus = config.tokenised(corpus, tokenizer)
-        meta["pool"] = describe_pool(pool)  # what an export needs to know when the pool is no longer here
-        study = cls(folder, meta, corpus, Runs.open(folder / RUNS, create=True))
-        study.runs.declare_outcomes(outcome_directions(corpus))  # type: ignore[union-attr]
-        study._save()
+        )  # fmt: skip
         study.pool = pool
         return study
 
@@ -155,70 +126,84 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         ------
         StudyError: no study there, a damaged one, or one written by a newer version.
         """
-        folder = Path(folder)
-        try:
-            meta = json.loads((folder / META).read_text(encoding="utf-8"))
-            version = meta["format"]
-        except FileNotFoundError:
-            raise StudyError(
-                f"no study in {folder}; create one with Study.create() or %causalmix pool."
-            ) from None
-        except (OSError, ValueError, TypeError, KeyError):
-            raise StudyError(
-                f"{folder / META} cannot be read; restore it, or create the study again."
-            ) from None
-        if version > FORMAT:
-            raise StudyError(
-                f"{folder} was written by a newer version (format {version}, this one reads {FORMAT}); upgrade causalmix_nb."
-            )
-        return cls(folder, meta, Corpus.open(folder / DATA), Runs.open(folder / RUNS))
+        return cls(StudyFolder.open(Path(folder)))
 
     @classmethod
     def from_runs(cls, runs: Runs, graph: CausalGraph | str | None = None) -> Study:
         """A study of runs that were made elsewhere: it can fit, intervene, optimise and export, but not train."""
         graph = CausalGraph.parse(graph or (DEFAULT_GRAPH if runs.state_names else "mixture -> score"))
         meta = {"format": FORMAT, "config": None, "target": None, "seed": 0, "graph": graph.to_text()}
-        return cls(None, meta, None, runs)
+        return cls(StudyFolder(None, meta, None, runs))
+
+    def with_proxies(self, config: Trainable, name: str) -> Study:
+        """A study of the same tokens with other proxies, without a run, in the folder ``name`` inside this one's."""
+        return type(self)(self.files.with_config(name, config))
 
     # -- what there is -----------------------------------------------------------------------------------
 
     @property
+    def folder(self) -> Path | None:
+        """Where it is kept, or None for a study of imported runs only."""
+        return self.files.path
+
+    @property
+    def corpus(self) -> Corpus | None:
+        return self.files.corpus
+
+    @property
+    def runs(self) -> Runs | None:
+        return self.files.runs
+
+    @property
     def domains(self) -> tuple[str, ...]:
-        return self.corpus.domains if self.corpus else self.runs.domains if self.runs else ()
+        return self.files.domains
 
     @property
     def outcome(self) -> str | None:
         """The default outcome: the first one the runs record."""
-        names = self.runs.outcome_names if self.runs else ()
-        return names[0] if names else None
+        return self.files.outcome
 
     @property
     def natural(self) -> Mixture | None:
         """Shares proportional to the size of the domains; None without a pool."""
-        return self.corpus.natural if self.corpus else None
+        return self.files.natural
 
     @property
     def seed(self) -> int:
-        return int(self._meta["seed"])
+        return self.files.seed
+
+    @property
+    def token_budget(self) -> int:
+        """Training tokens of a run, as they were asked for last."""
+        return self.files.token_budget
 
     @property
     def config(self) -> Trainable:
-        return as_config(self._meta["config"])
+        """The configuration of the proxies."""
+        return self.files.config
+
+    @property
+    def request(self) -> RunRequest | None:
+        """What training was asked for last, here or in another session; None where nobody knows."""
+        return self.trainer.request
+
+    @property
+    def scorer(self) -> Scorer | None:
+        """What measures the state; assign one of your own before the first run, else it is the base that the runs start from."""
+        return self.trainer.meter.scorer
+
+    @scorer.setter
+    def scorer(self, scorer: Scorer | None) -> None:
+        self.trainer.meter.scorer = scorer
 
     @property
     def state(self) -> pd.DataFrame | None:
         """State of the pool as it is, once the base proxy is trained (a checkpoint: once it has measured it); else None."""
-        if not self.corpus or not self._knows_state:
-            return None
-        return self.measure_state()
+        return self.measure_state() if self.corpus and self.trainer.meter.knows_state else None
 
     def available(self, tilt: Tilts | None = None) -> dict[str, int]:
         """Distinct tokens that the pool has of every domain, also of what was held out or too much to keep here."""
-        corpus, tilt = self._need_corpus(), self._check_tilt(tilt)
-        return {
-            name: round(corpus.view(name, tilt.get(name), self.seed).available_tokens * corpus.growth(name))
-            for name in corpus.domains
-        }
+        return self.files.available(tilt)
 
     @property
     def document_notes(self) -> tuple[str, ...]:
@@ -228,8 +213,8 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
         """Replace the causal graph; what was fitted under the old one is dropped."""
         self.graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph)
-        self.model = self.recommendation = self.comparison = None
-        self._save()
+        self._drop_results()
+        self.files.note(graph=self.graph.to_text())
         return self.graph
 
     def status(self) -> StudyStatus:
@@ -239,37 +224,119 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
     def __repr__(self) -> str:
         return f"Study({str(self.folder) if self.folder else 'imported runs'}: {next_step(self)})"
 
-    # -- steps -------------------------------------------------------------------------------------------
+    # -- training ------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        n_runs: int = 128,
+        token_budget: int = BUDGET,
+        executor: Executor = "local",
+        workers: int | None = None,
+        states: bool = True,
+        progress: OnProgress | None = None,
+        halving: int | None = None,
+        target_tokens: float | None = None,
+        score: str | Score | None = None,
+    ) -> RunReport:
+        """Train proxies over mixtures and states of the pool; finished runs are never repeated.
+
+        Parameters
+        ----------
+        n_runs: runs in all; asking for more later adds the difference.
+        token_budget: training tokens (bytes) of each run.
+        executor: "local" – worker processes; "inline" – this process; "ray" or a :class:`RayExecutor` – a Ray cluster.
+        workers: number of worker processes; by default one per core.
+        states: vary the pool's state between runs; False trains on the pool as it is.
+        progress: called with a :class:`Progress` a few times a second.
+        halving: successive halving by this number (4 is usual): all runs at a small budget, the better part again at larger ones, the best at
+            ``token_budget``. A fit then uses all of them, with the scale as a covariate. See :mod:`causalmix_nb.launch.halving`.
+
+        target_tokens: of the training that the mixture is for, counted as the runs' are: every run sees so few documents of a domain that it
+            repeats them as often as that training would. See :mod:`causalmix_nb.design.repetition`.
+        score: a function of a trained proxy that returns a number, or several by name, recorded as further outcomes; for workers as
+            ``"module:function"``. Runs that are there already are not scored again. See :mod:`causalmix_nb.proxies.scores`.
+
+        An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
+        """
+        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
+        report = self.trainer.run(request, progress)
+        self._drop_results()
+        return report
+
+    def start(
+        self,
+        n_runs: int = 128,
+        token_budget: int = BUDGET,
+        executor: Executor = "local",
+        workers: int | None = None,
+        states: bool = True,
+        halving: int | None = None,
+        target_tokens: float | None = None,
+        score: str | Score | None = None,
+    ) -> Job:
+        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
+
+        Raises
+        ------
+        StudyError: this study is being trained already, here or by another process.
+        """
+        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
+        self.job = self.trainer.start(request)
+        self._drop_results()
+        return self.job
+
+    def resume(self) -> Job:
+        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
+        return self.start(**self.trainer.unfinished())
+
+    def cost(
+        self,
+        n_runs: int = 128,
+        token_budget: int = BUDGET,
+        executor: Executor = "local",
+        workers: int | None = None,
+        states: bool = True,
+        halving: int | None = None,
+        target_tokens: float | None = None,
+        score: str | Score | None = None,
+    ) -> Cost:
+        """What :meth:`run` with the same arguments would take: time, memory, disk and arithmetic. It trains nothing.
+
+        The speed is that of the study's last launch, else it is measured here, which takes less than a second.
+
+        Raises
+        ------
+        TrainingError: what :meth:`run` would refuse.
+        """
+        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
+        return forecast(self.trainer, request)
 
     def measure_state(self, tilt: Tilts | None = None) -> pd.DataFrame:
         """State of a sub-pool before mixing, DataFrame domain × covariate; trains the base proxy if there is none."""
-        tilt = self._check_tilt(tilt)
-        return measure_state(self._need_corpus(), self._scorer(), tilt, self.seed, self._measured)
+        return self.trainer.meter.measure(tilt)
+
+    def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
+        """Record scores that an evaluation tool (lm_eval, OLMES, …) gave models of these runs, as further outcomes.
+
+        path: a result file or a folder of them; key: as for :func:`causalmix_nb.runs.lm_eval.attach_lm_eval`.
+        """
+        return self.files.need_runs().attach_lm_eval(path, key)
+
+    # -- from runs to a mixture ----------------------------------------------------------------------------
 
     def fit(
         self, outcome: str | None = None, method: str = "auto", random_state: int = 0, **options: Any
     ) -> Model:
         """Estimate what mixture and state cause, adjusting for what the graph says."""
-        runs = self._need_runs()
+        runs = self.files.need_runs()
         if not len(runs):
             raise StudyError(
                 "there is no run to fit; %causalmix run trains proxies, Runs.from_csv imports a table."
             )
-        model = fit(
-            runs,
-            outcome or self.outcome,
-            method=method,
-            graph=self.graph,
-            random_state=random_state,
-            **options,
-        )
-        self.model, self.recommendation, self.comparison = self._prepare(model), None, None
-        self._fitted = self.arguments["fit"] = {
-            "outcome": outcome,
-            "method": method,
-            "random_state": random_state,
-            **options,
-        }
+        given = {"method": method, "random_state": random_state, **options}
+        model = self.prepared(fit(runs, outcome or self.outcome, graph=self.graph, **given))
+        self.model, self.recommendation, self.comparison = model, None, None
+        self.arguments["fit"] = {"outcome": outcome, **given}
         return model
 
     def optimize(
@@ -281,24 +348,28 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         random_state: int = 0,
         **options: Any,
     ) -> Recommendation:
-        """The mixture to train on, for the pool as it is or for a sub-pool, with the gain it promises.
+        """The mixture to train on, for the pool as it is or for a sub-pool, with the predicted gain.
 
         options: ``caution``, ``worst``, ``scale``, ``baseline`` of :func:`causalmix_nb.decide.policy.optimize`.
         """
+        given = {"policy": policy, "n_candidates": n_candidates, "random_state": random_state, **options}
         best = optimize(
-            self._need_model(), state=self._state_of(tilt), policy=policy, n_candidates=n_candidates,
-            constraints=self._limits(constraints, tilt), random_state=random_state, **options,
-        )  # fmt: skip
-        small = small_proxy(self.config.n_parameters) if self._meta.get("config") else ""
+            self.fitted(),
+            state=self.trainer.meter.flat_state(tilt),
+            constraints=self.files.limits(constraints, tilt),
+            **given,
+        )
+        small = small_proxy(self.config.n_parameters) if self.files.meta.get("config") else ""
         best = replace(best, notes=(*best.notes, small)) if small else best
         if options.get("worst"):
             return best  # something to learn from, nothing to train on
-        self.recommendation, self.comparison, self._tilt = best, None, self._check_tilt(tilt)
-        given = {"policy": policy, "constraints": constraints, "tilt": tilt, "n_candidates": n_candidates}
-        self.arguments["optimize"] = {**given, "random_state": random_state, **options}
+        self.recommendation, self.comparison = best, None
+        self.arguments["optimize"] = {"policy": policy, "constraints": constraints, "tilt": tilt, **given}
         if self.folder:
             kept = {n: getattr(best, n) for n in ("gain", "lower", "upper", "verdict", "outcome")}
-            self._write("recommendation.json", json.dumps({"mixture": best.mixture.shares, **kept}, indent=1))
+            self.files.write(
+                "recommendation.json", json.dumps({"mixture": best.mixture.shares, **kept}, indent=1)
+            )
         return best
 
     def compare(
@@ -321,128 +392,58 @@ class Study(Questions, Training, Contenders, Planning, Benchmark, Exporting):
         The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
         store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
         """
-        model, corpus = self._need_model(), self._need_corpus()
-        if self.recommendation is None:
+        model, best = self.fitted(), self.recommendation
+        self.files.need_corpus()
+        if best is None:
             raise StudyError("there is no recommendation to compare; %causalmix optimize makes one.")
-        if n_seeds < 2:
-            raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
-        if n_seeds > 1000:
-            raise StudyError(f"{n_seeds} seeds would never end; compare with at most 1,000, 5 is usual.")
-        tilt = self._check_tilt(tilt if tilt is not None else self._tilt)
-        mixtures = {RECOMMENDED: self.recommendation.mixture}
-        asked = baselines
-        if not isinstance(baselines, Mapping):
-            baselines = {b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)}  # type: ignore[misc]
-        for name, given in baselines.items():
-            mixtures[name] = self.baseline(given, model.outcome, progress, executor, workers)
-        budget = self._budget()
-        specs, where = [], []
-        for name, mixture in mixtures.items():
-            row = tuple(mixture.to_array(corpus.domains).tolist())
-            for j in range(n_seeds):
-                specs.append(
-                    RunSpec(row, budget, tilt, self.seed, 1_000_003 + self.seed + j, f"compare:{name}")
-                )
-                where.append((name, j))
-        store = Runs.open(self._need_folder() / COMPARED, create=True)
-        try:
-            store.declare_outcomes(outcome_directions(corpus))
-            report = self._launch(specs, store, executor, workers, progress, "check by training")
-            if report.interrupted:
-                raise StudyError("the comparison was interrupted; the same call resumes it.")
-            found = store.frame.set_index("key")[f"outcome.{model.outcome}"]
-        finally:
-            store.close()
-        import pandas as pd
-
-        values = pd.Series({w: found[spec.key(self._context)] for w, spec in zip(where, specs)})
-        outcomes = values.unstack().loc[list(mixtures)]
-        best = self.recommendation
-        self.comparison = compare_outcomes(
-            outcomes, mixtures, model.outcome, model.minimize, promised=(best.gain, best.lower, best.upper)
+        check_seeds(n_seeds)
+        recommended_for = self.arguments.get("optimize", {}).get("tilt")
+        tilt = self.files.checked(tilt if tilt is not None else recommended_for)
+        named = baselines if isinstance(baselines, Mapping) else {
+            b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)
+        }  # fmt: skip
+        others = {
+            name: self.baseline(one, model.outcome, progress, executor, workers)
+            for name, one in named.items()
+        }
+        self.comparison = train_paired(
+            self.trainer, model, best, others, n_seeds, tilt, executor, workers, progress
         )
-        self.arguments["compare"] = {"baselines": asked, "n_seeds": n_seeds, "tilt": tilt}
-        self._write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
+        self.arguments["compare"] = {"baselines": baselines, "n_seeds": n_seeds, "tilt": tilt}
+        self.files.write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
         return self.comparison
 
     def report(self, path: str | Path = "causalmix_report.html", overwrite: bool = False) -> Report:
         """Write the study as one page that stands alone: every card in order, and the code that makes it again."""
         return write_report(self, path, overwrite)
 
-    # -- inside ------------------------------------------------------------------------------------------
+    # -- what is asked of it: functions of a study, each in the file of its idea -----------------------------
 
-    _tilt: Tilts = {}
+    check, overlap, refute = questions.check, questions.overlap, questions.refute
+    select_state, leaderboard = questions.select_state, questions.leaderboard
+    do, see, counterfactual = questions.do, questions.see, questions.counterfactual
+    effects, dose_response, paths = questions.effects, questions.dose_response, questions.paths
+    interpret, price = questions.interpret, questions.price
+    pareto, explore = questions.pareto, questions.explore
+    search, online, baseline = contenders.search, contenders.online, contenders.baseline
+    transfer = settings.transfer
+    benchmark = pool_shift
+    export, sizes = exporting.export, exporting.sizes
 
-    def _state_of(self, tilt: Tilts | None) -> pd.Series | None:
-        import pandas as pd
+    # -- what those need -----------------------------------------------------------------------------------
 
-        return pd.Series(flatten_state(self.measure_state(tilt))) if tilt else None
+    def fitted(self) -> Model:
+        """The model, fitted now if there is none."""
+        return self.model if self.model is not None else self.fit()
 
-    def _prepare(self, model: Model) -> Model:
-        """Tell a model the pool's own state and the mixture to beat."""
-        if self.corpus and self._knows_state:
+    def prepared(self, model: Model) -> Model:
+        """A model that knows the pool's own state and the mixture to beat."""
+        if (state := self.state) is not None:
             import pandas as pd
 
-            model.pool_state = pd.Series(flatten_state(self.measure_state()))
+            model.pool_state = pd.Series(flatten_state(state))
         model.baseline = model.problem.equal
         return model
 
-    def _limits(self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None) -> Constraints:
-        """Constraints, with what the pool has of each domain."""
-        given = as_constraints(constraints)
-        if self.corpus and not given.available:
-            known = self._meta.get("target_tokens") or self._meta.get("token_budget")
-            budget = given.token_budget or known or 100_000
-            given = replace(given, available=self.available(tilt), token_budget=budget)
-        return given
-
-    def _check_tilt(self, tilt: Tilts | None) -> dict[str, Tilt]:
-        from causalmix_nb.mixture import unknown_domain
-
-        for name, value in (tilt or {}).items():
-            if name not in self.domains:
-                raise unknown_domain(name, self.domains)
-            if not isinstance(value, Tilt):
-                raise StudyError(
-                    f"the tilt of {name!r} is {value!r}; give a Tilt, for example Tilt(noise=0.5)."
-                )
-        return dict(tilt or {})
-
-    def _need_corpus(self) -> Corpus:
-        if self.corpus is None:
-            raise StudyError(
-                "this study holds imported runs only; create one from a pool to measure or to train."
-            )
-        return self.corpus
-
-    def _need_folder(self) -> Path:
-        self._need_corpus()
-        assert self.folder is not None  # a corpus always lies in a study's folder
-        return self.folder
-
-    def _need_runs(self) -> Runs:
-        if self.runs is None:
-            raise StudyError("this study has no runs; %causalmix run trains proxies.")
-        return self.runs
-
-    def _need_model(self) -> Model:
-        if self.model is None:
-            self.fit()
-        assert self.model is not None
-        return self.model
-
-    def _save(self) -> None:
-        if self.folder is None:
-            return
-        self._meta["graph"] = self.graph.to_text()
-        self._write(META, json.dumps(self._meta, indent=1))
-
-    def _write(self, name: str, text: str) -> None:
-        """Replace a file of the study, whole or not at all."""
-        partial = (path := self._need_folder() / name).with_suffix(".partial")
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, path)
-        except OSError as error:
-            do = "free disk space" if error.errno == errno.ENOSPC else "make the folder writable"
-            raise StudyError(f"cannot write {path} ({error.strerror}); {do}, then repeat.") from None
+    def _drop_results(self) -> None:
+        self.model = self.recommendation = self.comparison = None

@@ -1,15 +1,12 @@
-"""The training half of a study: proxies in this process, in the background or elsewhere, and the base that they continue from.
-
-:class:`Training` is mixed into :class:`causalmix_nb.study.study.Study`, next to :class:`causalmix_nb.study.questions.Questions`, which needs no training.
-"""
+"""Training for a study: from a request to a design, to a launch, to the record; here, in the background or elsewhere."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from causalmix_nb.design.repetition import as_target, mismatch, repetition
 from causalmix_nb.design.simplex import RunSpec, design_runs
@@ -17,278 +14,183 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.background import Job, standing
 from causalmix_nb.launch.cost import remember_speed
 from causalmix_nb.launch.halving import halve, rungs
-from causalmix_nb.launch.launch import Executor, OnProgress, Progress, RunReport, launch, workers_for
-from causalmix_nb.lock import lock_study, unlock_study
-from causalmix_nb.proxies.config import BASE, OnTokens, Trainable
+from causalmix_nb.launch.launch import Executor, OnProgress, RunReport, launch, workers_for
 from causalmix_nb.proxies.scores import Score, as_score
-from causalmix_nb.proxies.state import (
-    DEFINITION,
-    FIRST_DEFINITION,
-    Scorer,
-    flatten_state,
-    identity_of,
-    measure_state,
-    measured_as,
-    read_measured,
-    release,
-    write_measured,
-)
 from causalmix_nb.runs.store import Runs
+from causalmix_nb.study.folder import StudyFolder
+from causalmix_nb.study.meter import StateMeter
 from causalmix_nb.study.request import RunRequest
 
 if TYPE_CHECKING:
-    from causalmix_nb.data.corpus import Corpus
-
-MEASURED = "measured.json"  # what a checkpoint has measured of the pool
+    import numpy as np
 
 
-class Training:
-    """Expects the corpus, the store and the private helpers of :class:`causalmix_nb.study.study.Study`."""
+class Trains(Protocol):
+    """Whatever has a trainer: a study."""
 
-    folder: Path | None
-    runs: Runs | None
-    scorer: Scorer | None
-    job: Job | None
-    model: Any
-    recommendation: Any
-    comparison: Any
-    _meta: dict[str, Any]
-    _measured: dict
-    _asked: RunRequest | None = None
-    _own_scorer: Scorer | None = None  # the one that the study made, of its base or its checkpoint
-    _locked = False  # whether a job holds the study's lock for us
+    @property
+    def trainer(self) -> Trainer: ...
 
-    if TYPE_CHECKING:
 
-        @property
-        def domains(self) -> tuple[str, ...]: ...
+class Trainer:
+    """Trains the proxies of a study, and nothing twice.
 
-        @property
-        def seed(self) -> int: ...
+    files: of the study. meter: measures the states of its pool.
+    locked: whether whoever made this trainer holds the study's lock, as a job in the background does.
+    """
 
-        @property
-        def config(self) -> Trainable: ...
+    def __init__(self, files: StudyFolder, meter: StateMeter | None = None, locked: bool = False) -> None:
+        self.files, self.meter = files, meter or StateMeter(files)
+        self._locked = locked
+        self._asked: RunRequest | None = None
 
-        @classmethod
-        def open(cls, folder: str | Path) -> Any: ...
+    # -- what was asked for --------------------------------------------------------------------------------
 
-        def available(self, tilt: Any = None) -> dict[str, int]: ...
-
-        def _need_corpus(self) -> Corpus: ...
-
-        def _need_folder(self) -> Path: ...
-
-        def _need_runs(self) -> Runs: ...
-
-        def _budget(self) -> int: ...
-
-        def _save(self) -> None: ...
-
-    def run(
-        self,
-        n_runs: int = 128,
-        token_budget: int = 100_000,
-        executor: Executor = "local",
-        workers: int | None = None,
-        states: bool = True,
-        progress: OnProgress | None = None,
-        halving: int | None = None,
-        target_tokens: float | None = None,
-        score: str | Score | None = None,
-    ) -> RunReport:
-        """Train proxies over mixtures and states of the pool; finished runs are never repeated.
-
-        Parameters
-        ----------
-        n_runs: runs in all; asking for more later adds the difference.
-        token_budget: training tokens (bytes) of each run.
-        executor: "local" – worker processes; "inline" – this process; "ray" or a :class:`RayExecutor` – a Ray cluster.
-        workers: number of worker processes; by default one per core.
-        states: vary the pool's state between runs; False trains on the pool as it is.
-        progress: called with a :class:`Progress` a few times a second.
-        halving: successive halving by this number (4 is usual): all runs at a small budget, the better part again at larger ones, the best at
-            ``token_budget``. A fit then uses all of them, with the scale as a covariate. See :mod:`causalmix_nb.launch.halving`.
-
-        target_tokens: of the training that the mixture is for, counted as the runs' are: every run sees so few documents of a domain that it
-            repeats them as often as that training would. See :mod:`causalmix_nb.design.repetition`.
-        score: a function of a trained proxy that returns a number, or several by name, recorded as further outcomes; for workers as
-            ``"module:function"``. Runs that are there already are not scored again. See :mod:`causalmix_nb.proxies.scores`.
-
-        An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
-        """
-        runs = self._need_runs()
-        request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
-        specs = self._design(request)
-        as_score(score, executor == "inline")
+    def run(self, request: RunRequest, progress: OnProgress | None = None) -> RunReport:
+        """Train what is asked for; see :meth:`causalmix_nb.study.study.Study.run`."""
+        runs, specs = self.files.need_runs(), self.design(request)
+        as_score(request.score, request.executor == "inline")
         self._remember(request)
 
         def train(some: Sequence[RunSpec], stage: str) -> RunReport:
-            return self._launch(some, runs, executor, workers, progress, stage, score)
+            return self.launch(some, runs, request.executor, request.workers, progress, stage, request.score)
 
-        if halving is None:
+        if request.halving is None:
             report = train(specs, "proxy runs")
         else:
-            step = self.config.batch * self.config.context
+            context = self.context
             report = halve(
                 specs,
-                halving,
-                step,
+                request.halving,
+                self.step,
                 runs,
-                lambda spec: spec.key(self._context),
+                lambda spec: spec.key(context),
                 train,
-                self._ranked,
-                self.seed,
+                runs.outcome_names[0],  # the mean over the target's domains
+                self.files.seed,
             )
-        if score is not None:
+        if request.score is not None:
             runs.declare_scores()
-        if said := mismatch(self._need_corpus(), specs):
+        if said := mismatch(self.files.need_corpus(), specs):
             report = replace(report, said="; ".join(filter(None, (report.said, said))))
-        self.model = self.recommendation = self.comparison = None
         return report
 
-    def start(
-        self,
-        n_runs: int = 128,
-        token_budget: int = 100_000,
-        executor: Executor = "local",
-        workers: int | None = None,
-        states: bool = True,
-        halving: int | None = None,
-        target_tokens: float | None = None,
-        score: str | Score | None = None,
-    ) -> Job:
-        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
-
-        Raises
-        ------
-        StudyError: this study is being trained already, here or by another process.
-        """
-        folder = self._need_folder()
-        request = RunRequest(
-            n_runs,
-            token_budget,
-            executor,
-            workers,
-            states,
-            halving,
-            target_tokens,
-            as_score(score, executor == "inline"),
-        )
-        self._design(request)  # what is wrong with it is said now
-        given = self._given_scorer
-
-        def train(progress: OnProgress) -> RunReport:
-            mine = type(self).open(folder)  # with a connection to the store of its own
-            mine._measured, mine._locked, mine.scorer = self._measured, True, given
-            return mine.run(**request.arguments, progress=progress)
-
-        job = Job(folder, train, n_runs)
-        self._asked = request
+    def start(self, request: RunRequest) -> Job:
+        """:meth:`run` in the background; see :meth:`causalmix_nb.study.study.Study.start`."""
+        path = self.files.need_path()
+        request = replace(request, score=as_score(request.score, request.executor == "inline"))
+        self.design(request)  # what is wrong with it is said now
+        files = self.files.for_job()
+        other = Trainer(files, self.meter.for_job(files), locked=True)
+        job = Job(path, lambda progress: other.run(request, progress), request.n_runs)
         self._remember(request)
-        self.model = self.recommendation = self.comparison = None
-        self.job = job.begin()
-        return job
-
-    def resume(self) -> Job:
-        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
-        if self._asked is not None:
-            return self.start(**self._asked.arguments)
-        folder = self._need_folder()
-        found, fresh = standing(folder), type(self).open(folder)  # another process may have asked since
-        meta, budget = fresh._meta, fresh._budget()
-        fresh.runs.close()
-        asked = {"n_runs": found.asked} if found and found.asked else {}
-        if "request" in meta:
-            return self.start(**{**RunRequest.from_dict(meta["request"]).arguments, **asked})
-        return self.start(
-            **{"token_budget": budget, **meta.get("options", {}), **asked}
-        )  # of a version before
-
-    # -- inside ------------------------------------------------------------------------------------------
+        return job.begin()
 
     @property
     def request(self) -> RunRequest | None:
         """What training was asked for last, here or in another session; None where nobody knows."""
-        if self._asked is not None:
+        known = self.files.meta.get("request")
+        if self._asked is not None or not known:
             return self._asked
-        known = self._meta.get("request")
         try:
-            return RunRequest.from_dict(known) if known else None
+            return RunRequest.from_dict(known)
         except StudyError:  # its score is gone; all else is known
-            return RunRequest.from_dict({**known, "score": None})  # type: ignore[dict-item]
+            return RunRequest.from_dict({**known, "score": None})
+
+    def unfinished(self) -> dict[str, Any]:
+        """The arguments with which training goes on: those of this session, else what another one asked for last.
+
+        Raises
+        ------
+        StudyError: runs scored by a function of another session.
+        """
+        if self._asked is not None:
+            return self._asked.arguments
+        path = self.files.need_path()
+        found, fresh = standing(path), StudyFolder.open(path)  # another process may have asked since
+        fresh.need_runs().close()
+        asked = {"n_runs": found.asked} if found and found.asked else {}
+        if "request" in fresh.meta:
+            return {**RunRequest.from_dict(fresh.meta["request"]).arguments, **asked}
+        # of a version before
+        return {"token_budget": fresh.token_budget, **fresh.meta.get("options", {}), **asked}
 
     def _remember(self, request: RunRequest) -> None:
         """Note what is asked for: the budget for later questions, all of it to go on with."""
         self._asked = request
-        remembered = {
-            "token_budget": request.token_budget,
-            "target_tokens": as_target(request.target_tokens, request.token_budget),
-            "request": request.to_dict(),
-        }
-        if any(self._meta.get(name) != value for name, value in remembered.items()):
-            self._meta.update(remembered)
-            self._save()
+        self.files.note(
+            token_budget=request.token_budget,
+            target_tokens=as_target(request.target_tokens, request.token_budget),
+            request=request.to_dict(),
+        )
 
-    def _design(self, request: RunRequest) -> list[RunSpec]:
-        n_runs, budget, states = request.n_runs, request.token_budget, request.states
+    # -- design --------------------------------------------------------------------------------------------
+
+    def design(self, request: RunRequest) -> list[RunSpec]:
+        """The runs that a request asks for, all at its full budget; a TrainingError for what cannot be made."""
+        budget = request.token_budget
         if request.halving is not None:
-            rungs(
-                budget, request.halving, self.config.batch * self.config.context
-            )  # refuses what cannot be halved
-        available = self.available() if states else None
-        design = design_runs(self.domains, n_runs, budget, self.seed, states, available)
+            rungs(budget, request.halving, self.step)  # refuses what cannot be halved
+        available = self.files.available() if request.states else None
+        design = design_runs(
+            self.files.domains, request.n_runs, budget, self.files.seed, request.states, available
+        )
         target = as_target(request.target_tokens, budget)
         return [replace(spec, target_tokens=target) for spec in design] if target else design
 
     @property
-    def _ranked(self) -> str:
-        """The outcome that halving ranks: the mean over the target's domains."""
-        return self._need_runs().outcome_names[0]
+    def step(self) -> int:
+        """Tokens of a training step, which a rung of halving is a multiple of."""
+        return self.files.config.batch * self.files.config.context
 
     @property
-    def _given_scorer(self) -> Scorer | None:
-        """The scorer that the user has set, if it is not the study's own."""
-        return None if self.scorer is self._own_scorer else self.scorer
-
-    @property
-    def _covariates(self) -> str | None:
-        """What the states of runs are, where they are not what the first stores hold: another definition, or another scorer."""
-        given = self._given_scorer
-        scorer = "" if given is None else f"scored by {identity_of(given)}"
-        return "; ".join(filter(None, (DEFINITION if DEFINITION != FIRST_DEFINITION else "", scorer))) or None
-
-    @property
-    def _context(self) -> str:
+    def context(self) -> str:
         """What decides a run besides its own specification; keys of runs made before covariates had a definition stay what they were."""
-        meta = self._meta
+        meta, covariates = self.files.meta, self.meter.covariates
         content = [meta["fingerprint"], meta["config"], meta["target"], meta["seed"]]
-        return json.dumps(content + ([self._covariates] if self._covariates else []), sort_keys=True)
+        return json.dumps(content + ([covariates] if covariates else []), sort_keys=True)
 
-    def _keep_covariates(self, store: Runs) -> None:
-        """Note what the states in this store are; another kind must not be mixed with it, nor finished runs trained again unasked.
+    # -- launch and record ---------------------------------------------------------------------------------
+
+    def outcomes(
+        self,
+        specs: Sequence[RunSpec],
+        store: str,
+        outcome: str,
+        stage: str,
+        executor: Executor = "local",
+        workers: int | None = None,
+        progress: OnProgress | None = None,
+    ) -> np.ndarray:
+        """Outcome (n,) of n runs that are kept beside the designed ones, trained if they are not there; NaN where one failed.
+
+        store: name of the file in the study's folder. stage: what they are for, in words.
 
         Raises
         ------
-        StudyError: the store holds states of another scorer or definition.
+        StudyError: an interrupt; the same call then goes on.
         """
-        if store is not self.runs:
-            return
-        before, now = self._meta.get("covariates"), self._covariates
-        if before != now and store.keys("done"):
-            usual = "the study's own scorer"
-            raise StudyError(
-                f"the {len(store.keys('done'))} finished runs of this study have states by {before or usual}, and these would have states by "
-                f"{now or usual}: no fit could tell them apart. Set study.scorer to the one of before, or create a study in another folder."
-            )
-        if before != now:
-            self._meta["covariates"] = now
-            self._save()
+        with self.files.store(store) as kept:
+            report = self.launch(specs, kept, executor, workers, progress, stage)
+            if report.interrupted:
+                raise StudyError(f"interrupted ({stage}); the same call goes on where it was.")
+            found = kept.frame.set_index("key")[f"outcome.{outcome}"]
+        context = self.context
+        return found.reindex([spec.key(context) for spec in specs]).to_numpy(dtype=float)
 
-    @property
-    def _has_base(self) -> bool:
-        if self.folder is None:
-            return False
-        return (self.folder / BASE).exists() or not self.config.trains_scorer
+    def launch(
+        self,
+        specs: Sequence[RunSpec],
+        store: Runs,
+        executor: Executor = "local",
+        workers: int | None = None,
+        progress: OnProgress | None = None,
+        stage: str = "proxy runs",
+        score: str | Score | None = None,
+    ) -> RunReport:
+        """Train the runs that a store has not got yet, and record them there; nobody else trains the study meanwhile."""
+        with nullcontext() if self._locked else self.files.lock():
+            return self._launch(specs, store, executor, workers, progress, stage, score)
 
     def _launch(
         self,
@@ -298,95 +200,45 @@ class Training:
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
-        score: str | Score | None = None,
+        score: str | Score | None,
     ) -> RunReport:
-        lock = None if self._locked else lock_study(self._need_folder())
-        try:
-            return self._launch_alone(specs, store, executor, workers, progress, stage, score)
-        finally:
-            unlock_study(lock)
-
-    def _launch_alone(
-        self,
-        specs: Sequence[RunSpec],
-        store: Runs,
-        executor: Executor,
-        workers: int | None,
-        progress: OnProgress | None,
-        stage: str,
-        score: str | Score | None = None,
-    ) -> RunReport:
-        corpus = self._need_corpus()
+        files, context = self.files, self.context
+        corpus, path, config = files.need_corpus(), files.need_path(), files.config
         corpus.check()
         self._keep_covariates(store)
-        jobs = {spec.key(self._context): spec for spec in specs}
+        jobs = {spec.key(context): spec for spec in specs}
+        done = store.keys("done")  # their states are recorded with them
         try:
-            scorer = self._scorer(progress)
-            if self._given_scorer is not None and not self._has_base:
-                self._train_base(progress)  # the runs start from it, whoever measures
-            states: dict[str, dict[str, float]] = {}
-            done = store.keys("done")  # their states are recorded with them
-            pending = {key: spec for key, spec in jobs.items() if key not in done}
-            for i, (key, spec) in enumerate(pending.items()):
-                states[key] = flatten_state(
-                    measure_state(corpus, scorer, spec.tilts, self.seed, self._measured)
-                )
-                if progress:
-                    progress(Progress("state of the sub-pools", i + 1, len(pending)))
+            states = self.meter.of_runs({k: spec for k, spec in jobs.items() if k not in done}, progress)
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
-        release(scorer)  # the runs need the memory
-        if scorer is self._own_scorer and self.config.measures_slowly:
-            write_measured(self._need_folder() / MEASURED, self._measured)
         report = launch(
-            self._need_folder(), jobs, states, store, self.config, self._meta["target"],
-            executor=executor, workers=workers, seed=self.seed, progress=progress, stage=stage, score=score,
+            path, jobs, states, store, config, files.target,
+            executor=executor, workers=workers, seed=files.seed, progress=progress, stage=stage, score=score,
         )  # fmt: skip
         new = store.keys("done") - store.described().keys()
         store.describe({key: repetition(corpus, spec) for key, spec in jobs.items() if key in new})
         if executor in ("inline", "local"):  # the speed of a cluster says nothing about this machine
             n_left = len(jobs) - report.reused
-            n_workers = 0 if executor == "inline" else workers_for(n_left, workers, self.config)
-            remember_speed(self._need_folder(), self.config, len(corpus.domains), report, n_workers)
+            n_workers = 0 if executor == "inline" else workers_for(n_left, workers, config)
+            remember_speed(path, config, len(corpus.domains), report, n_workers)
         return report
 
-    @property
-    def _knows_state(self) -> bool:
-        """Whether the pool's own state can be told at once: by a base that is trained, or because a checkpoint has measured it."""
-        if not self._has_base:
-            return False
-        if not self.config.measures_slowly:
-            return True
-        scorer = self._scorer()  # knows what was measured before, and loads nothing
-        return all(measured_as(name, None, self.seed, scorer) in self._measured for name in self.domains)
+    def _keep_covariates(self, store: Runs) -> None:
+        """Note what the states of the designed runs are; another kind must not be mixed with it, nor finished runs trained again unasked.
 
-    def _scorer(self, progress: OnProgress | None = None) -> Scorer:
-        """The scorer of the state: the one given, or the base proxy, trained now if it is not there yet."""
-        if self.scorer is None:
-            self.scorer = self._own_scorer = self._train_base(progress)
-            if self.config.measures_slowly:
-                self._measured.update(read_measured(self._need_folder() / MEASURED, self.scorer))
-        return self.scorer
-
-    def _train_base(self, progress: OnProgress | None = None) -> Scorer:
-        """The base that runs start from, trained now if it is not there yet, as a scorer."""
-        folder, config = self._need_folder(), self.config
-        told = _base_progress(config.base_tokens, progress)
-        config.train_base(folder, self._need_corpus(), self.seed, told)
-        return config.scorer(folder, self.seed)
-
-
-def _base_progress(total: int, progress: OnProgress | None) -> OnTokens:
-    """Tells how far the training of a base is."""
-    import time
-
-    start, done = time.monotonic(), 0
-
-    def on_tokens(tokens: int) -> None:
-        nonlocal done
-        done += tokens
-        if progress:
-            speed = done / (time.monotonic() - start)
-            progress(Progress("base proxy", done, total, 0, speed, max(0, total - done) / speed))
-
-    return on_tokens
+        Raises
+        ------
+        StudyError: the store holds states of another scorer or definition.
+        """
+        if store is not self.files.runs:
+            return
+        before, now = self.files.meta.get("covariates"), self.meter.covariates
+        done = len(store.keys("done"))
+        if before != now and done:
+            usual = "the study's own scorer"
+            raise StudyError(
+                f"the {done} finished runs of this study have states by {before or usual}, and these would have states by "
+                f"{now or usual}: no fit could tell them apart. Set study.scorer to the one of before, or create a study in another folder."
+            )
+        self.files.note(covariates=now)

@@ -11,8 +11,7 @@ import contextlib
 import math
 import shlex
 import threading
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import traitlets
@@ -24,10 +23,44 @@ from causalmix_nb.plots.pictures import clean, short
 from causalmix_nb.widgets.base import STATIC, LiveWidget, answers
 
 if TYPE_CHECKING:
-    from causalmix_nb.study.study import Study
+    from pathlib import Path
+
+    from causalmix_nb.launch.background import Job
+    from causalmix_nb.runs.store import Runs
 
 EVERY = 0.3  # seconds between two looks
 SHOWN = 600  # runs that are drawn, one square each
+
+
+class Request(Protocol):
+    """What training was asked for, as what one would type; n_runs: if other runs in all were asked for since."""
+
+    def as_code(self, n_runs: int = 0) -> str: ...
+
+    def as_options(self, n_runs: int = 0) -> str: ...
+
+
+class Watched(Protocol):
+    """A study whose proxies train, here or in another process."""
+
+    job: Job | None
+
+    @property
+    def folder(self) -> Path | None: ...
+
+    @property
+    def runs(self) -> Runs | None: ...
+
+    @property
+    def outcome(self) -> str | None: ...
+
+    @property
+    def token_budget(self) -> int: ...
+
+    @property
+    def request(self) -> Request | None: ...
+
+    def resume(self) -> Job: ...
 
 
 class SwarmMonitor(LiveWidget):
@@ -42,7 +75,7 @@ class SwarmMonitor(LiveWidget):
     view: Any = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # of its own: it is sent only when a run has finished
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Watched) -> None:
         super().__init__()
         self._study = study
         self.standing: Standing | None = None
@@ -186,12 +219,11 @@ class SwarmMonitor(LiveWidget):
 
     def show_code(self) -> str:
         folder, asked = self._study.folder, self.standing.asked if self.standing is not None else 0
-        budget, request = self._study._budget(), self._study.request
+        budget, request = self._study.token_budget, self._study.request
         words = f"{f'--runs {asked} ' if asked else ''}--budget {budget}"
         runs = f"{f'n_runs={asked}, ' if asked else ''}token_budget={budget}"
         if request is not None:
-            request = replace(request, n_runs=asked or request.n_runs)
-            words, runs = request.as_options(), request.as_code()
+            words, runs = request.as_options(asked), request.as_code(asked)
         magic = ["%load_ext causalmix_nb", f"%causalmix study open {shlex.quote(str(folder))}", f"%causalmix run {words} --wait"]  # fmt: skip
         python = [
             "import causalmix_nb as cm",

@@ -68,7 +68,7 @@ def test_the_same_mixtures_are_trained_under_both_settings(compared):
     assert found.agreement.rho == pytest.approx(
         spearmanr(found.outcomes["first"], found.outcomes["other"]).statistic
     )
-    assert not len(study.runs) and not study._has_base  # the study's own store is left alone
+    assert not len(study.runs) and not study.trainer.meter.has_base  # the study's own store is left alone
 
 
 def test_it_says_what_it_means_with_an_interval(compared):

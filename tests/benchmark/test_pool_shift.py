@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from causalmix_nb.benchmark.pool_shift import STORE, Size, larger_study, pool_shift, prove
+from causalmix_nb.benchmark.pool_shift import pool_shift, prove
 from causalmix_nb.benchmark.results import (
     BEST,
     KEPT,
@@ -23,6 +23,8 @@ from causalmix_nb.benchmark.results import (
 )
 from causalmix_nb.benchmark.rivals import ADAPTING, advise
 from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift, logged_history, pool_shifts
+from causalmix_nb.benchmark.size import Size
+from causalmix_nb.benchmark.trials import STORE, larger_study
 from causalmix_nb.data.pool import Tilt
 from causalmix_nb.errors import StudyError
 from causalmix_nb.graph.graph import CausalGraph
@@ -231,7 +233,10 @@ def test_the_page_and_the_tables_are_written_with_names_escaped(found, tmp_path)
 def test_larger_proxies_are_a_study_of_the_same_tokens(study):
     larger = larger_study(study, 5)
     assert 5 <= larger.config.n_parameters / study.config.n_parameters < 10
-    assert larger.corpus.fingerprint == study.corpus.fingerprint and larger._context != study._context
+    assert (
+        larger.corpus.fingerprint == study.corpus.fingerprint
+        and larger.trainer.context != study.trainer.context
+    )
 
 
 @pytest.mark.parametrize(

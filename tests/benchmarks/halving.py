@@ -17,10 +17,10 @@ from causalmix_nb import demo_pool
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.methods.fit import fit
-from causalmix_nb.proxies.outcomes import outcome_directions
 from causalmix_nb.runs.store import Runs
+from causalmix_nb.study.paired import COMPARED
 from causalmix_nb.study.request import RunRequest
-from causalmix_nb.study.study import COMPARED, Study
+from causalmix_nb.study.study import Study
 
 
 def part(study: Study, rows) -> Runs:
@@ -42,7 +42,7 @@ def part(study: Study, rows) -> Runs:
 
 
 def recommend(study: Study, runs: Runs):
-    model = study._prepare(fit(runs, "bpb", graph=study.graph))
+    model = study.prepared(fit(runs, "bpb", graph=study.graph))
     return optimize(model), model
 
 
@@ -54,14 +54,9 @@ def train(study: Study, mixtures: dict, tokens: int, n_seeds: int) -> dict[str, 
         for name, mixture in mixtures.items()
         for j in range(n_seeds)
     }
-    store = Runs.open(study.folder / COMPARED, create=True)
-    store.declare_outcomes(outcome_directions(study.corpus))
-    study._launch(list(specs.values()), store, "local", None, None, "check")
-    found = store.frame.set_index("key")["outcome.bpb"]
-    return {
-        name: np.array([found[specs[name, j].key(study._context)] for j in range(n_seeds)])
-        for name in mixtures
-    }
+    values = study.trainer.outcomes(list(specs.values()), COMPARED, "bpb", "check")
+    found = dict(zip(specs, values))
+    return {name: np.array([found[name, j] for j in range(n_seeds)]) for name in mixtures}
 
 
 def main() -> None:
@@ -94,8 +89,8 @@ def main() -> None:
         print(study.run(options.runs, options.tokens), flush=True)
         all_long, long = recommend(study, part(study, lambda f: f["scale.tokens"] == options.tokens))
         first = {
-            spec.key(study._context)
-            for spec in study._design(
+            spec.key(study.trainer.context)
+            for spec in study.trainer.design(
                 RunRequest(options.runs, options.tokens, "inline", None, True, None, None, None)
             )[:few]
         }

@@ -18,14 +18,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from causalmix_nb import Pool, Study, demo_pool
-from causalmix_nb.benchmark.pool_shift import FULL, QUICK, pool_shift
+from causalmix_nb.benchmark.pool_shift import pool_shift
 from causalmix_nb.benchmark.results import write_report
 from causalmix_nb.benchmark.rivals import RIVALS
+from causalmix_nb.benchmark.size import FULL, QUICK
 from causalmix_nb.cards.typesetting import text_table
 from causalmix_nb.launch.launch import Progress
 from causalmix_nb.magics.language import pairs
 from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
-from causalmix_nb.study.study import META
+from causalmix_nb.study.folder import META
 
 DEMO_TARGET = {"code": 2.0, "documentation": 1.0, "readme": 1.0}
 TINY = ProxyConfig(d_model=16, n_layers=1, n_heads=2, context=32, batch=4, base_tokens=20_000)
@@ -73,7 +74,7 @@ def main() -> None:
         study = Study.create(
             folder, pool, target=target, config=TINY if options.quick else None, seed=options.seed
         )
-    study._meta["token_budget"] = 2_000 if options.quick else options.budget
+    study.files.note(token_budget=2_000 if options.quick else options.budget)
     given = {name: getattr(options, name) for name in ("runs", "history", "reaction", "spread", "seeds")}
     size = replace(QUICK if options.quick else FULL, **{k: v for k, v in given.items() if v is not None})
     found = pool_shift(study, size, options.shifts, options.methods, progress=say())

@@ -19,13 +19,14 @@ from hf_finetune import wheel
 from pool_shift import DEMO_TARGET, say
 
 import causalmix_nb as cm
-from causalmix_nb.benchmark.pool_shift import Size, prove
+from causalmix_nb.benchmark.pool_shift import prove
 from causalmix_nb.benchmark.results import write_report
 from causalmix_nb.benchmark.shifts import chosen_shifts, pool_shifts
+from causalmix_nb.benchmark.size import Size
 from causalmix_nb.cards.typesetting import text_table
 from causalmix_nb.magics.language import count
 from causalmix_nb.proxies.outcomes import target_weights
-from causalmix_nb.study.study import META
+from causalmix_nb.study.folder import META
 
 FULL = Size(history=0, batch=4)
 QUICK = Size(0, 0, 2, 3, 1, 1, 2, 1)
@@ -66,14 +67,14 @@ def main() -> None:
             precision=args.precision,
         )
         pool = cm.Pool.from_files(str(args.data / "*.jsonl*")) if args.data else cm.demo_pool()
-        target = small._meta["target"] or (None if args.data else DEMO_TARGET)
+        target = small.files.target or (None if args.data else DEMO_TARGET)
         study = cm.Study.create(folder, pool, target=target, config=config, seed=small.seed)
     if args.prepare:
         return
-    budget = small._budget()  # the shifts are those for which the mixtures were recommended
-    weights = dict.fromkeys(small.domains, 0.0) | target_weights(small._need_corpus(), small._meta["target"])
+    budget = small.token_budget  # the shifts are those for which the mixtures were recommended
+    weights = dict.fromkeys(small.domains, 0.0) | target_weights(small.corpus, small.files.target)
     shifts = chosen_shifts(pool_shifts(weights, small.available(), budget), args.shifts)
-    study._meta["token_budget"] = args.budget
+    study.files.note(token_budget=args.budget)
     read = {name: pd.read_csv(args.experiment / f"{name}.csv") for name in ("mixtures", "advice", "methods")}
     recommended = read["mixtures"].set_index(["shift", "method"])
     if args.methods:

@@ -26,7 +26,7 @@ runs = cm.Runs.from_frames(pd.DataFrame(T, columns=names), pd.DataFrame(scores))
 imported = cm.Study.from_runs(runs, "mixture -> score")
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods.quick_surface import quick_surfaces
-imported.model = imported._prepare(quick_surfaces([Problem.from_runs(runs, names[0])])[0])
+imported.model = imported.prepared(quick_surfaces([Problem.from_runs(runs, names[0])])[0])
 trained = cm.Study.create("trained", cm.Pool.from_dict({{name: [f"Some text number {{i}}." for i in range(60)] for name in names}}))
 def row(i, status, reason, outcome):
     return {{"key": f"run{{i}}", "status": status, "reason": reason, "seed": i, "label": "", "mixture": dict(zip(names, T[i])), "state": {{}},

@@ -18,7 +18,8 @@ from causalmix_nb.lock import lock_study, unlock_study
 from causalmix_nb.proxies.config import DATA
 from causalmix_nb.runs.backup import FINE, backup_of, condition
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.study import RUNS, Study
+from causalmix_nb.study.folder import RUNS
+from causalmix_nb.study.study import Study
 from tiny import TINY
 
 

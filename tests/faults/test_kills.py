@@ -20,7 +20,8 @@ import pytest
 
 from causalmix_nb.launch.ray_cluster import RayExecutor
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.study import RUNS, Study
+from causalmix_nb.study.folder import RUNS
+from causalmix_nb.study.study import Study
 from ray_nodes import ray_workers
 from tiny import TINY
 

@@ -76,7 +76,7 @@ def test_finished_runs_cost_nothing(study):
 
 def test_a_cost_trains_nothing(study):
     study.cost(8, 1_000)
-    assert not len(study.runs) and not study._has_base
+    assert not len(study.runs) and not study.trainer.meter.has_base
 
 
 def test_the_speed_of_the_last_launch_is_remembered_for_the_same_proxies(study):

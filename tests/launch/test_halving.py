@@ -66,7 +66,7 @@ def test_what_cannot_be_halved_is_refused_before_anything_is_trained(study, budg
     for step in (study.run, study.start, study.cost):
         with pytest.raises(TrainingError, match=said):
             step(8, budget, halving=eta)
-    assert not study._has_base
+    assert not study.trainer.meter.has_base
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_halved_runs_are_fitted_together_and_answered_at_the_largest_scale(halve
     assert 10 ** model.scales(None, 1)[0, 0] == pytest.approx(8_000)
     assert any("predictions are for the largest, 8,000 tokens" in note for note in model.problem.notes)
     assert study.optimize(n_candidates=1_000).mixture
-    assert study._meta["token_budget"] == 8_000
+    assert study.files.meta["token_budget"] == 8_000
 
 
 def scaled_runs(n=96, seed=1):

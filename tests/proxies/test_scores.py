@@ -106,7 +106,7 @@ def test_scores_that_cannot_be_used_are_refused_before_anything_is_trained(study
     for step in (study.run, study.start, study.cost):
         with pytest.raises(TrainingError, match=said):
             step(8, 1_000, score=score)
-    assert not len(study.runs) and not study._has_base
+    assert not len(study.runs) and not study.trainer.meter.has_base
 
 
 def test_a_study_with_scores_opens_again_and_fits_them(study):

@@ -38,7 +38,7 @@ def _study(tmp_path_factory):
 @pytest.fixture(params=["in its session", "reopened"])
 def study(_study, request):
     found = _study if request.param == "in its session" else Study.open(_study.folder)
-    found.recommendation, found.arguments, found._tilt = BEST, {}, {}
+    found.recommendation, found.arguments = BEST, {}
     return found
 
 
@@ -71,7 +71,7 @@ def test_tokens_of_another_kind_are_no_budget(study):
 
 
 def test_a_mixture_for_another_state_of_the_pool_says_so(study):
-    study._tilt = {"bolts": Tilt(noise=0.8)}
+    study.arguments = {"optimize": {"tilt": {"bolts": Tilt(noise=0.8)}}}
     assert "recommended for a pool with bolts: noise 80%" in study.export(format="yaml").text
 
 

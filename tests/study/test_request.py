@@ -49,7 +49,7 @@ def test_every_argument_reaches_the_request(method, study, monkeypatch):
     def design(request):
         raise Seen(request)
 
-    monkeypatch.setattr(study, "_design", design)
+    monkeypatch.setattr(study.trainer, "design", design)
     with pytest.raises(Seen) as seen:
         getattr(study, method)(**given.arguments)
     assert seen.value.args[0] == given
@@ -64,7 +64,7 @@ def test_a_request_survives_the_study_file(executor):
 def test_start_remembers_the_tokens_that_the_mixture_is_for(study):
     job = study.start(8, 2_000, executor="inline", target_tokens=70_000)
     assert job.wait(60)
-    assert Study.open(study.folder)._limits(None, None).token_budget == 70_000
+    assert Study.open(study.folder).files.limits(None).token_budget == 70_000
 
 
 def test_run_and_start_remember_the_same(study, pool, tmp_path):
@@ -147,9 +147,9 @@ def test_the_state_of_a_study_follows_its_scorer(study):
 def test_two_bases_are_two_scorers_and_one_base_is_one(finished, pool, tmp_path):
     from tiny import TINY
 
-    again = Study.open(finished.folder)._scorer().identity
-    other = Study.create(tmp_path / "o", pool, config=TINY, seed=5)._scorer().identity
-    assert finished._scorer().identity == again != other
+    again = Study.open(finished.folder).trainer.meter.open().identity
+    other = Study.create(tmp_path / "o", pool, config=TINY, seed=5).trainer.meter.open().identity
+    assert finished.trainer.meter.open().identity == again != other
 
 
 def test_what_was_measured_is_kept_with_the_name_of_its_scorer(study, tmp_path):
@@ -182,18 +182,18 @@ def test_background_training_measures_with_the_scorer_that_was_set(study):
 
 
 def test_keys_of_runs_are_what_they_were_before_covariates_had_a_definition(study):
-    meta = study._meta
+    meta = study.files.meta
     before = [meta["fingerprint"], meta["config"], meta["target"], meta["seed"]]
-    assert study._context == json.dumps(before, sort_keys=True)
+    assert study.trainer.context == json.dumps(before, sort_keys=True)
 
 
 def test_another_scorer_or_definition_makes_other_keys(study, monkeypatch):
-    usual = study._context
+    usual = study.trainer.context
     study.scorer = Flat(1.0, "flat")
-    scored = study._context
+    scored = study.trainer.context
     study.scorer = None
-    monkeypatch.setattr("causalmix_nb.study.trainer.DEFINITION", "covariates 2: loss")
-    assert len({usual, scored, study._context}) == 3
+    monkeypatch.setattr("causalmix_nb.study.meter.DEFINITION", "covariates 2: loss")
+    assert len({usual, scored, study.trainer.context}) == 3
 
 
 def test_states_of_two_scorers_are_not_mixed_in_one_study(finished):
@@ -217,7 +217,7 @@ def test_a_study_that_began_with_a_scorer_goes_on_with_it_only(study):
 
 
 def test_runs_of_another_definition_are_not_trained_again_without_a_word(finished, monkeypatch):
-    monkeypatch.setattr("causalmix_nb.study.trainer.DEFINITION", "covariates 2: loss")
+    monkeypatch.setattr("causalmix_nb.study.meter.DEFINITION", "covariates 2: loss")
     with pytest.raises(StudyError, match="covariates 2"):
         finished.run(24, 2_000, executor="inline")
 

@@ -14,7 +14,8 @@ from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.study import META, Study
+from causalmix_nb.study.folder import META
+from causalmix_nb.study.study import Study
 from tiny import TINY, sentences
 
 

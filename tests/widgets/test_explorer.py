@@ -164,7 +164,7 @@ def test_seeing_is_not_doing_where_the_pool_decided_the_mixture():
     runs = confounded()
     study = cm.Study.from_runs(runs, "quality -> mixture; quality -> score; mixture -> score")
     (surface,) = quick_surfaces([Problem.from_runs(runs, "score", study.graph)])
-    study.model = study._prepare(surface)
+    study.model = study.prepared(surface)
     explorer = study.explore()
     explorer.mixture = {"a": 0.6, "b": 0.2, "c": 0.2}
     truth = 3 * (0.2 - 1 / 3)  # a does nothing, b was given up

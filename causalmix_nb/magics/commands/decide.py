@@ -194,9 +194,9 @@ def benchmark(
 ) -> PoolShift:
     from dataclasses import replace
 
-    from causalmix_nb.benchmark.pool_shift import FULL, QUICK
     from causalmix_nb.benchmark.results import write_report
     from causalmix_nb.benchmark.rivals import RIVALS
+    from causalmix_nb.benchmark.size import FULL, QUICK
 
     asked = size | {"history": 0 if no_history else None}
     sized = replace(QUICK if quick else FULL, **{k: v for k, v in asked.items() if v is not None})
