@@ -7,6 +7,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,20 +35,12 @@ FLOORS = [  # a package imports only those above it; the first is the ground flo
     "quickstart",  # the door at the other end: a file beside __init__.py that runs a lesson
 ]
 KNOWN: set[tuple[str, str]] = set()  # imports against that order, still to be turned: none
-ROUND: list[tuple[str, ...]] = [  # 2026-11: files that need each other, if only for the types of what they are given
-    ("graph.graph", "graph.independence"),
-    ("magics.command", "magics.completion", "magics.magics", "magics.parser", "magics.session"),
-    (
-        "proxies.adapters.cost", "proxies.adapters.runs", "proxies.adapters.sites", "proxies.adapters.swarm",
-        "proxies.adapters.training", "proxies.huggingface.cost", "proxies.huggingface.finetune",
-        "proxies.huggingface.processes", "proxies.kinds.causal_lm",
-    ),
-    (
-        "proxies.config", "proxies.kinds.byte_gpt", "proxies.state", "proxies.swarm", "proxies.swarm_cost",
-        "proxies.train",
-    ),
-    ("runs.lm_eval", "runs.store"),
-]  # fmt: skip
+ROUND = {  # 2026-11: packages with files that need each other, if only for the types of what they are given, and how many those are
+    "graph": 2,
+    "magics": 5,
+    "proxies": 15,
+    "runs": 2,
+}
 LONG: dict[str, int] = {  # 2026-11: files over 450 lines, and how long they are; they may only get shorter
     "graph.graph": 557,
     "methods.gaussian_process": 540,
@@ -213,7 +206,8 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def test_no_module_needs_itself_in_a_circle_for_its_types():
-    assert circles(TYPED) == ROUND
+    found = Counter(floor(name) for group in circles(TYPED) for name in group)
+    assert set(found) == set(ROUND) and not found - Counter(ROUND)
 
 
 def test_a_circle_would_be_found():
