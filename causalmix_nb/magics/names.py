@@ -12,7 +12,7 @@ KINDS = {  # kind -> module and name of what holds the names, and further names
     "method": ("methods.fit", "METHODS", ("auto",)),
     "policy": ("decide.policy", "POLICIES", ()),
     "executor": ("launch.launch", "EXECUTORS", ()),
-    "format": ("decide.export.export", "FORMATS", ()),
+    "format": ("decide.export.formats.format", "FORMATS", ()),
     "baseline": ("study.contenders", "CONTENDERS", ()),
 }
 

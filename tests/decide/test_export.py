@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 
-from causalmix_nb.decide.export.export import FORMATS, export
+from causalmix_nb.decide.export.export import export
+from causalmix_nb.decide.export.formats.format import FORMATS
 from causalmix_nb.errors import ExportError, MixtureError
 from causalmix_nb.mixture import Mixture
 

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from causalmix_nb.data.documents.sources import Source
-from causalmix_nb.decide.export.export import FORMATS, export
+from causalmix_nb.decide.export.export import export
+from causalmix_nb.decide.export.formats.format import FORMATS
 from causalmix_nb.decide.export.plan import DomainSize, PoolSizes
 from causalmix_nb.errors import CausalMixError, ExportError
 from causalmix_nb.mixture import Mixture

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from causalmix_nb.data.pool import Pool, Tilt
-from causalmix_nb.decide.export.export import FORMATS, export
+from causalmix_nb.decide.export.export import export
+from causalmix_nb.decide.export.formats.format import FORMATS
 from causalmix_nb.decide.policy import Recommendation
 from causalmix_nb.errors import ExportError, StudyError
 from causalmix_nb.mixture import Mixture

@@ -1,47 +1,30 @@
 """A mixture in the form that a trainer reads.
 
 The shares of a recommendation are of tokens; trainers draw examples. Every format gets both, with the number of examples to
-draw and how often each domain is read: ``json`` and ``yaml`` (all of it as data), ``datasets`` (a script that draws it),
-``trl`` (the same for SFTTrainer), ``llamafactory`` (its YAML and dataset_info.json) and ``olmocore`` (a source mixture, by
-tokens). Axolotl concatenates its datasets and has no probabilities; the ``datasets`` script writes a file for it.
-
-A format is one function from an :class:`~causalmix_nb.decide.export.plan.ExportPlan` to text, in :data:`FORMATS`.
+draw and how often each domain is read. A format is a file in :mod:`causalmix_nb.decide.export.formats`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.data.documents.sources import Source, named_source, own_files
-from causalmix_nb.decide.export.llamafactory import INFO, llamafactory_text, merged_info
+from causalmix_nb.decide.export.formats.format import FORMATS, Format, Written
 from causalmix_nb.decide.export.plan import DomainSize, ExportPlan, PoolSizes, make_plan
-from causalmix_nb.decide.export.scripts import datasets_text, trl_text
 from causalmix_nb.decide.export.sizes import describe_pool, measure_sizes, pool_rows
-from causalmix_nb.decide.export.tables import json_text, olmocore_text, yaml_text
 from causalmix_nb.decide.policy import Recommendation
-from causalmix_nb.errors import ExportError, did_you_mean
+from causalmix_nb.errors import ExportError
+from causalmix_nb.files import replacing
 from causalmix_nb.mixture import Mixture, unknown_domain
 
 if TYPE_CHECKING:
     from causalmix_nb.data.pool import Pool
-
-SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".py": "datasets"}
-
-Written = str | tuple[str, dict[str, str]]
-Writer = Callable[[ExportPlan, Path], Written]
-
-FORMATS: dict[str, Writer] = {
-    "json": lambda plan, folder: json_text(plan),
-    "yaml": lambda plan, folder: yaml_text(plan),
-    "datasets": lambda plan, folder: datasets_text(plan),
-    "llamafactory": llamafactory_text,
-    "trl": lambda plan, folder: trl_text(plan),
-    "olmocore": lambda plan, folder: olmocore_text(plan),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +69,8 @@ def export(
     Parameters
     ----------
     mixture: shares of the tokens to train on; a recommendation brings its verdict, gain and interval along.
-    path: the file; None returns the text only. ``dataset_info.json`` is written beside the YAML of LLaMA-Factory.
-    format: "json", "yaml", "datasets", "llamafactory", "trl" or "olmocore"; by default what the suffix says.
+    path: the file; None returns the text only. What a format needs beside it (LLaMA-Factory's ``dataset_info.json``) is written too.
+    format: a name in :data:`FORMATS` ("json", "yaml", "datasets", "llamafactory", "trl", "olmocore"); by default what the suffix says.
     overwrite: replace files that are there.
     sources: domain -> where its rows are: a dataset of the hub, a file, a glob, or a list of files; the pool's own by default.
     token_budget: tokens to train on.
@@ -123,14 +106,14 @@ def export(
     sizes = _sizes(shares, pool, lengths, tokenizer, max_length)
     folder = path.parent if path else Path()
     plan = _housed(make_plan(mixture, sizes, token_budget, max_epochs, where).noted(*notes), folder)
-    written = FORMATS[form](plan, folder)
-    text, beside = written if isinstance(written, tuple) else (written, {})
+    written = form.write(plan, folder)
     if path is not None:
-        write_whole(path, text, beside, overwrite)
-    return ExportResult(text, path, form, plan, beside)
+        _write_whole(path, written, overwrite)
+    beside = {name: file.text for name, file in written.beside.items()}
+    return ExportResult(written.text, path, form.name, plan, beside)
 
 
-def write_whole(path: Path, text: str, beside: Mapping[str, str], overwrite: bool) -> None:
+def _write_whole(path: Path, written: Written, overwrite: bool) -> None:
     """Write a file and what belongs beside it, all of it or nothing."""
     if os.path.lexists(path) and not overwrite:
         raise ExportError(
@@ -138,35 +121,25 @@ def write_whole(path: Path, text: str, beside: Mapping[str, str], overwrite: boo
         )
     if not path.parent.is_dir():
         raise ExportError(f"there is no folder {path.parent}; make it first, or choose another.")
-    texts = {path: text}
-    for name, content in beside.items():
+    texts = {path: written.text}
+    for name, file in written.beside.items():
         other = path.parent / name
         if other == path:
             raise ExportError(f"{name} is written beside the file, so it cannot be its name; choose another.")
-        if name == INFO and other.exists():
-            content = merged_info(_read(other), content, other, overwrite)
-        texts[other] = content
-    partial: dict[Path, Path] = {}
+        texts[other] = (
+            file.join(_read(other), other, overwrite) if file.join and other.exists() else file.text
+        )
     try:
-        for target, content in texts.items():
-            real = Path(os.path.realpath(target))
-            made = real.with_name(f".{real.name}.{os.getpid()}.partial")
-            partial[made] = real
-            made.write_text(content, encoding="utf-8", newline="\n")
-            if real.exists():
-                made.chmod(real.stat().st_mode & 0o777)
-                if real.is_dir():
-                    raise IsADirectoryError(21, "it is a folder")
-        for made, real in reversed(partial.items()):  # the file itself last: it is there when all is
-            os.replace(made, real)
+        if folder := next((target for target in texts if target.is_dir()), None):
+            raise IsADirectoryError(errno.EISDIR, f"{folder.name} is a folder")
+        with ExitStack() as ends:  # in turn from the last: the file itself is there when all is
+            for target, content in texts.items():
+                ends.enter_context(replacing(target, durable=False)).write_bytes(content.encode())
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         why = getattr(error, "strerror", None) or error
         raise ExportError(
             f"cannot write {str(path)!r} ({why}); choose a folder that can be written."
         ) from None
-    finally:
-        for made in partial:
-            made.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:
@@ -176,25 +149,25 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _format(path: Path | None, given: str | None) -> str:
+def _format(path: Path | None, given: str | None) -> Format:
+    """The format that was asked for; else the one of the path's suffix; else JSON.
+
+    Raises
+    ------
+    ExportError: an unknown format or suffix, or a trainer that another format serves.
+    """
     if given is not None:
-        if given == "axolotl":
-            raise ExportError(
-                "Axolotl concatenates its datasets and has no mixing probabilities; "
-                "export --format datasets to mix.py, run `python mix.py mixed.jsonl`, and train on mixed.jsonl."
-            )
-        if given not in FORMATS:
-            raise ExportError(
-                f"unknown format {given!r}.{did_you_mean(given, FORMATS)} Formats are {', '.join(FORMATS)}."
-            )
-        return given
+        if how := next((form.serves[given] for form in FORMATS.values() if given in form.serves), None):
+            raise ExportError(how)
+        return FORMATS.find(given)
     if path is None:
-        return "json"
-    if path.suffix not in SUFFIXES:
+        return FORMATS["json"]
+    suffixes = {suffix: form for form in FORMATS.values() for suffix in form.suffixes}
+    if path.suffix not in suffixes:
         raise ExportError(
-            f"the suffix {path.suffix!r} names no format; end in {', '.join(SUFFIXES)}, or say which with format="
+            f"the suffix {path.suffix!r} names no format; end in {', '.join(suffixes)}, or say which with format="
         )
-    return SUFFIXES[path.suffix]
+    return suffixes[path.suffix]
 
 
 def _check_name(name: str) -> None:

@@ -108,6 +108,16 @@ def facts(plan: ExportPlan) -> dict[str, Any]:
     return {**content, **({"notes": notes} if notes else {})}
 
 
+def as_yaml(content: dict[str, Any]) -> str:
+    """YAML that a safe loader reads back as it was."""
+    import yaml
+
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    if yaml.safe_load(text) == content:
+        return text  # letters as they are; a few kinds of line ends do not survive that
+    return yaml.safe_dump(content, sort_keys=False, width=10_000)
+
+
 def _said(note: str) -> str:
     marked = note.startswith(("warning: ", "to do: "))
     return f"{note[0].upper() + note[1:] if marked else 'Note: ' + note}."

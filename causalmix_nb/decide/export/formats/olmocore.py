@@ -1,33 +1,24 @@
-"""A plan as data: JSON, YAML, and the source mixture of OLMo-core."""
+"""OLMo-core: a source mixture, by tokens, which is what it draws."""
 
 from __future__ import annotations
 
-import json
 import math
+from pathlib import Path
 
+from causalmix_nb.decide.export.formats.format import FORMATS, Format, Written
 from causalmix_nb.decide.export.plan import ExportPlan
-from causalmix_nb.decide.export.text import comments, facts, printable
+from causalmix_nb.decide.export.text import as_yaml, comments, printable
 
 BATCH, MOST_BATCH = (
     4096,
     2**22,
-)  # tokens of a batch: the least (two sequences of 2,048), and the most that is proposed
+)  # tokens of a batch: the least, two sequences of 2,048; the most that is proposed
 STEPS = 256  # at least so many batches in the budget, so that whole batches meet it to half a per cent
 SLACK = 1.01  # of the repetitions: a count of tokens that differs by a hundredth is no reason to refuse
 
 
-def json_text(plan: ExportPlan) -> str:
-    """All of the plan."""
-    return json.dumps(facts(plan), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def yaml_text(plan: ExportPlan) -> str:
-    """All of the plan, with the verdict as a comment too."""
-    return comments(plan) + dump(facts(plan))
-
-
-def olmocore_text(plan: ExportPlan) -> str:
-    """A ``SourceMixtureDatasetConfig`` of OLMo-core: target ratios of tokens, which is what it draws."""
+def write(plan: ExportPlan, folder: Path) -> Written:
+    """A ``SourceMixtureDatasetConfig`` with target ratios of tokens."""
     sources, missing = [], []
     for domain in plan.used:
         files = list(domain.source.files) if domain.source else []
@@ -58,14 +49,7 @@ def olmocore_text(plan: ExportPlan) -> str:
         more.append(
             "Give a token budget for requested_tokens and global_batch_size; this file is a SourceMixtureList without them."
         )
-    return comments(plan, *more) + dump(content)
+    return Written(comments(plan, *more) + as_yaml(content))
 
 
-def dump(content: dict) -> str:
-    """YAML that a safe loader reads back as it was."""
-    import yaml
-
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
-    if yaml.safe_load(text) == content:
-        return text  # letters as they are; a few kinds of line ends do not survive that
-    return yaml.safe_dump(content, sort_keys=False, width=10_000)
+FORMATS.register(Format("olmocore", "a source mixture, by tokens", write))

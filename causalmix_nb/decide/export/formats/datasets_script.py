@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from causalmix_nb.data.documents.sources import Source
+from causalmix_nb.decide.export.formats.format import FORMATS, Format, Written
 from causalmix_nb.decide.export.plan import ExportPlan, PlannedDomain, probabilities
 from causalmix_nb.decide.export.text import comments, printable
 
@@ -92,16 +93,6 @@ def pairs(rows, asking, response):
 
 '''
 
-TRAINER = '''
-
-def trainer(model, **config):
-    """An SFTTrainer over the mixture; config goes to SFTConfig. One epoch: what is to be read again is in it twice."""
-    from trl import SFTConfig, SFTTrainer
-
-    options = {"num_train_epochs": 1, "max_length": CUT, **config}
-    return SFTTrainer(model=model, args=SFTConfig(**options), train_dataset=mixed)
-'''
-
 MAIN = """
 
 if __name__ == "__main__":
@@ -115,23 +106,12 @@ if __name__ == "__main__":
 """
 
 
-def datasets_text(plan: ExportPlan) -> str:
-    """A script that makes ``mixed``, a ``datasets.Dataset``."""
-    return _script(plan, trl=False)
+def script(plan: ExportPlan, normal: bool = False) -> str:
+    """A script that makes ``mixed``, a ``datasets.Dataset``, and ends with :data:`MAIN` where it draws by tokens.
 
-
-def trl_text(plan: ExportPlan) -> str:
-    """The same, with the rows as TRL wants them and a function that makes the trainer."""
-    return _script(plan, trl=True)
-
-
-def _script(plan: ExportPlan, trl: bool) -> str:
-    text = _drawn(plan, trl) if plan.measured and plan.tokens is not None else _interleaved(plan)
-    if not trl:
-        return text
-    if "\nCUT = " not in text:
-        text += f"\nCUT = {plan.max_length!r}  # tokens of an example; None cuts nothing\n"
-    return text.replace(MAIN, TRAINER + MAIN) if MAIN in text else text + TRAINER
+    normal: bring the rows of all domains to the same columns, also where they have the same ones of other names.
+    """
+    return _drawn(plan, normal) if plan.measured and plan.tokens is not None else _interleaved(plan)
 
 
 def _interleaved(plan: ExportPlan) -> str:
@@ -157,7 +137,7 @@ def _interleaved(plan: ExportPlan) -> str:
     )
 
 
-def _drawn(plan: ExportPlan, trl: bool) -> str:
+def _drawn(plan: ExportPlan, normal: bool) -> str:
     """By tokens, as many as the plan has of each domain."""
     root, counted = _root(plan), any(domain.per_byte is None for domain in plan.used)
     kinds = {domain.source.kind if domain.source else "" for domain in plan.used}
@@ -184,7 +164,7 @@ def _drawn(plan: ExportPlan, trl: bool) -> str:
         "rows = {",
     ]
     for domain in plan.used:
-        loaded = _rows(_load(domain, root), domain, trl or not same, kinds)
+        loaded = _rows(_load(domain, root), domain, normal or not same, kinds)
         lines.append(f"    {domain.name!r}: lambda: {loaded},")
     if counted:
         lines += ["}", "plan = {  # examples to draw"]
@@ -272,3 +252,17 @@ def _root(plan: ExportPlan) -> str:
         return os.path.commonpath(folders) if folders else ""
     except ValueError:  # on several drives
         return ""
+
+
+FORMATS.register(
+    Format(
+        "datasets",
+        "a script that draws it",
+        lambda plan, folder: Written(script(plan)),
+        suffixes=(".py",),
+        serves={
+            "axolotl": "Axolotl concatenates its datasets and has no mixing probabilities; "
+            "export --format datasets to mix.py, run `python mix.py mixed.jsonl`, and train on mixed.jsonl."
+        },
+    )
+)

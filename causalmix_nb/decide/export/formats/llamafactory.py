@@ -9,13 +9,15 @@ until every domain has been read once, and read the others as often as that take
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from causalmix_nb.data.documents.sources import Source, own_files
+from causalmix_nb.decide.export.formats.format import FORMATS, Beside, Format, Written
 from causalmix_nb.decide.export.plan import ExportPlan, PlannedDomain, probabilities, with_examples
-from causalmix_nb.decide.export.tables import dump
-from causalmix_nb.decide.export.text import comments, printable
+from causalmix_nb.decide.export.text import as_yaml, comments, printable
 from causalmix_nb.errors import ExportError
 
 INFO = "dataset_info.json"
@@ -23,16 +25,12 @@ READS = (".arrow", ".csv", ".json", ".jsonl", ".parquet", ".txt")
 CUTOFF = 2048  # tokens, after which LLaMA-Factory cuts an example unless told otherwise
 
 
-def llamafactory_text(plan: ExportPlan, folder: Path | None = None) -> tuple[str, dict[str, str]]:
-    """The YAML, and {"dataset_info.json": its entries}; no entries where nothing is known of the data.
-
-    folder: where both will lie; None takes the current one.
-    """
+def write(plan: ExportPlan, folder: Path) -> Written:
+    """The YAML, and ``dataset_info.json`` beside it unless nothing is known of the data."""
     for domain in plan.used:
         _check_name(domain.name)
     by_line = [d for d in plan.used if d.source and d.source.loader == "text"]
     plan = with_examples(plan, {d.name: _lines(d.source) for d in by_line})
-    folder = folder or Path()
     entries, todo, own = {}, [], own_files([domain.name for domain in plan.used])
     for domain in plan.used:
         if domain.source is None and not plan.measured:
@@ -51,11 +49,12 @@ def llamafactory_text(plan: ExportPlan, folder: Path | None = None) -> tuple[str
     if plan.max_length is not None:
         content["cutoff_len"] = plan.max_length
     remarks = _remarks(plan) if entries else []
-    files = {INFO: json.dumps(entries, indent=2) + "\n"} if entries else {}
-    return comments(plan, *remarks, *map(printable, todo)) + dump(content), files
+    described = Beside(json.dumps(entries, indent=2) + "\n", partial(joined, entries))
+    text = comments(plan, *remarks, *map(printable, todo)) + as_yaml(content)
+    return Written(text, {INFO: described} if entries else {})
 
 
-def merged_info(old: str, new: str, path: Path, overwrite: bool) -> str:
+def joined(ours: Mapping[str, Any], old: str, path: Path, overwrite: bool) -> str:
     """The entries of a ``dataset_info.json`` that is there, with ours.
 
     Raises
@@ -70,7 +69,6 @@ def merged_info(old: str, new: str, path: Path, overwrite: bool) -> str:
         raise ExportError(
             f"{path} is there and holds no data sets; move it away, or export to another folder."
         )
-    ours = json.loads(new)
     taken = [name for name, entry in ours.items() if name in there and there[name] != entry]
     if taken and not overwrite:
         raise ExportError(
@@ -184,3 +182,6 @@ def _remarks(plan: ExportPlan) -> list[str]:
             f"LLaMA-Factory cuts examples after cutoff_len ({CUTOFF:,} tokens); if some are longer, export with max_length."
         )
     return [printable(line) for line in said]
+
+
+FORMATS.register(Format("llamafactory", "its YAML and dataset_info.json", write))
