@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,25 +140,30 @@ class Session:
     def names(self, kind: str) -> list[str]:
         """What there is of a kind, for completion and for "did you mean"."""
         study = self.study
-        found: dict[str, Callable[[], list[str]]] = {
-            "domain": lambda: list(study.domains) if study else [],
-            "outcome": lambda: list(study.runs.outcome_names) if study and study.runs else [],
-            "node": lambda: (
-                list(dict.fromkeys([*study.graph.nodes, *study.domains]))
-                if study
-                else ["mixture", "state", "score"]
-            ),
-            "baseline": lambda: [*names(kind), *self._named("Mixture", "Recommendation")],
-            "pool": lambda: self._named("Pool", "dict", "DataFrame", "Dataset"),
-            "variable": self._named,
-        }
-        return found[kind]() if kind in found else list(names(kind))
+        match kind:
+            case "domain":
+                return list(study.domains) if study else []
+            case "outcome":
+                return list(study.runs.outcome_names) if study and study.runs else []
+            case "node" if study:
+                return list(dict.fromkeys([*study.graph.nodes, *study.domains]))
+            case "node":
+                return ["mixture", "state", "score"]
+            case "baseline":
+                return [*names(kind), *self._named("Mixture", "Recommendation")]
+            case "pool":
+                return self._named("Pool", "dict", "DataFrame", "Dataset")
+            case "variable":
+                return self._named()
+        return list(names(kind))
 
     def _named(self, *types: str) -> list[str]:
         """Variables of the user, optionally only those of some types."""
         hidden = self.shell.user_ns_hidden
-        return [
-            name for name, value in list(self.shell.user_ns.items())
-            if not name.startswith("_") and hidden.get(name) is not value
-            and (not types or type(value).__name__ in types) and type(value).__name__ not in UNNAMED
-        ]  # fmt: skip
+
+        def offered(name: str, value: Any) -> bool:
+            kind = type(value).__name__
+            own = not name.startswith("_") and hidden.get(name) is not value
+            return own and kind not in UNNAMED and (not types or kind in types)
+
+        return [name for name, value in list(self.shell.user_ns.items()) if offered(name, value)]
