@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from causalmix_nb.design.repetition import as_target, mismatch, repetition
 from causalmix_nb.design.simplex import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
-from causalmix_nb.launch.background import Job, standing
+from causalmix_nb.launch.background import Job, Standing, ask_to_stop, is_training, standing
 from causalmix_nb.launch.cost import remember_speed
 from causalmix_nb.launch.halving import halve, rungs
 from causalmix_nb.launch.launch import Executor, OnProgress, RunReport, launch, workers_for
@@ -85,6 +85,29 @@ class Trainer:
         job = Job(path, lambda progress: other.run(request, progress), request.n_runs)
         self._remember(request)
         return job.begin()
+
+    def standing(self) -> Standing:
+        """How training in the background stands, also that of another session.
+
+        Raises
+        ------
+        StudyError: there was none.
+        """
+        found = standing(self.files.path) if self.files.path else None
+        if found is None:
+            raise StudyError("no proxies were trained in the background here; %causalmix run trains some.")
+        return found
+
+    def stop(self) -> None:
+        """Ask whoever trains this study, here or elsewhere, to stop; finished runs stay.
+
+        Raises
+        ------
+        StudyError: nobody does.
+        """
+        if self.files.path is None or not is_training(self.files.path):
+            raise StudyError("no proxies are training in this study; there is nothing to stop.")
+        ask_to_stop(self.files.path)
 
     @property
     def request(self) -> RunRequest | None:

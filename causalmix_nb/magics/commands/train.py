@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.answers.question import OUTCOME, Argument
-from causalmix_nb.errors import StudyError
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.options import EXECUTOR, STUDY, WORKERS
 from causalmix_nb.magics.session import Session
@@ -106,11 +105,8 @@ COMMANDS.register(
 
 
 def attach(session: Session, study: str | None) -> Any:
-    from causalmix_nb.launch.background import standing
-
     current = session.current(study)
-    if current.folder is None or (found := standing(current.folder)) is None:
-        raise StudyError("no proxies were trained in the background here; %causalmix run trains some.")
+    found = current.trainer.standing()
     if not session.is_notebook:
         return str(found)
     from causalmix_nb.widgets.monitor import SwarmMonitor
@@ -131,12 +127,8 @@ COMMANDS.register(
 
 
 def stop(session: Session, study: str | None) -> None:
-    from causalmix_nb.launch.background import ask_to_stop, is_training
-
     current = session.current(study)
-    if current.folder is None or not is_training(current.folder):
-        raise StudyError("no proxies are training in this study; there is nothing to stop.")
-    ask_to_stop(current.folder)
+    current.trainer.stop()
     if current.job is not None:
         current.job.stop()
         current.job.wait(15)
