@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 import causalmix_nb
+from causalmix_nb.answers.question import QUESTIONS, handed
+from causalmix_nb.cards.results import render
 from causalmix_nb.magics.language import MagicError
 from causalmix_nb.magics.parser import parse
 
@@ -124,6 +126,16 @@ def test_the_example_of_an_estimator_has_intervals(example):
 def test_the_example_of_a_domain_source_yields_prompts_and_texts(example):
     rows = list(example("_errors")._errors())
     assert len(rows) > 40 and all(prompt and isinstance(text, str) for prompt, text in rows)
+
+
+def test_the_example_of_a_question_is_a_subcommand(example, finished):
+    try:
+        question = QUESTIONS[example("QUESTIONS.register").spread.__name__]
+        args = parse("spread --largest 2")
+        found = question.ask(finished, **handed(question.arguments, vars(args)))
+        assert len(found.table) == 2 and "varies most" in render(found).text
+    finally:
+        QUESTIONS.remove("spread")
 
 
 def test_the_example_of_a_widget_counts_and_shows_its_errors(example):
