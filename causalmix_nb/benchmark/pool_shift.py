@@ -64,7 +64,7 @@ def pool_shift(
 def prove(
     study: Subject,
     recommended: pd.DataFrame,
-    promised: pd.DataFrame,
+    advice: pd.DataFrame,
     shifts: Sequence[Shift],
     tokens: Mapping[str, int] | None = None,
     size: Size = FULL,
@@ -76,7 +76,7 @@ def prove(
 
     Parameters
     ----------
-    recommended, promised, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that study; its references and what
+    recommended, advice, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that study; its references and what
         it learnt from a history are left out, and the best mixtures are searched for again, by training on this study.
     shifts: where to train, with the pool as it is.
 
@@ -102,8 +102,8 @@ def prove(
             for name, row in zip(rows.index, rows.to_numpy(float))
             if name not in REFERENCES and not str(name).endswith(LEARNT_FROM_HISTORY)
         }
-    advice = promised.loc[[shift.name for shift in shifts]]
-    return _prove(trials, size, shifts, mixtures, advice, dict(tokens or {}), {}, {})
+    kept = advice.loc[[shift.name for shift in shifts]]
+    return _prove(trials, size, shifts, mixtures, kept, dict(tokens or {}), {}, {})
 
 
 def _prove(

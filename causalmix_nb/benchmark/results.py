@@ -1,8 +1,4 @@
-"""What a pool-shift experiment found, and its statistics: differences of paired seeds, headroom, what of it was recovered.
-
-Within a shift every method was trained with the same seeds, so that differences are paired; shifts share no seeds, so that what is
-averaged over shifts has independent parts. The interval of an average over these shifts is Student's t with Satterthwaite's degrees of
-freedom; the one for shifts like these takes the shifts as a sample and resamples them, and the seeds within them.
+"""What a pool-shift experiment found: headroom, what of it was recovered, and how the methods differ.
 
 Headroom is what adapting could win at most: the best mixture found by direct search at the shift, less the best mixture found at the
 pool as it was, both trained at the shift with paired seeds. Where it is small, no method can win, and keeping the mixture is right.
@@ -10,16 +6,20 @@ pool as it was, both trained at the shift with paired seeds. Where it is small, 
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from causalmix_nb.benchmark.differences import (
+    Difference,
+    pool_differences,
+    ratio_of_means,
+    resampled_interval,
+)
 from causalmix_nb.benchmark.rivals import EQUAL, LOGGED, NATURAL, OURS
 from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift
 from causalmix_nb.plots.shift import SHOWN, shift_gains
@@ -31,58 +31,7 @@ if TYPE_CHECKING:
 BEST, KEPT = "best found", "best before"  # by direct search at the shift; at the pool as it was
 REFERENCES = (BEST, KEPT)
 FLOORS = 5.0  # noise floors of headroom, below which nothing can be won that could be seen
-DRAWS = 2000
 LEARNT_FROM_HISTORY = " (history)"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference with its 95 % interval."""
-
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    df: float
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Difference:
-        """Of paired differences (n,): Student's t over the seeds."""
-        n = len(values)
-        se = float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else float("nan")
-        return cls.make(float(np.mean(values)), se, n - 1)
-
-    @classmethod
-    def make(cls, estimate: float, se: float, df: float) -> Difference:
-        from scipy.stats import t
-
-        half = float(t.ppf(0.975, df)) * se if df > 0 else float("nan")
-        return cls(estimate, se, estimate - half, estimate + half, df)
-
-
-def pool_differences(parts: Sequence[Difference]) -> Difference:
-    """The average over shifts that share no seed, for these shifts: errors add in squares, df by Satterthwaite."""
-    squares = np.array([part.se**2 for part in parts]) / len(parts) ** 2
-    df = np.array([part.df for part in parts])
-    total = float(squares.sum())
-    freedom = total**2 / float((squares**2 / df).sum()) if total > 0 else float(df.sum())
-    return Difference.make(float(np.mean([part.estimate for part in parts])), math.sqrt(total), freedom)
-
-
-def resampled_interval(parts: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of an average over shifts like these: shifts resampled, then the seeds (paired differences) within each."""
-    rng, shape = np.random.default_rng(seed), (DRAWS, len(parts))
-    drawn = [rng.choice(part, size=(*shape, len(part))).mean(2) for part in parts]
-    draws = np.choose(rng.integers(len(parts), size=shape), drawn).mean(1)
-    lower, upper = np.quantile(draws, [0.025, 0.975])
-    return float(lower), float(upper)
-
-
-def ratio_of_means(above: np.ndarray, below: np.ndarray) -> Difference:
-    """mean(above) / mean(below) over paired seeds, by the delta method."""
-    ratio, n = float(above.mean() / below.mean()), len(above)
-    se = float(np.std(above - ratio * below, ddof=1) / math.sqrt(n) / abs(below.mean()))
-    return Difference.make(ratio, se, n - 1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +40,7 @@ class PoolShift:
 
     outcomes: one row per training: ``shift``, ``method``, ``seed``, ``outcome`` (own units). Methods that learnt from a history of
         chosen mixtures end in `` (history)``; ``best found`` and ``best before`` are the references.
-    mixtures: (shift, method) × domain. advice: per shift, what ours promised (``gain``, ``lower``, ``upper``) and whether it ``keeps``.
+    mixtures: (shift, method) × domain. advice: per shift, what ours predicted (``gain``, ``lower``, ``upper``) and whether it ``keeps``.
     tokens: method -> training tokens that its answers cost, for all shifts together.
     """
 
@@ -105,7 +54,7 @@ class PoolShift:
     assignment: Mapping[
         str, float
     ]  # design, history -> share of the mixture's variance that the state explains
-    refused: Mapping[str, str]  # method -> why it gave no answer
+    refused: Mapping[str, str]  # method -> why it could not be fitted
 
     # -- numbers ------------------------------------------------------------------------------------------
 
@@ -327,7 +276,7 @@ class PoolShift:
                 said.append(
                     f"from a history of chosen mixtures: regret {row['share']:.2f} of {name}'s ({row['lower']:.2f} to {row['upper']:.2f})"
                 )
-        said += [f"{name} gave no answer: {why.rstrip('.')}" for name, why in self.refused.items()]
+        said += [f"{name} could not be fitted: {why.rstrip('.')}" for name, why in self.refused.items()]
         return tuple(said)
 
     def figure(self) -> Figure:
@@ -342,44 +291,3 @@ class PoolShift:
 
     def __str__(self) -> str:
         return "\n".join([self.title, *self.sentences])
-
-
-def write_report(found: PoolShift, folder: str | Path) -> Path:
-    """One HTML page and the tables as CSV files, in a folder; returns the page."""
-    from causalmix_nb.cards.results import render
-    from causalmix_nb.cards.typesetting import card, paragraph, table
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    found.outcomes.to_csv(folder / "outcomes.csv", index=False)
-    tables = {
-        "methods": (found.table, "Methods over all shifts"),
-        "headroom": (found.headroom, "What adapting could win at each shift"),
-        "ours_minus": (found.pooled_table, "Ours minus each other method, averaged over shifts"),
-        "history": (found.history_table, "Learnt from a history of chosen mixtures"),
-        "by_shift": (found.by_shift, "Method by shift"),
-        "mixtures": (found.mixtures.reset_index(), "Mixtures"),
-        "advice": (found.advice, "What ours promised over the mixture it would keep"),
-    }
-    parts = []
-    for name, (frame, caption) in tables.items():
-        frame.to_csv(folder / f"{name}.csv", index=frame.index.name is not None)
-        groups = [("", frame)] if "shift" not in frame else list(frame.groupby("shift", sort=False))
-        body = "".join(
-            table(part.drop(columns="shift", errors="ignore"), str(label)) for label, part in groups
-        )
-        parts.append(card(caption, body))
-    what = "".join(paragraph(f"{shift.name}: {shift.what}") for shift in found.shifts)
-    first = render(found)
-    assert first is not None
-    page = folder / "pool_shift.html"
-    page.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Pool shift</title>"
-        f"<body style='max-width:860px;margin:24px auto'>{first.html}{card('The shifts', what)}{''.join(parts)}</body></html>",
-        encoding="utf-8",
-    )
-    (folder / "pool_shift.json").write_text(
-        json.dumps({"sentences": found.sentences, "explained": dict(found.assignment)}, indent=1),
-        encoding="utf-8",
-    )
-    return page

@@ -10,17 +10,15 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from causalmix_nb.benchmark.pool_shift import pool_shift, prove
-from causalmix_nb.benchmark.results import (
-    BEST,
-    KEPT,
+from causalmix_nb.benchmark.differences import (
     Difference,
-    PoolShift,
     pool_differences,
     ratio_of_means,
     resampled_interval,
-    write_report,
 )
+from causalmix_nb.benchmark.page import write_report
+from causalmix_nb.benchmark.pool_shift import pool_shift, prove
+from causalmix_nb.benchmark.results import BEST, KEPT, PoolShift
 from causalmix_nb.benchmark.rivals import ADAPTING, advise
 from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift, logged_history, pool_shifts
 from causalmix_nb.benchmark.size import Size

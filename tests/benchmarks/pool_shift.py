@@ -18,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from causalmix_nb import Pool, Study, demo_pool
+from causalmix_nb.benchmark.page import write_report
 from causalmix_nb.benchmark.pool_shift import pool_shift
-from causalmix_nb.benchmark.results import write_report
 from causalmix_nb.benchmark.rivals import RIVALS
 from causalmix_nb.benchmark.size import FULL, QUICK
 from causalmix_nb.cards.typesetting import text_table

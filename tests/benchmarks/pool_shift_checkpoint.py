@@ -19,8 +19,8 @@ from hf_finetune import wheel
 from pool_shift import DEMO_TARGET, say
 
 import causalmix_nb as cm
+from causalmix_nb.benchmark.page import write_report
 from causalmix_nb.benchmark.pool_shift import prove
-from causalmix_nb.benchmark.results import write_report
 from causalmix_nb.benchmark.shifts import chosen_shifts, pool_shifts
 from causalmix_nb.benchmark.size import Size
 from causalmix_nb.cards.typesetting import text_table

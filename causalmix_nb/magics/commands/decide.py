@@ -194,7 +194,7 @@ def benchmark(
 ) -> PoolShift:
     from dataclasses import replace
 
-    from causalmix_nb.benchmark.results import write_report
+    from causalmix_nb.benchmark.page import write_report
     from causalmix_nb.benchmark.rivals import RIVALS
     from causalmix_nb.benchmark.size import FULL, QUICK
 
