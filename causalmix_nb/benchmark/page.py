@@ -18,7 +18,7 @@ def write_report(found: PoolShift, folder: str | Path) -> Path:
     found.outcomes.to_csv(folder / "outcomes.csv", index=False)
     tables = {
         "methods": (found.table, "Methods over all shifts"),
-        "headroom": (found.headroom, "What adapting could win at each shift"),
+        "headroom": (found.headroom, "What adapting could gain at each shift"),
         "ours_minus": (found.pooled_table, "Ours minus each other method, averaged over shifts"),
         "history": (found.history_table, "Learnt from a history of chosen mixtures"),
         "by_shift": (found.by_shift, "Method by shift"),

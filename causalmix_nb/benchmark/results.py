@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BEST, KEPT = "best found", "best before"  # by direct search at the shift; at the pool as it was
 REFERENCES = (BEST, KEPT)
-FLOORS = 5.0  # noise floors of headroom, below which nothing can be won that could be seen
+FLOORS = 5.0  # noise floors of headroom, below which no gain can be detected
 LEARNT_FROM_HISTORY = " (history)"
 
 
@@ -226,24 +226,22 @@ class PoolShift:
 
     @property
     def title(self) -> str:
-        return (
-            f"A pool that changed: who still knows the mixture? {self.outcome}, {len(self._changed)} shifts"
-        )
+        return f"Which mixtures hold when the pool changes? {self.outcome}, {len(self._changed)} shifts"
 
     @property
     def sentences(self) -> tuple[str, ...]:
         table, head, ahead = self.table, self.headroom, self.pooled_table
         room = [name for name in self._changed if head.loc[name, "room"]]
-        said = []
+        lines = []
         if room:
             ours = table.loc[OURS]
-            said.append(
-                f"of what adapting could win, {OURS} recovers {ours['recovered']:.0%} ({ours['recovered_lower']:.0%} to "
+            lines.append(
+                f"of what adapting could gain, {OURS} recovers {ours['recovered']:.0%} ({ours['recovered_lower']:.0%} to "
                 f"{ours['recovered_upper']:.0%}) without a new run, on average over {len(room)} shifts with headroom"
             )
         else:
-            said.append("no shift leaves headroom that these seeds could see, so that no method can win")
-        said.append(
+            lines.append("no shift leaves headroom that these seeds can detect, so that no method can gain")
+        lines.append(
             "average rank: "
             + ", ".join(
                 f"{name} {row['rank']:.1f}" for name, row in table.drop(index=KEPT).head(4).iterrows()
@@ -259,25 +257,25 @@ class PoolShift:
                     if row["upper"] < 0
                     else ": not significant, the 95 % interval includes 0"
                 )
-                said.append(
+                lines.append(
                     f"against {name} over all shifts {row['difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f} for these "
                     f"shifts, {row['wide_lower']:+.4f} to {row['wide_upper']:+.4f} for shifts like these){sure}"
                 )
         for name in self._changed:
             if not head.loc[name, "room"]:
                 did = "keeps the mixture" if head.loc[name, "keeps"] else "changes it"
-                said.append(
-                    f"{name}: nothing to be won ({head.loc[name, 'headroom']:.4f}, noise floor {head.loc[name, 'noise_floor']:.4f}); {OURS} {did}"
+                lines.append(
+                    f"{name}: no detectable headroom ({head.loc[name, 'headroom']:.4f}, noise floor {head.loc[name, 'noise_floor']:.4f}); {OURS} {did}"
                 )
         logged = self.history_table
         for name in LOGGED[1:]:
             if name in logged.index:
                 row = logged.loc[name]
-                said.append(
+                lines.append(
                     f"from a history of chosen mixtures: regret {row['share']:.2f} of {name}'s ({row['lower']:.2f} to {row['upper']:.2f})"
                 )
-        said += [f"{name} could not be fitted: {why.rstrip('.')}" for name, why in self.refused.items()]
-        return tuple(said)
+        lines += [f"{name} could not be fitted: {why.rstrip('.')}" for name, why in self.refused.items()]
+        return tuple(lines)
 
     def figure(self) -> Figure:
         import pandas as pd

@@ -46,7 +46,7 @@ LOGGED = (OURS, "CausalMix-S", "lightgbm", "regmix")  # learn from a history too
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a method says at one shift. gain, lower, upper: promised over the mixture it would keep, NaN where nothing is promised."""
+    """What a method says at one shift. gain, lower, upper: predicted over the mixture it would keep, NaN where it predicts none."""
 
     mixture: Mixture
     gain: float = float("nan")

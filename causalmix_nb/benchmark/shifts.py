@@ -62,16 +62,28 @@ def pool_shifts(
     noisy = {first: Tilt(noise=0.85)}
     return (
         Shift(AS_IT_IS, "nothing changed"),
-        Shift("harder", f"only the harder half of {first} and {second} is left", {name: Tilt(difficulty=1.0) for name in (first, second)}),
+        Shift(
+            "harder",
+            f"only the harder half of {first} and {second} is left",
+            {name: Tilt(difficulty=1.0) for name in (first, second)},
+        ),
         Shift("noisier", f"most of {first} is corrupted", noisy),
-        Shift("duplicated", f"nearly all of {first} are copies of a few documents", {first: Tilt(duplicates=0.98)}),
+        Shift(
+            "duplicated",
+            f"nearly all of {first} are copies of a few documents",
+            {first: Tilt(duplicates=0.98)},
+        ),
         Shift("scarce", f"{first} is nearly gone, so that it repeats", {first: Tilt(keep=keep)}),
         Shift("replaced", f"most of {first} is overwritten with boilerplate", {first: Tilt(boilerplate=0.9)}),
-        Shift("two bad", f"{first} and {second} are corrupted at once", {first: Tilt(noise=0.7), second: Tilt(noise=0.7)}),
-        Shift("mild", "documents a little easier or harder: little to be won", _mild(list(weights))),
+        Shift(
+            "two bad",
+            f"{first} and {second} are corrupted at once",
+            {first: Tilt(noise=0.7), second: Tilt(noise=0.7)},
+        ),
+        Shift("mild", "documents a little easier or harder: little to gain", _mild(list(weights))),
         Shift("twice the budget", "the same pool, twice the tokens", {}, 2.0),
         Shift("larger proxy", f"most of {first} is corrupted, and the proxies are larger", noisy, 1.0, True),
-    )  # fmt: skip
+    )
 
 
 def _mild(domains: Sequence[str]) -> dict[str, Tilt]:

@@ -8,18 +8,26 @@ done and computes no step that has not been: what is missing is named with the l
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from causalmix_nb.cards.results import view
 from causalmix_nb.cards.runs import dose_card, effects_card
+from causalmix_nb.cards.status import Steps, StudyStatus
 from causalmix_nb.cards.study import state_sparklines
 from causalmix_nb.cards.typesetting import Bundle, escape, paragraph
 from causalmix_nb.errors import ExportError
+from causalmix_nb.files import write_whole
 from causalmix_nb.plots.pictures import clean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from causalmix_nb.answers.audit import Audit
+    from causalmix_nb.data.pool import Pool
+    from causalmix_nb.runs.store import Runs
 
 STYLE = """
 :root { color-scheme: light dark; --jp-ui-font-color1: #1f2328; --jp-border-color2: #d5d9de; --ground: #ffffff; --code: #f4f5f7;
@@ -37,6 +45,33 @@ pre { background: var(--code); padding: 12px; border-radius: 6px; overflow-x: au
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+class Request(Protocol):
+    """What training was asked for, as the arguments of a call."""
+
+    def as_code(self) -> str: ...
+
+
+class Shown(Steps, Protocol):
+    """What the page shows of a study: its steps, and the answers that cost nothing once they are made."""
+
+    pool: Pool | None
+    arguments: dict[str, dict[str, Any]]
+
+    @property
+    def state(self) -> pd.DataFrame | None: ...
+
+    @property
+    def request(self) -> Request | None: ...
+
+    def status(self) -> StudyStatus: ...
+
+    def check(self, outcome: str | None = None) -> Audit: ...
+
+    def effects(self) -> pd.DataFrame: ...
+
+    def dose_response(self, domain: str) -> pd.DataFrame: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A page that was written: where, what it holds, and how large it is in bytes."""
@@ -50,12 +85,12 @@ class Report:
 
 
 def write_report(
-    study: Any,
+    study: Shown,
     path: str | Path = "causalmix_report.html",
     overwrite: bool = False,
     today: datetime.date | None = None,
 ) -> Report:
-    """Write the page of a :class:`causalmix_nb.study.study.Study`.
+    """Write the page of a study.
 
     Parameters
     ----------
@@ -74,17 +109,15 @@ def write_report(
         raise ExportError(f"{path} is there already; name another file, or add --overwrite to replace it.")
     sections = {name: make(study) for name, make in SECTIONS.items()}
     page = _page(study, sections, today or datetime.date.today()).encode("utf-8")
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(page)
-        os.replace(partial, path)
+        write_whole(path, page)
     except OSError as error:
         raise ExportError(f"cannot write {path} ({error.strerror}); name another file.") from None
     return Report(path, tuple(name for name, (done, _) in sections.items() if done), len(page))
 
 
-def _page(study: Any, sections: dict[str, tuple[bool, str]], today: datetime.date) -> str:
+def _page(study: Shown, sections: dict[str, tuple[bool, str]], today: datetime.date) -> str:
     from causalmix_nb import __version__
 
     name = clean(study.folder.name) if study.folder else "imported runs"
@@ -118,36 +151,36 @@ def _missing(line: str) -> tuple[bool, str]:
     return False, paragraph(f"Not yet: {line} makes it.")
 
 
-def _standing(study: Any) -> tuple[bool, str]:
+def _standing(study: Shown) -> tuple[bool, str]:
     return _cards(study.status())
 
 
-def _pool(study: Any) -> tuple[bool, str]:
+def _pool(study: Shown) -> tuple[bool, str]:
     if study.corpus is None:
         return False, paragraph("Runs that were made elsewhere: there is no pool.")
     state, runs = study.state, study.runs
-    shown = [study.pool if study.pool is not None else study.natural]
+    shown: list[Any] = [study.pool if study.pool is not None else study.natural]
     if state is not None:
         trained = runs.frame.filter(regex="^state[.]").rename(columns=lambda name: name[6:]) if runs else None
         shown.append(state_sparklines(state, trained))
     return _cards(*shown)
 
 
-def _graph(study: Any) -> tuple[bool, str]:
+def _graph(study: Shown) -> tuple[bool, str]:
     return _cards(study.graph)
 
 
-def _runs(study: Any) -> tuple[bool, str]:
+def _runs(study: Shown) -> tuple[bool, str]:
     return _cards(study.runs) if study.runs else _missing("%causalmix run")
 
 
-def _fit(study: Any) -> tuple[bool, str]:
+def _fit(study: Shown) -> tuple[bool, str]:
     return (
         _cards(study.check(study.model.outcome), study.model) if study.model else _missing("%causalmix fit")
     )
 
 
-def _effects(study: Any) -> tuple[bool, str]:
+def _effects(study: Shown) -> tuple[bool, str]:
     model = study.model
     if model is None:
         return _missing("%causalmix fit")
@@ -160,12 +193,12 @@ def _effects(study: Any) -> tuple[bool, str]:
     return _cards(*shown)
 
 
-def _recommendation(study: Any) -> tuple[bool, str]:
+def _recommendation(study: Shown) -> tuple[bool, str]:
     best = study.recommendation
     return _cards(best) if best is not None else _missing("%causalmix optimize")
 
 
-def _comparison(study: Any) -> tuple[bool, str]:
+def _comparison(study: Shown) -> tuple[bool, str]:
     if study.comparison is not None:
         return _cards(study.comparison)
     if study.corpus is None:
@@ -173,7 +206,7 @@ def _comparison(study: Any) -> tuple[bool, str]:
     return _missing("%causalmix compare")
 
 
-def _code(study: Any) -> tuple[bool, str]:
+def _code(study: Shown) -> tuple[bool, str]:
     return True, f"<pre>{escape_lines(code(study))}</pre>"
 
 
@@ -182,7 +215,7 @@ def escape_lines(text: str) -> str:
     return "\n".join(escape(line).rstrip() for line in text.split("\n"))
 
 
-SECTIONS: dict[str, Callable[[Any], tuple[bool, str]]] = {
+SECTIONS: dict[str, Callable[[Shown], tuple[bool, str]]] = {
     "Where it stands": _standing,
     "Pool": _pool,
     "Graph": _graph,
@@ -195,7 +228,7 @@ SECTIONS: dict[str, Callable[[Any], tuple[bool, str]]] = {
 }
 
 
-def code(study: Any) -> str:
+def code(study: Shown) -> str:
     """The Python that makes the steps of a study again, with the arguments that were given."""
     lines = ["import causalmix_nb as cm", "from causalmix_nb import Constraints, Mixture, Tilt", ""]
     if study.folder is not None:
@@ -203,7 +236,7 @@ def code(study: Any) -> str:
         if study.runs:
             asked = study.request
             lines.append(
-                f"study.run({asked.as_code() if asked else f'{len(study.runs)}, token_budget={_budget(study)}'})"
+                f"study.run({asked.as_code() if asked else f'{len(study.runs)}, token_budget={_budget(study.runs)}'})"
             )
     else:
         lines.append("study = cm.Study.from_runs(runs)  # the runs that were imported")
@@ -223,9 +256,9 @@ def code(study: Any) -> str:
     return "\n".join(lines)
 
 
-def _budget(study: Any) -> int:
+def _budget(runs: Runs) -> int:
     """Training tokens of the latest run."""
-    tokens = study.runs.frame.get("scale.tokens")
+    tokens = runs.frame.get("scale.tokens")
     return int(tokens.iloc[-1]) if tokens is not None else 100_000
 
 

@@ -81,12 +81,12 @@ def study_status(study: Steps) -> StudyStatus:
     n = len(runs) if runs else 0
     failed = len(runs.keys("failed")) if runs else 0
     training = study.job is not None and study.job.status == "running"
-    said = f"{n} runs{f', {failed} failed' if failed else ''}{', more are training' if training else ''}"
+    recorded = f"{n} runs{f', {failed} failed' if failed else ''}{', more are training' if training else ''}"
     scores, minimize = _scores(study)
     return StudyStatus(
         pool=f"{len(study.domains)} domains: {', '.join(study.domains)}",
         graph="; ".join(study.graph.to_text().split("\n")),
-        runs=said if n or training else "none yet",
+        runs=recorded if n or training else "none yet",
         fit=f"{model.method} on {model.outcome}" if model else "not yet",
         recommendation=best.verdict if best else f"not yet{_earlier(study.folder, 'recommendation')}",
         comparison=compared.verdict if compared else f"not yet{_earlier(study.folder, 'comparison')}",

@@ -25,13 +25,13 @@ from causalmix_nb.runs.store import Runs
 
 FORMAT = 1
 META, RUNS = "study.json", "runs.sqlite"
-BUDGET = 100_000  # training tokens of a run, where nobody has said
+BUDGET = 100_000  # training tokens of a run, where nobody asked for another number
 
 Tilts = Mapping[str, Tilt]
 
 
 class StudyFolder:
-    """The files of a study, and what can be told from them alone.
+    """The files of a study, and what follows from them alone.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class StudyFolder:
                     f"{path} holds a study of {what}; choose another folder, or open it with Study.open()."
                 )
             return found
-        tokenizer = config.tokenizer()  # what is wrong with the model is said before the pool is read
+        tokenizer = config.tokenizer()  # what is wrong with the model is found before the pool is read
         corpus = Corpus.build(pool, path / DATA, max_bytes=max_bytes, seed=seed)
         target_weights(corpus, target)
         corpus = config.tokenised(corpus, tokenizer)
@@ -142,7 +142,7 @@ class StudyFolder:
         made.save()
         return made
 
-    # -- what they tell ------------------------------------------------------------------------------------
+    # -- what is in them ------------------------------------------------------------------------------------
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class StateMeter:
 
     @property
     def knows_state(self) -> bool:
-        """Whether the pool's own state can be told at once: the base is trained, and what takes long has been measured."""
+        """Whether the pool's own state is known at once: the base is trained, and what takes long has been measured."""
         if not self.has_base:
             return False
         return not self.files.config.measures_slowly or not self.unmeasured(

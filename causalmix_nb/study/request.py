@@ -29,7 +29,7 @@ FLAGS = {  # field -> its option in a notebook
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """The arguments of :meth:`causalmix_nb.study.study.Study.run` that decide what is trained and where; their meaning is told there."""
+    """The arguments of :meth:`causalmix_nb.study.study.Study.run` that decide what is trained and where; their meaning stands there."""
 
     n_runs: int
     token_budget: int

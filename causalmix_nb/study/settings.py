@@ -48,7 +48,7 @@ def transfer(
     if not mine.resizable:
         raise StudyError("transfer compares settings of the built-in proxy; create a study without model=.")
     if n_mixtures < FEWEST:
-        raise StudyError(f"{n_mixtures} mixtures say next to nothing about ranks; give at least {FEWEST}.")
+        raise StudyError(f"{n_mixtures} mixtures are too few for a rank correlation; give at least {FEWEST}.")
     if parameters is None and learning_rate is None:
         parameters = 4 * mine.n_parameters
     other = mine.resized(parameters) if parameters is not None else mine

@@ -71,8 +71,8 @@ class Trainer:
             )
         if request.score is not None:
             runs.declare_scores()
-        if said := mismatch(self.files.need_corpus(), specs):
-            report = replace(report, said="; ".join(filter(None, (report.said, said))))
+        if unmet := mismatch(self.files.need_corpus(), specs):
+            report = replace(report, said="; ".join(filter(None, (report.said, unmet))))
         return report
 
     def start(self, request: RunRequest) -> Job:
@@ -261,7 +261,7 @@ class Trainer:
         if before != now and done:
             usual = "the study's own scorer"
             raise StudyError(
-                f"the {done} finished runs of this study have states by {before or usual}, and these would have states by "
-                f"{now or usual}: no fit could tell them apart. Set study.scorer to the one of before, or create a study in another folder."
+                f"the {done} finished runs of this study have states of another kind: {before or usual} then, "
+                f"{now or usual} now; set study.scorer to the one of before, or create a study in another folder."
             )
         self.files.note(covariates=now)

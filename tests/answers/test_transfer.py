@@ -98,7 +98,7 @@ def test_the_same_call_again_trains_nothing(compared):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n_mixtures": 8}, "8 mixtures say next to nothing about ranks; give at least 16"),
+        ({"n_mixtures": 8}, "8 mixtures are too few for a rank correlation; give at least 16"),
         ({"learning_rate": TINY.learning_rate}, "that is the setting of the study"),
         ({"outcome": "bpp"}, "Did you mean 'bpb'"),
     ],

@@ -111,7 +111,7 @@ def test_headroom_is_seen_where_it_is_and_nothing_is_recovered_where_there_is_no
     assert result.table.loc["causalmix", "recovered"] == pytest.approx(0.8, abs=0.06)
     assert result.table.loc["regmix", "recovered"] == pytest.approx(0.2, abs=0.06)
     assert np.isnan(result.headroom.loc["none", "recovered"])
-    assert "none: nothing to be won" in " ".join(result.sentences)
+    assert "none: no detectable headroom" in " ".join(result.sentences)
     wide = result.by_shift.set_index(["shift", "method"]).loc["wide"]
     assert wide["rank"].dropna().to_dict() == {"causalmix": 1, "regmix": 2, "natural": 3, "equal": 4}
     assert result.pooled_table.loc["equal", "lower"] > 0
@@ -171,12 +171,12 @@ def test_seeds_are_shared_within_a_shift_and_not_between_shifts(study, found):
     assert set(proof["seed"]).isdisjoint(store.frame.loc[store.frame["label"] != "proof by training", "seed"])
 
 
-def test_without_headroom_it_keeps_the_mixture_and_says_that_nothing_is_to_be_won(found):
+def test_without_headroom_it_keeps_the_mixture_and_says_that_there_is_none(found):
     assert not found.headroom.loc["mild", "room"]
     assert found.advice.loc["mild", "keeps"]
     ours = found.mixtures.xs("causalmix", level="method")
     assert (ours.loc["mild"] == ours.loc[AS_IT_IS]).all()
-    assert "mild: nothing to be won" in str(found) and "keeps the mixture" in str(found)
+    assert "mild: no detectable headroom" in str(found) and "keeps the mixture" in str(found)
 
 
 def test_an_experiment_that_is_stopped_goes_on_where_it_was(finished, found):
