@@ -67,6 +67,15 @@ class Mixture:
         return cls({name: 1 / len(domains) for name in domains})
 
     @classmethod
+    def of(cls, domains: Sequence[str], shares: np.ndarray) -> Mixture:
+        """Shares (K,) in the order of the domains, rescaled to sum to 1.
+
+        >>> Mixture.of(["math", "code"], np.array([1, 3]))
+        Mixture(math=0.250, code=0.750)
+        """
+        return cls(dict(zip(domains, np.asarray(shares).tolist())), normalise=True)
+
+    @classmethod
     def parse(cls, text: str, *, normalise: bool = False) -> Mixture:
         """Read ``math=0.4 code=0.6`` (spaces or commas between the pairs)."""
         return cls(parse_shares(text), normalise=normalise)

@@ -6,14 +6,14 @@ pool. Methods that trained for themselves did so on the pool as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from causalmix_nb.benchmark.subject import Subject
-from causalmix_nb.decide.baselines import dmo, law, regmix
+from causalmix_nb.decide.baselines.baseline import Case, baseline_mixture
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.methods.fit import fit
@@ -112,10 +112,9 @@ def _ask(model: Model, state: pd.Series, policy: str, baseline: Mixture | None =
 
 def _blind(study: Subject, runs: Runs, method: str, outcome: str) -> Mixture:
     """The methods that look at mixtures and outcomes only."""
-    if method == "dmo":
-        return dmo(runs, target_weights(study.files.need_corpus(), study.files.target))
-    given: Callable[..., Mixture] = {"regmix": regmix, "law": law}[method]
-    return given(runs, outcome, study.files.need_corpus().natural)
+    corpus = study.files.need_corpus()
+    weights = target_weights(corpus, study.files.target)
+    return baseline_mixture(method, Case(runs, outcome, corpus.natural, weights))
 
 
 def as_row(mixture: Mixture, domains: Sequence[str]) -> tuple[float, ...]:

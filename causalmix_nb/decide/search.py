@@ -101,7 +101,9 @@ def grid_search(evaluate: Evaluate, domains: Sequence[str], n_runs: int, minimiz
     good = np.where(np.isfinite(y), -y if minimize else y, -np.inf)
     if not np.isfinite(good).any():
         raise FitError("none of the runs of the grid finished; look at why they failed.")
-    return Search(_named(domains, T[int(good.argmax())]), _table(domains, T, y, [len(T)]), "grid", minimize)
+    return Search(
+        Mixture.of(domains, T[int(good.argmax())]), _table(domains, T, y, [len(T)]), "grid", minimize
+    )
 
 
 def bayesian_optimisation(
@@ -135,7 +137,7 @@ def bayesian_optimisation(
         T, y = np.vstack([T, fresh]), np.append(y, np.asarray(evaluate(fresh), dtype=float))
         sizes.append(len(fresh))
     best = likeliest_best(domains, T, y, minimize, 1, rng)[0]
-    return Search(_named(domains, best), _table(domains, T, y, sizes), "bayes", minimize)
+    return Search(Mixture.of(domains, best), _table(domains, T, y, sizes), "bayes", minimize)
 
 
 def likeliest_best(
@@ -192,10 +194,6 @@ def _problem(domains: Sequence[str], T: np.ndarray, y: np.ndarray, minimize: boo
     groups = np.unique(T.round(9), axis=0, return_inverse=True)[1].ravel()
     none = np.zeros((len(y), 0))
     return Problem("outcome", minimize, tuple(domains), (), (), T, none, none, y, groups, np.arange(len(y)))
-
-
-def _named(domains: Sequence[str], shares: np.ndarray) -> Mixture:
-    return Mixture(dict(zip(domains, shares.tolist())), normalise=True)
 
 
 def _table(domains: Sequence[str], T: np.ndarray, y: np.ndarray, sizes: Sequence[int]) -> pd.DataFrame:

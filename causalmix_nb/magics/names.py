@@ -13,7 +13,7 @@ KINDS = {  # kind -> module and name of what holds the names, and further names
     "policy": ("decide.policy", "POLICIES", ()),
     "executor": ("launch.launch", "EXECUTORS", ()),
     "format": ("decide.export.formats.format", "FORMATS", ()),
-    "baseline": ("study.contenders", "CONTENDERS", ()),
+    "baseline": ("decide.baselines.baseline", "BASELINES", ()),
 }
 
 

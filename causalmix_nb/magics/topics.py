@@ -97,7 +97,7 @@ TOPICS: dict[str, Topic] = {
         ("optimize",),
     ),
     "baselines": Topic(
-        (("decide.baselines", 2),),
+        (("decide.baselines.__init__", 2),),
         "%causalmix compare trains them beside the recommendation with the same seeds.",
         ("compare", "leaderboard"),
     ),

@@ -227,5 +227,5 @@ def _found(
 ) -> OnlineMixture:
     import pandas as pd
 
-    mixture = Mixture(dict(zip(domains, shares.tolist())), normalise=True)
+    mixture = Mixture.of(domains, shares)
     return OnlineMixture(mixture, pd.DataFrame(history, columns=list(domains)), method, tokens)

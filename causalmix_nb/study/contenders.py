@@ -1,43 +1,95 @@
-"""Baselines of a study that cost training of their own: a search over mixtures through the swarm, DoReMi, Online Data Mixing.
+"""Baselines of a study, and what trains for those that cost training of their own.
 
-Their runs go into a store of their own. A search is asked for on the pool as it is, whatever became of it later: what it found does not
+Their runs go into a store of their own. They are made on the pool as it is, whatever became of it later: what was found there does not
 adapt, which is what a comparison on a changed pool is to show. The functions are methods of :class:`causalmix_nb.study.study.Study`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from causalmix_nb.decide.baselines import BASELINES, baseline_mixture, unknown_baseline
-from causalmix_nb.decide.search import Search, bayesian_optimisation, grid_search
+from causalmix_nb.decide.baselines import online as _online
+from causalmix_nb.decide.baselines import searched
+from causalmix_nb.decide.baselines.baseline import Case, Proxy, baseline_mixture
+from causalmix_nb.decide.search import Search
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.launch.launch import Executor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.config import BASE
+from causalmix_nb.proxies.online import OnlineMixture
 from causalmix_nb.proxies.outcomes import outcome_directions, target_weights
 from causalmix_nb.proxies.swarm import load_weights
-from causalmix_nb.study.trainer import Trains
+from causalmix_nb.study.trainer import Trainer, Trains
 
-if TYPE_CHECKING:
-    from causalmix_nb.proxies.online import OnlineMixture
-
-SEARCHES = {"grid": grid_search, "bayes": bayesian_optimisation}
-ONLINE = ("doremi", "odm")
-TRAINED = (*SEARCHES, *ONLINE)
-CONTENDERS = (*BASELINES, *TRAINED)
 SEARCHED = "searched.sqlite"
-RUNS = 32  # of a search
 SEED = 2_000_003  # of the first training of a search
+
+
+class StudyLab:
+    """A :class:`causalmix_nb.decide.baselines.baseline.Lab` that trains through a study.
+
+    executor, workers: where runs train; progress: is told how far they are.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        executor: Executor = "local",
+        workers: int | None = None,
+        progress: OnProgress | None = None,
+    ) -> None:
+        self._trainer, self._files = trainer, trainer.files
+        self._where = (executor, workers, progress)
+        self._made: Counter[str] = Counter()
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self._files.need_corpus().domains
+
+    @property
+    def seed(self) -> int:
+        return self._files.seed
+
+    def lower(self, outcome: str) -> bool:
+        """Whether lower is better. Raises StudyError: an unknown outcome."""
+        directions = outcome_directions(self._files.need_corpus())
+        if outcome not in directions:
+            raise StudyError(
+                f"unknown outcome {outcome!r}.{did_you_mean(outcome, directions)} Outcomes are {', '.join(directions)}."
+            )
+        return directions[outcome]
+
+    def outcomes(self, mixtures: np.ndarray, outcome: str, purpose: str) -> np.ndarray:
+        """Outcomes (n,) of runs on mixtures (n, K); each run for a purpose has a seed of its own, the same when it is asked for again."""
+        budget, seed, made = self._files.token_budget, self.seed, self._made[purpose]
+        specs = [
+            RunSpec(tuple(row), budget, {}, seed, SEED + seed + made + i, f"search:{purpose}")
+            for i, row in enumerate(mixtures.tolist())
+        ]
+        self._made[purpose] += len(specs)
+        return self._trainer.outcomes(specs, SEARCHED, outcome, f"search by {purpose}", *self._where)
+
+    def proxy(self) -> Proxy:
+        """A proxy that continues from the study's base. Raises StudyError: a kind that cannot be trained so."""
+        files, (_, _, progress) = self._files, self._where
+        if not files.config.mixes_online:
+            raise StudyError(
+                "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
+            )
+        self._trainer.meter.train_base(progress)
+        weights = load_weights(files.need_path() / BASE)
+        return Proxy(files.need_corpus(), files.config, weights, files.token_budget)
 
 
 def search(
     study: Trains,
     method: str = "bayes",
-    n_runs: int = RUNS,
+    n_runs: int = searched.RUNS,
     outcome: str | None = None,
     progress: OnProgress | None = None,
     executor: Executor = "local",
@@ -46,54 +98,15 @@ def search(
 ) -> Search:
     """Look for the best mixture by training: ``"bayes"`` or ``"grid"``, ``n_runs`` runs on the pool as it is.
 
-    options: ``batch``, ``n_first``, ``random_state`` of :func:`causalmix_nb.decide.search.bayesian_optimisation`. The same call again trains
-    nothing twice.
+    options: as in :func:`causalmix_nb.decide.baselines.searched.search`. The same call again trains nothing twice.
     """
-    if method not in SEARCHES:
-        raise StudyError(
-            f"unknown search {method!r}.{did_you_mean(method, tuple(SEARCHES))} Use bayes or grid."
-        )
-    files, corpus = study.trainer.files, study.trainer.files.need_corpus()
-    directions, seed = outcome_directions(corpus), files.seed
-    wanted = outcome or files.outcome or next(iter(directions))
-    if wanted not in directions:
-        raise StudyError(
-            f"unknown outcome {wanted!r}.{did_you_mean(wanted, directions)} Outcomes are {', '.join(directions)}."
-        )
-    made = 0
-
-    def evaluate(T: np.ndarray) -> np.ndarray:
-        nonlocal made
-        specs = [
-            RunSpec(tuple(row), files.token_budget, {}, seed, SEED + seed + made + i, f"search:{method}")
-            for i, row in enumerate(T.tolist())
-        ]
-        made += len(specs)
-        stage = f"search by {method}"
-        return study.trainer.outcomes(specs, SEARCHED, wanted, stage, executor, workers, progress)
-
-    return SEARCHES[method](evaluate, corpus.domains, n_runs, directions[wanted], **options)  # type: ignore[operator]
+    lab = StudyLab(study.trainer, executor, workers, progress)
+    return searched.search(lab, method, _outcome(study, outcome), n_runs, **options)
 
 
 def online(study: Trains, method: str = "doremi", progress: OnProgress | None = None) -> OnlineMixture:
     """The mixture of DoReMi (``"doremi"``, against a reference on the natural mixture) or Online Data Mixing (``"odm"``)."""
-    from causalmix_nb.proxies.online import doremi, online_data_mixing
-
-    if method not in ONLINE:
-        raise StudyError(
-            f"unknown online method {method!r}.{did_you_mean(method, ONLINE)} Use doremi or odm."
-        )
-    files = study.trainer.files
-    corpus, config, budget = files.need_corpus(), files.config, files.token_budget
-    if not config.mixes_online:
-        raise StudyError(
-            "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
-        )
-    study.trainer.meter.train_base(progress)
-    weights = load_weights(files.need_path() / BASE)
-    if method == "odm":
-        return online_data_mixing(corpus, config, weights, budget, seed=files.seed)
-    return doremi(corpus, config, weights, budget, corpus.natural, seed=files.seed)
+    return _online.online(StudyLab(study.trainer, progress=progress), method)
 
 
 def baseline(
@@ -105,14 +118,13 @@ def baseline(
     workers: int | None = None,
 ) -> Mixture:
     """A baseline by name; ``grid``, ``bayes``, ``doremi`` and ``odm`` are trained for it, the others come from what is there."""
-    if isinstance(given, str):
-        if given not in CONTENDERS:
-            raise unknown_baseline(given, CONTENDERS)
-        if given in SEARCHES:
-            return search(study, given, RUNS, outcome, progress, executor, workers).mixture
-        if given in ONLINE:
-            return online(study, given, progress).mixture
-    files = study.trainer.files
+    files, lab = study.trainer.files, StudyLab(study.trainer, executor, workers, progress)
     weights = target_weights(files.need_corpus(), files.target)
-    wanted = outcome or files.outcome or "score"
-    return baseline_mixture(given, files.need_runs(), wanted, files.natural, weights)
+    case = Case(files.need_runs(), _outcome(study, outcome), files.natural, weights, lab)
+    return baseline_mixture(given, case)
+
+
+def _outcome(study: Trains, outcome: str | None) -> str:
+    """The outcome that was asked for, else the study's, else the first that the proxies measure."""
+    files = study.trainer.files
+    return outcome or files.outcome or next(iter(outcome_directions(files.need_corpus())))

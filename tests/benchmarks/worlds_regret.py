@@ -18,7 +18,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
-from causalmix_nb.decide.baselines import regmix
+from causalmix_nb.decide.baselines.simulated import regmix
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.runs.store import Runs

@@ -3,15 +3,19 @@
 import io
 from contextlib import redirect_stdout
 
+import numpy as np
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
+from causalmix_nb.decide.baselines.baseline import BASELINES, Baseline, Case, baseline_mixture
 from causalmix_nb.decide.export.export import export
 from causalmix_nb.decide.export.formats.format import FORMATS as EXPORTS
 from causalmix_nb.decide.export.formats.format import Beside, Written
 from causalmix_nb.decide.export.formats.format import Format as ExportFormat
-from causalmix_nb.errors import ExportError
+from causalmix_nb.errors import ExportError, MixtureError
+from causalmix_nb.magics.language import MagicError
+from causalmix_nb.mixture import Mixture
 
 
 class Shell:
@@ -84,3 +88,51 @@ def test_an_export_format_that_is_taken_back_is_gone(shell):
         export({"a": 1.0}, format="tabbed")
     with pytest.raises(ExportError, match="names no format"):
         export({"a": 1.0}, "mix.tab")
+
+
+# -- baselines --------------------------------------------------------------------------------------------------
+
+
+def duel(case):
+    """Two corners, trained; the better one."""
+    lab = case.need_lab()
+    found = lab.outcomes(np.eye(len(lab.domains))[:2], case.outcome, "duel")
+    return Mixture.of(
+        lab.domains, np.eye(len(lab.domains))[int((found if lab.lower(case.outcome) else -found).argmin())]
+    )
+
+
+@pytest.fixture
+def dueling():
+    yield BASELINES.register(Baseline("duel", "the better of two domains", duel, trains=True))
+    BASELINES.remove("duel")
+
+
+def test_a_baseline_that_trains_is_compared_with(dueling, finished):
+    finished.fit(method="linear")
+    finished.optimize(policy="analytic")
+    compared = finished.compare(["duel"], n_seeds=2, executor="inline")
+    assert max(compared.mixtures["duel"].shares.values()) == 1 and compared.outcomes.notna().all(axis=None)
+
+
+def test_a_baseline_is_named_in_help_completion_and_messages(dueling, shell, finished):
+    assert "duel" in shell.printed("%causalmix compare --help")
+    assert shell.offered("%causalmix compare du") == ["duel"]
+    with pytest.raises(MixtureError, match="Did you mean 'duel'"):
+        finished.baseline("duell")
+
+
+def test_a_baseline_that_is_taken_back_is_gone(shell, finished):
+    assert "duel" not in shell.printed("%causalmix compare --help")
+    assert shell.offered("%causalmix compare du") == []
+    with pytest.raises(MixtureError, match="unknown baseline 'duel'"):
+        finished.baseline("duel")
+    shell.printed(f"%causalmix study open {finished.folder};")
+    with pytest.raises(MagicError, match="'duel' is neither a baseline nor a variable"):
+        shell.printed("%causalmix compare duel")
+
+
+def test_a_baseline_that_trains_asks_for_what_trains(dueling, finished):
+    case = Case(finished.runs, finished.outcome)
+    with pytest.raises(MixtureError, match="needs a study with a pool"):
+        baseline_mixture("duel", case)

@@ -7,7 +7,7 @@ import pytest
 import causalmix_nb as cm
 from causalmix_nb.answers.audit import audit
 from causalmix_nb.answers.interventions import dose_response, shift, swap
-from causalmix_nb.decide.baselines import baseline_mixture
+from causalmix_nb.decide.baselines.baseline import Case, baseline_mixture
 from causalmix_nb.decide.pareto import pareto
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.estimate.problem import Problem
@@ -205,7 +205,7 @@ def test_verdict_says_which_equal_shares_are_meant(model):
 
 @pytest.mark.parametrize("name", ["equal", "regmix", "law", "best_run"])
 def test_baselines_by_name_leave_it_out(constant, name):
-    found = baseline_mixture(name, constant, "acc", None)
+    found = baseline_mixture(name, Case(constant, "acc"))
     assert found["law"] == 0 and found["talk"] == pytest.approx(0.1)
 
 

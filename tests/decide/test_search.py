@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalmix_nb.decide.baselines import baseline_mixture, dmo, domain_losses, law
+from causalmix_nb.decide.baselines.baseline import Case, baseline_mixture
+from causalmix_nb.decide.baselines.dmo import dmo, domain_losses
+from causalmix_nb.decide.baselines.simulated import law
 from causalmix_nb.decide.search import bayesian_optimisation, grid_mixtures, grid_search
 from causalmix_nb.errors import CausalMixError, FitError, MixtureError
 from causalmix_nb.mixture import Mixture
@@ -138,8 +140,8 @@ def test_the_mixing_law_goes_to_the_corner_that_it_sees():
 def test_baselines_by_name():
     runs = power_law_runs()
     for name in ("equal", "best_run", "law", "dmo"):
-        assert isinstance(baseline_mixture(name, runs, "bpb.x", None), Mixture)
+        assert isinstance(baseline_mixture(name, Case(runs, "bpb.x")), Mixture)
     with pytest.raises(MixtureError, match="unknown baseline 'dmoo'. Did you mean 'dmo'"):
-        baseline_mixture("dmoo", runs, "bpb.x", None)
+        baseline_mixture("dmoo", Case(runs, "bpb.x"))
     with pytest.raises(CausalMixError, match="needs a loss for each of two domains"):
         dmo(make_world(0).runs(30, 0))

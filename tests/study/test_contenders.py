@@ -7,11 +7,12 @@ import pytest
 
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.data.pool import Pool
+from causalmix_nb.decide.baselines.baseline import BASELINES
 from causalmix_nb.errors import MixtureError, StudyError, TrainingError
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.online import doremi, online_data_mixing
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study.contenders import CONTENDERS, SEARCHED
+from causalmix_nb.study.contenders import SEARCHED
 from tiny import TINY, sentences
 
 BUDGET = 16_000
@@ -81,7 +82,7 @@ def test_every_baseline_can_be_compared_with(finished):
         (lambda s: s.search("gird"), StudyError, "Did you mean 'grid'"),
         (lambda s: s.search("grid", outcome="bpb.aples"), StudyError, "Did you mean 'bpb.apples'"),
         (lambda s: s.online("doremy"), StudyError, "Did you mean 'doremi'"),
-        (lambda s: s.baseline("odn"), MixtureError, f"Baselines are {', '.join(CONTENDERS)}"),
+        (lambda s: s.baseline("odn"), MixtureError, f"There is {', '.join(BASELINES)}"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(finished, call, error, message):

@@ -1,7 +1,7 @@
 """A mixture in the form that a trainer reads.
 
 The shares of a recommendation are of tokens; trainers draw examples. Every format gets both, with the number of examples to
-draw and how often each domain is read. A format is a file in :mod:`causalmix_nb.decide.export.formats`.
+draw and how often each domain is read. The script for ``datasets`` writes a file for trainers that only read one, such as Axolotl.
 """
 
 from __future__ import annotations
