@@ -14,7 +14,7 @@ Colour(name='red')
 >>> colours.find("rad")
 Traceback (most recent call last):
 ...
-causalmix_nb.errors.CausalMixError: unknown colour 'rad'. Did you mean 'red'? There is red.
+causalmix_nb.errors.CausalMixError: unknown colour 'rad'. Did you mean 'red'? Colours are red.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Registry(Mapping[str, M]):
         """Take back a member that was registered; nothing where there is none."""
         self._members.pop(name, None)
 
-    def find(self, name: str) -> M:
-        """The member of this name.
+    def find(self, name: str, *besides: str) -> M:
+        """The member of this name. besides: names that the caller knows itself, for the message.
 
         Raises
         ------
@@ -77,8 +77,11 @@ class Registry(Mapping[str, M]):
         try:
             return self[name]
         except KeyError:
-            hint = did_you_mean(name, tuple(self))
-            raise self.error(f"unknown {self.kind} {name!r}.{hint} There is {', '.join(self)}.") from None
+            known = (*self, *besides)
+            raise self.error(
+                f"unknown {self.kind} {name!r}.{did_you_mean(name, known)} "
+                f"{self.kind.capitalize()}s are {', '.join(known)}."
+            ) from None
 
     def __getitem__(self, name: str) -> M:
         return self._all()[name]

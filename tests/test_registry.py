@@ -69,6 +69,6 @@ def test_a_name_is_taken_once_unless_it_is_to_be_replaced():
 def test_an_unknown_name_is_told_what_there_is():
     colours = Registry("colour", error=FitError)
     colours.register(Colour("red"))
-    with pytest.raises(FitError, match="unknown colour 'rad'. Did you mean 'red'. There is red"):
+    with pytest.raises(FitError, match="unknown colour 'rad'. Did you mean 'red'. Colours are red"):
         colours.find("rad")
     assert colours.get("rad") is None

@@ -17,6 +17,7 @@ from causalmix_nb.answers.influence import Influence, influence, keys_of
 from causalmix_nb.answers.overlap import overlap
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Question
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.folds import pure_error
 from causalmix_nb.estimate.nuisances import (
     RANDOMISED,
     assignment_sentence,
@@ -30,7 +31,6 @@ from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import TRUSTED, moments
 from causalmix_nb.estimate.weights import weighed
 from causalmix_nb.methods.fit import SEEDS
-from causalmix_nb.methods.gaussian_process import pure_error
 from causalmix_nb.mixture import log_mixture
 
 if TYPE_CHECKING:

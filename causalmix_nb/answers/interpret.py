@@ -30,10 +30,6 @@ LOW, HIGH = 0.1, 0.9  # quantiles over the runs
 STATES = 512  # states that the tree is grown on, at most
 PER_LEAF = 12  # states that the average over a leaf is taken over
 STEP = 0.05  # of a log share, for derivatives
-WITHOUT_STATE = ("law", "regmix")
-UNRELATED = (
-    "forest",
-)  # does not know how its errors at different states go together: a difference takes both in full
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +123,7 @@ def interpret(
     FitError: a model that uses no state, or a depth outside 1 to 3.
     """
     problem = model.problem
-    if not problem.state_names or model.method in WITHOUT_STATE:
+    if not (problem.state_names and model.uses_state):
         raise FitError(
             f"the {model.method} model uses no state, so there is nothing to compare; fit one with state."
         )
@@ -174,7 +170,7 @@ class _Returns:
         cov = np.einsum("gi,iajb,hj->gahb", over, cov.reshape(len(X), m, len(X), m), over, optimize=True)
         mean = over @ mean.reshape(len(X), m) @ self.weights.T
         cov = np.einsum("ka,gahb,lb->gkhl", self.weights, cov, self.weights, optimize=True)
-        if self.model.method in UNRELATED:
+        if not self.model.relates_states:  # a difference of states takes both errors in full
             cov = np.einsum("gkhl,gh->gkhl", cov, np.eye(G))
         return mean.ravel(), cov.reshape(G * self.K, G * self.K)
 

@@ -2,6 +2,8 @@
 
 ``do(T = t)`` sets the mixture whatever the state was; shares sum to 1, so every intervention says where the difference comes
 from (``keep``). A *counterfactual* asks the same of one run that was made, and keeps what was particular to it.
+*Seeing* is not doing: where people chose mixtures after a look at the pool, the average outcome of runs with a mixture, E[Y | T = t], mixes
+what the mixture did with what the pool did. It is of no use for deciding, and shown to teach the difference.
 Pearl, *Causality*, 2009, chapters 3 and 7.
 """
 
@@ -17,12 +19,16 @@ from causalmix_nb.answers.question import KEEP, QUESTIONS, Argument, Question
 from causalmix_nb.errors import MixtureError, RunsError, did_you_mean
 from causalmix_nb.estimate.model import LEVEL, Effect, Model, move
 from causalmix_nb.estimate.support import TrustRegion
+from causalmix_nb.methods.quick_surface import QuickSurface, quick_surfaces
 from causalmix_nb.mixture import Mixture, as_shares, unknown_domain
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.runs.store import Runs
+
+DO = "Do: what the mixture would cause if you set it, with the pool as it is"
+SEE = "See: what runs with such mixtures happened to score, whatever made people choose them"
 
 
 def do(
@@ -136,6 +142,37 @@ def dose_response(
     table = model.predict(pd.DataFrame(rows, columns=list(model.domains)), state, scale, level)
     table.insert(0, "share", np.asarray(grid, dtype=float))
     return table.reset_index(drop=True)
+
+
+def seen_surface(model: Model) -> QuickSurface:
+    """The regression of the outcome on the mixture alone, from the runs of a model."""
+    (surface,) = quick_surfaces([model.problem.without_state()])
+    surface.baseline = model.baseline
+    return surface
+
+
+def see(
+    model: Model, shares: Mapping[str, float], keep: str = "proportional", baseline: Mixture | None = None
+) -> Effect:
+    """How much better or worse than runs near the baseline did runs near a mixture score? Not what the mixture causes.
+
+    Parameters
+    ----------
+    model: a fitted model; only its runs are used. shares, keep, baseline: as for :func:`causalmix_nb.do`.
+    """
+    after, before = move(model, shares, keep, baseline)
+    return seen_surface(model).contrast(after, before, label="seen with such mixtures")
+
+
+def why_they_differ(model: Model) -> str:
+    """One sentence on the difference between seeing and doing, for these runs."""
+    if not model.problem.state_names:
+        return "No state is recorded with these runs, so nothing sets the two apart but the model."
+    assignment: Any = model.diagnostics.get("assignment")
+    told = f" Here {assignment}." if assignment else ""
+    return (
+        f"They differ where the state of the pool moved both the choice of the mixture and the outcome.{told}"
+    )
 
 
 def counterfactual(

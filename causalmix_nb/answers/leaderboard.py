@@ -17,9 +17,10 @@ import numpy as np
 
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question
 from causalmix_nb.errors import CausalMixError, FitError, did_you_mean
+from causalmix_nb.estimate.folds import pure_error, rank_correlation
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.fit import METHODS, fit_problem, rank_correlation, side_by_side
-from causalmix_nb.methods.surface import pure_error
+from causalmix_nb.methods.fit import fit_problem, side_by_side
+from causalmix_nb.methods.method import METHODS
 from causalmix_nb.plots.mixtures import learning_curves
 
 if TYPE_CHECKING:

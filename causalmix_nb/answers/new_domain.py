@@ -22,12 +22,12 @@ from causalmix_nb.estimate.nuisances import (
     coordinates_of,
     learn_nuisance,
     not_identified,
+    refuse_decided,
     split_folds,
     state_and_scale,
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import tamed
-from causalmix_nb.methods.effects import _refuse_decided
 from causalmix_nb.methods.mixed_model import MixedModel
 from causalmix_nb.mixture import log_mixture
 from causalmix_nb.plots.domain import price_forest
@@ -249,7 +249,7 @@ def _residuals(problem: Problem, coordinates: Any, seed: int) -> tuple[np.ndarra
     y = problem.y - np.mean(learn_nuisance(W, problem.y[:, None], splits, seed).fitted, axis=0)[:, 0]
     Z = L - np.mean(learn_nuisance(W, L, splits, seed).fitted, axis=0)
     basis = coordinates.basis[coordinates.active]
-    _refuse_decided(Z @ basis, L @ basis, len(np.unique(problem.groups)))
+    refuse_decided(Z @ basis, L @ basis, len(np.unique(problem.groups)))
     return y, Z - Z.mean(1, keepdims=True)
 
 

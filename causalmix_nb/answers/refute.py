@@ -22,7 +22,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import weighed
-from causalmix_nb.methods.effects import LinearModel, fit_linear
+from causalmix_nb.methods.linear import LinearModel, fit_linear
 from causalmix_nb.plots.checks import hidden_cause
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import numpy as np
 
 from causalmix_nb.answers.question import METHOD, OUTCOME, QUESTIONS, SEED, Question
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.folds import folds, rank_correlation
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.fit import QUICK, _fit_one, rank_correlation
-from causalmix_nb.methods.surface import folds
+from causalmix_nb.methods.fit import fit_quickly
 from causalmix_nb.plots.mixtures import subset_scores
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _left_out(
     out = np.empty(problem.n_runs)
     for fold in split:
         kept = np.setdiff1d(np.arange(problem.n_runs), fold)
-        model = _fit_one(part.subset(kept), method, seed, **QUICK.get(method, {}))
+        model = fit_quickly(part.subset(kept), method, seed)
         out[fold] = model._mean(part.T[fold], part.X[fold], part.S[fold])
     return out
 

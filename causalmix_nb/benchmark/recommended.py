@@ -14,7 +14,7 @@ from causalmix_nb.benchmark.subject import Subject
 from causalmix_nb.benchmark.trials import Row, Trials
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.effects import fit_linear
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.outcomes import BPB
 from causalmix_nb.proxies.state import flatten_state

@@ -29,7 +29,6 @@ from causalmix_nb.mixture import Mixture, replace_zeros
 
 MOST_CANDIDATES = 10_000_000  # beyond it memory ends before anything is gained
 POLICIES = ("analytic", "search", "surface", "auto")
-SMOOTH = ("gp", "law")  # methods whose surface can be climbed, and whose joint covariance is cheap
 CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
 BEST = 100  # candidates that are averaged
 REPEATS = 4  # Muennighoff et al., "Scaling data-constrained language models", 2023
@@ -115,7 +114,7 @@ def optimize(
     feasible = allowed(model, limits)
     base = model.start(baseline)[0]
     if policy == "auto":
-        policy = "surface" if model.method in SMOOTH else "search"
+        policy = "surface" if model.climbable else "search"
     region, sign = TrustRegion(model.problem.T), -model.sign if worst else model.sign
     notes: list[str] = []
 
@@ -128,7 +127,7 @@ def optimize(
         rng = np.random.default_rng(random_state)
         T, best = _search(model, value, sign, base, feasible, region, n_candidates, rng, notes)
         if policy == "surface":
-            careful = caution and model.method in SMOOTH
+            careful = caution and model.climbable
             marked = _cautious(model, sign, base, state, scale, caution) if careful else value
             T = climb(marked, np.vstack([T, best]), feasible, region)
     change = model.contrast(T[None], base[None], state, scale).estimate
@@ -320,7 +319,7 @@ def _report(
     table = model.predict(_frame(np.vstack([T, base]), domains), state, scale)
     if not model.has_interval:
         notes = (*notes, "no interval: the model was fitted without an ensemble")
-    elif model.method in ("lightgbm", "regmix", "law", "forest"):
+    elif not model.covers_the_best:
         notes = (*notes, "the interval does not account for having chosen the best of many mixtures")
     if alone := _elsewhere(model, T, state, scale):
         notes = (*notes, alone)

@@ -22,7 +22,7 @@ from causalmix_nb.decide.policy import draw_candidates
 from causalmix_nb.design.simplex import sample_mixtures
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.surface import fit_gp
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 
 if TYPE_CHECKING:

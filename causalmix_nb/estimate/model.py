@@ -78,6 +78,12 @@ class Model:
 
     method = ""
     has_interval = True
+    uses_state = True  # whether the expected outcome depends on the state
+    climbable = False  # whether the surface is smooth, and its joint covariance cheap
+    relates_states = True  # whether the joint covariance knows how errors at different states go together
+    covers_the_best = (
+        True  # whether the interval stays honest at a mixture that was chosen as the best of many
+    )
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -96,6 +102,9 @@ class Model:
     def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Expected outcome (n,) and covariance (n, n) of its estimation error."""
         raise NotImplementedError
+
+    def widen(self, factor: float) -> None:
+        """Multiply every variance by a factor of at least 1; nothing where the method has seen to left-out runs itself."""
 
     def noise_at(
         self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
@@ -167,8 +176,10 @@ class Model:
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
-        states, S = self.states(state), self.scales(scale, len(T))
-        total = np.zeros(len(T))
+        S = self.scales(scale, len(T))
+        if not self.uses_state:
+            return self._mean(T, np.zeros((len(T), 0)), S)
+        states, total = self.states(state), np.zeros(len(T))
         for x in states:
             total += self._mean(T, np.broadcast_to(x, (len(T), len(x))), S)
         return total / len(states)

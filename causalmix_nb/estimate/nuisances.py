@@ -276,14 +276,6 @@ def noise_of(problem: Problem, residual_sd: float) -> tuple[float, str]:
     return math.sqrt(within / df), f"{df} repeated runs"
 
 
-def rank_correlation(y: np.ndarray, predicted: np.ndarray) -> float:
-    from scipy import stats
-
-    if np.ptp(predicted) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(stats.spearmanr(y, predicted).statistic)
-
-
 def state_and_scale(problem: Problem) -> np.ndarray:
     return np.hstack([problem.X, problem.S])
 
@@ -314,3 +306,19 @@ def returns_table(
         "upper": estimate + quantile * se,
     }
     return pd.DataFrame(columns, index=pd.Index(domains, name="domain"))
+
+
+def refuse_decided(residual: np.ndarray, Z: np.ndarray, n_distinct: int) -> None:
+    """Refuse mixtures that the state alone decides: coordinates Z (n, r) whose residuals (n, r) vanish in some direction.
+
+    Raises
+    ------
+    FitError: nothing tells the effect of the mixture from that of the state.
+    """
+    spread = np.linalg.svd(Z - Z.mean(0), compute_uv=False)
+    left = np.linalg.svd(residual - residual.mean(0), compute_uv=False)
+    if left[-1] < 1e-4 * spread[0] and left[-1] < 0.01 * spread[-1]:
+        raise FitError(
+            f"the state decides the mixture in all {n_distinct} distinct runs, so the two cannot be told apart; "
+            "add runs that try other mixtures at the same state, or leave the state out of the graph."
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 
 KINDS = {  # kind -> module and name of what holds the names, and further names
-    "method": ("methods.fit", "METHODS", ("auto",)),
+    "method": ("methods.method", "METHODS", ("auto",)),
     "policy": ("decide.policy", "POLICIES", ()),
     "executor": ("launch.launch", "EXECUTORS", ()),
     "format": ("decide.export.formats.format", "FORMATS", ()),

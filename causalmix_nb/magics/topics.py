@@ -71,7 +71,7 @@ TOPICS: dict[str, Topic] = {
         ("fit", "pareto"),
     ),
     "effects": Topic(
-        (("methods.effects", 2),),
+        (("methods.linear", 2),),
         "An effect always names what changes against what: one share cannot move alone.",
         ("effect", "do", "refute"),
     ),
@@ -82,7 +82,7 @@ TOPICS: dict[str, Topic] = {
         ("do", "check"),
     ),
     "surface": Topic(
-        (("methods.surface", 3), ("methods.fit", 2)),
+        (("methods.gaussian_process", 2), ("methods.fit", 2)),
         "--method auto chooses by rank correlation on mixtures that the model has not seen.",
         ("fit", "leaderboard"),
     ),

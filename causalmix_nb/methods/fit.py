@@ -8,26 +8,17 @@ beside the ceiling that the noise of repeated seeds allows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.folds import folds, pure_error, rank_correlation
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import weighed
-from causalmix_nb.methods.surface import (
-    GaussianProcess,
-    WarpedProcess,
-    fit_gp,
-    fit_law,
-    fit_lightgbm,
-    fit_regmix,
-    folds,
-    likelier_scale,
-    pure_error,
-)
+from causalmix_nb.methods.method import METHODS, Method
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,19 +26,14 @@ if TYPE_CHECKING:
     from causalmix_nb.graph.graph import CausalGraph
     from causalmix_nb.runs.store import Runs
 
-METHODS = ("linear", "forest", "gp", "lightgbm", "law", "regmix")
+AUTO = "auto"  # the best of several
+DEFAULT = "gp"  # wins near ties, and is tried on the mixture alone too
+REFERENCE = "regmix"  # what every fit is compared with
 NO_STATE = " without state"  # suffix of a method that is tried on the mixture alone
-TIE = 0.005  # rank correlations closer than this are a tie, which the Gaussian process wins …
+TIE = 0.005  # rank correlations closer than this are a tie, which the default wins …
 TIE_ERRORS = 0.5  # … or closer than so many standard errors of the best one
 FEWEST_RANKED = 8  # runs of one scale, below which their ranks are not counted beside those of other scales
 SEEDS = 5  # paired seeds of a comparison
-QUICK: dict[str, dict[str, Any]] = {
-    "gp": {"n_starts": 1, "max_iter": 4, "members": 0},
-    "lightgbm": {"ensemble": 0},
-    "regmix": {"ensemble": 0},
-    "linear": {"n_repeats": 1},
-    "law": {"n_starts": 2},
-}
 
 
 def fit(
@@ -138,11 +124,9 @@ def side_by_side(calls: Sequence[Any], n_jobs: int | None = None) -> list[Any]:
 
 
 def _check_method(method: str, options: Mapping[str, Any]) -> None:
-    if method not in (*METHODS, "auto"):
-        raise FitError(
-            f"unknown method {method!r}.{did_you_mean(method, (*METHODS, 'auto'))} Methods are {', '.join(METHODS)}, auto."
-        )
-    if method == "auto" and options:
+    if method != AUTO:
+        METHODS.find(method, AUTO)
+    elif options:
         raise FitError(
             f"{next(iter(options))!r} is an option of one method; name the method too, for example method='gp'."
         )
@@ -152,20 +136,16 @@ def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, *
     """:func:`fit`, from the arrays of a problem."""
     _enough(problem)
     problem = weighed(problem)  # once, not once a method and fold
-    names = (
-        _candidates(problem) if method == "auto" else [method, *(["regmix"] if method != "regmix" else [])]
-    )
-    given = {name: dict(options) if name == method else {} for name in names}
-    for name in names:
-        if name.removesuffix(NO_STATE) == "gp" and given[name].get("warp", "auto") == "auto":
-            part = problem.without_state() if name.endswith(NO_STATE) else problem
-            given[name]["warp"] = likelier_scale(part, random_state)  # once, not once a fold
+    names = _candidates(problem) if method == AUTO else list(dict.fromkeys((method, REFERENCE)))
+    given = {
+        name: _method(name).settle(_part(problem, name), random_state, options if name == method else {})
+        for name in names
+    }
     predicted = {name: _out_of_fold(problem, name, 5, random_state, given[name]) for name in names}
     scores = {name: rank_within(problem, mean) for name, (mean, _) in predicted.items()}
-    chosen = _best(problem, scores) if method == "auto" else method
-    model = _fit_one(problem, chosen, random_state, **given[chosen])
-    if isinstance(model, (GaussianProcess, WarpedProcess)):
-        model.widen(_surprise(problem, *predicted[chosen]))
+    chosen = _best(problem, scores) if method == AUTO else method
+    model = fit_one(problem, chosen, random_state, **given[chosen])
+    model.widen(_misfit(problem, *predicted[chosen]))
     model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, predicted[chosen])}
     model.diagnostics["regret_tried"] = {
         name: _regret(problem, mean) for name, (mean, _) in predicted.items()
@@ -186,7 +166,7 @@ def _regret(problem: Problem, mean: np.ndarray) -> float:
 
 
 def cross_validate(
-    problem: Problem, methods: Sequence[str] = METHODS, n_folds: int = 5, random_state: int = 0
+    problem: Problem, methods: Sequence[str] | None = None, n_folds: int = 5, random_state: int = 0
 ) -> pd.DataFrame:
     """How well methods predict unseen mixtures: grouped K-fold cross-validation.
 
@@ -199,8 +179,7 @@ def cross_validate(
 
     rows, problem = {}, weighed(problem)
     fits = problem.trusted
-    for name in methods:
-        _known(name)
+    for name in METHODS if methods is None else methods:
         mean, _ = _out_of_fold(problem, name, n_folds, random_state, {})
         r = float(np.corrcoef(mean[fits], problem.y[fits])[0, 1]) if np.ptp(mean[fits]) > 0 else 0.0
         rows[name] = {
@@ -210,15 +189,6 @@ def cross_validate(
             "regret": _regret(problem, mean),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-
-
-def rank_correlation(predicted: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation; 0 where one side is constant or not finite."""
-    from scipy.stats import spearmanr
-
-    if not np.isfinite(predicted).all() or np.ptp(predicted) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(spearmanr(predicted, y).statistic)
 
 
 def rank_within(problem: Problem, predicted: np.ndarray) -> float:
@@ -248,27 +218,22 @@ def noise_ceiling(problem: Problem) -> float | None:
 # -- one method ------------------------------------------------------------------------------------------
 
 
-def _fit_one(problem: Problem, name: str, random_state: int, **options: Any) -> Model:
-    if name.endswith(NO_STATE):
-        name, problem = name.removesuffix(NO_STATE), problem.without_state()
-    surfaces: dict[str, Callable[..., Model]] = {
-        "gp": fit_gp,
-        "lightgbm": fit_lightgbm,
-        "regmix": fit_regmix,
-        "law": fit_law,
-    }
-    if name in surfaces:
-        return surfaces[name](problem, random_state=random_state, **options)
-    from causalmix_nb.methods.effects import fit_forest, fit_linear
-
-    return (fit_linear if name == "linear" else fit_forest)(problem, random_state=random_state, **options)
+def _method(name: str) -> Method:
+    return METHODS.find(name.removesuffix(NO_STATE))
 
 
-def _known(name: str) -> None:
-    if name.removesuffix(NO_STATE) not in METHODS:
-        raise FitError(
-            f"unknown method {name!r}.{did_you_mean(name, METHODS)} Methods are {', '.join(METHODS)}."
-        )
+def _part(problem: Problem, name: str) -> Problem:
+    return problem.without_state() if name.endswith(NO_STATE) else problem
+
+
+def fit_one(problem: Problem, name: str, random_state: int = 0, **options: Any) -> Model:
+    """One method by name, fitted without a look at left-out runs; a name may end with `` without state``."""
+    return _method(name).fit(_part(problem, name), random_state=random_state, **options)
+
+
+def fit_quickly(problem: Problem, name: str, random_state: int = 0, **options: Any) -> Model:
+    """:func:`fit_one` for predictions only: what the method can leave out for one fold of many is left out."""
+    return fit_one(problem, name, random_state, **{**_method(name).quick, **options})
 
 
 def _enough(problem: Problem) -> None:
@@ -282,33 +247,28 @@ def _enough(problem: Problem) -> None:
 
 
 def _candidates(problem: Problem) -> list[str]:
-    names = ["linear", "gp", "lightgbm", "regmix"]
-    if problem.state_names:
-        names.append("gp" + NO_STATE)
-    if not problem.state_names and problem.n_runs >= len(problem.moving_domains) + 12:
-        names.append("law")
-    return names
+    names = [name for name, method in METHODS.items() if method.tried(problem)]
+    return names + [DEFAULT + NO_STATE] * bool(problem.state_names)
 
 
 def _best(problem: Problem, scores: dict[str, float]) -> str:
     """The highest rank correlation; near ties go to the Gaussian process, whose intervals are the most careful.
 
-    RegMix's view is there to compare with. Where the graph asks to adjust for the state, a method that ignores it
+    A reference is there to compare with. Where the graph asks to adjust for the state, a method that ignores it
     may rank well and still be confounded, so it is not chosen.
     """
-    able = {name: score for name, score in scores.items() if name != "regmix"}
+    able = {name: score for name, score in scores.items() if not _method(name).reference}
     if problem.adjustment:
         able = {name: score for name, score in able.items() if not _ignores_state(name)}
     top = max(able.values())
     error = (1 - min(abs(top), 1.0) ** 2) / math.sqrt(max(len(np.unique(problem.groups)) - 1, 1))
     close = [name for name, score in able.items() if score >= top - max(TIE, TIE_ERRORS * error)]
-    return next(
-        (name for name in ("gp", "gp" + NO_STATE) if name in close), max(close, key=lambda name: able[name])
-    )
+    usual = (name for name in (DEFAULT, DEFAULT + NO_STATE) if name in close)
+    return next(usual, max(close, key=lambda name: able[name]))
 
 
 def _ignores_state(name: str) -> bool:
-    return name.endswith(NO_STATE) or name in ("law", "regmix")
+    return name.endswith(NO_STATE) or not _method(name).uses_state
 
 
 def _out_of_fold(
@@ -316,25 +276,23 @@ def _out_of_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prediction of every run by a model that has not seen its mixture, and the standard deviation of the prediction's error."""
     mean, sd = np.empty(problem.n_runs), np.empty(problem.n_runs)
-    settings = {**QUICK.get(name.removesuffix(NO_STATE), {}), **options}
     for fold in folds(problem.groups, n_folds, random_state):
         kept = np.setdiff1d(np.arange(problem.n_runs), fold)
-        model = _fit_one(problem.subset(kept), name, random_state, **settings)
-        part = problem.without_state() if name.endswith(NO_STATE) else problem
+        model, part = fit_quickly(problem.subset(kept), name, random_state, **options), _part(problem, name)
         mean[fold], cov = model._joint(part.T[fold], part.X[fold], part.S[fold])
         noise = model.noise_at(mean[fold], part.T[fold], part.S[fold])
         sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + noise**2)
     return mean, sd
 
 
-def _surprise(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
+def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
     """Mean squared standardised error of left-out runs that fit the others, at least 1: by how much a model's variances are too small."""
     return max(1.0, float(np.mean((((problem.y - mean) / sd) ** 2)[problem.trusted])))
 
 
 def _assignment(problem: Problem, random_state: int) -> dict[str, Any]:
     """Was the mixture randomised, or did the state decide it? The treatment model of double machine learning says."""
-    from causalmix_nb.methods.effects import fit_linear
+    from causalmix_nb.methods.linear import fit_linear
 
     try:
         found = fit_linear(problem, n_repeats=1, random_state=random_state).diagnostics
@@ -366,7 +324,7 @@ def _diagnose(
         "chosen": chosen,
         "verdict": _verdict(scores[chosen], distinct),
         "cv_spearman": scores[chosen],
-        "regmix_spearman": scores.get("regmix"),
+        "regmix_spearman": scores.get(REFERENCE),
         "tried": dict(scores),
         "noise_ceiling": noise_ceiling(problem),
         "noise_sd": noise,

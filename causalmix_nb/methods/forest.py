@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.nuisances import (
     Coordinates,
@@ -24,17 +25,13 @@ from causalmix_nb.estimate.nuisances import (
     lightgbm_parameters,
     noise_of,
     not_identified,
-    rank_correlation,
     split_folds,
     state_and_scale,
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import weighed
-
-if TYPE_CHECKING:
-    pass
-
+from causalmix_nb.methods.method import METHODS, Method
 
 _OURS = {"model_y", "model_t", "n_estimators", "n_jobs", "cv", "random_state"}  # set by fit_forest itself
 
@@ -47,6 +44,7 @@ class ForestModel(Model):
     """
 
     method = "forest"
+    relates_states = covers_the_best = False
 
     def __init__(
         self, problem: Problem, estimator: Any, coordinates: Coordinates, residual_sd: float
@@ -228,3 +226,10 @@ def _finished_forest(
     if notes:
         model.diagnostics["not_identified"] = "; ".join(notes)
     return model
+
+
+METHODS.register(
+    Method(
+        "forest", "causal forest, effects that vary freely with the state", fit_forest, orthogonalises=True
+    )
+)

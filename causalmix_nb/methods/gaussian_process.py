@@ -13,27 +13,25 @@ References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalmix_nb.estimate.folds import pure_error
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.noise import noise_model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import BEYOND, SLIGHT, student, weighed
-from causalmix_nb.methods.kernel import Kernel, Points, kernel_of
+from causalmix_nb.methods.kernel import Points, kernel_of
+from causalmix_nb.methods.posterior import CHUNK, Posterior, exact, noise_variance, through, with_noise
+from causalmix_nb.methods.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-JITTER = 1e-6  # smallest noise variance of a standardised outcome
 SUBSET = 192  # runs on which the starts of the hyper-parameters are compared
 POLISH = 1024  # runs on which the best start is polished
 EXACT = 5000  # runs up to which the posterior is exact
@@ -41,121 +39,7 @@ INDUCING = 1024  # inducing points beyond
 FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
 WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
 LEAST = 1e-8  # weight that a run keeps, however wild
-CHUNK = 4096  # rows of a kernel matrix that are held at once
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
-
-_LOCK = threading.RLock()
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Run torch on one thread, and put its number of threads back.
-
-    Matrices of a few hundred rows gain nothing from a second thread, lose up to tenfold where cores are shared, and are
-    the same bit by bit only if sums are taken in the same order.
-    """
-    import torch
-
-    with _LOCK:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-def _on_one_thread(function: Function) -> Function:
-    @functools.wraps(function)
-    def wrapped(*args: Any, **options: Any) -> Any:
-        with _one_thread():
-            return function(*args, **options)
-
-    return wrapped  # type: ignore[return-value]
-
-
-def pure_error(problem: Problem) -> tuple[float, int]:
-    """Standard deviation of one run around the mean of its repeats, and its degrees of freedom (nan, 0 without repeats)."""
-    if not problem.evenly:  # a typical run: noisy ones count for less, wild ones not at all
-        problem = problem.subset(problem.trusted)
-    _, group = np.unique(problem.repeats, return_inverse=True)
-    size, weight = np.bincount(group), problem.precision
-    mean = np.bincount(group, weight * problem.y) / np.bincount(group, weight)
-    within = np.sqrt(weight) * (problem.y - mean[group])
-    df = len(problem.y) - len(size)
-    return (math.sqrt(float(within @ within) / df), df) if df else (math.nan, 0)
-
-
-# -- posterior -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Posterior:
-    """What the runs say at given hyper-parameters: the mean is ``k(·, points) @ weights``.
-
-    theta: logarithms of the hyper-parameters. points: the runs, or inducing points, m of them. weights (m,).
-    chol (m, m): Cholesky factor of the points' own covariance, with noise where the points are the runs.
-    inner (m, m): where points stand for the runs, Cholesky factor of what the runs say about them; else None.
-    """
-
-    theta: Tensor
-    points: Points
-    weights: Tensor
-    chol: Tensor
-    inner: Tensor | None = None
-
-    def covariance(self, cross: Tensor, prior: Tensor) -> Tensor:
-        """Posterior covariance (n, n) from the covariances with the points (n, m) and between the n places (n, n)."""
-        import torch
-
-        half = torch.linalg.solve_triangular(self.chol, cross.T, upper=False)
-        cov = prior - half.T @ half
-        if self.inner is not None:
-            known = torch.linalg.solve_triangular(self.inner, half, upper=False)
-            cov = cov + known.T @ known
-        return (cov + cov.T) / 2
-
-
-def _noise(kernel: Kernel, theta: Tensor) -> Tensor:
-    return theta[kernel.layout()["noise"]].exp() + JITTER
-
-
-def _with_noise(kernel: Kernel, theta: Tensor, data: Points, each: Tensor) -> Tensor:
-    """Covariance of runs whose variances are ``each`` (n,) times that of a typical run."""
-    import torch
-
-    return kernel.gram(theta, data, data) + torch.diag(_noise(kernel, theta) * each)
-
-
-def _exact(kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor) -> Posterior:
-    import torch
-
-    chol = torch.linalg.cholesky(_with_noise(kernel, theta, data, each))
-    return Posterior(theta, data, torch.cholesky_solve(y[:, None], chol)[:, 0], chol)
-
-
-def _through(
-    kernel: Kernel, theta: Tensor, data: Points, y: Tensor, each: Tensor, points: Points
-) -> Posterior:
-    """Posterior through inducing points, with the runs visited in chunks so that memory does not grow with them."""
-    import torch
-
-    sd = (_noise(kernel, theta) * each).sqrt()
-    m = len(points[0])
-    eye = torch.eye(m, dtype=torch.float64, device=y.device)
-    chol = torch.linalg.cholesky(kernel.gram(theta, points, points) + 1e-6 * eye)
-    seen, told = eye.clone(), torch.zeros(m, dtype=torch.float64, device=y.device)
-    for i in range(0, len(y), CHUNK):
-        rows = slice(i, i + CHUNK)
-        cross = kernel.gram(theta, points, (data[0][rows], data[1][rows]))
-        half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd[rows]
-        seen += half @ half.T
-        told += half @ (y[rows] / sd[rows])
-    inner = torch.linalg.cholesky(seen)
-    weights = torch.cholesky_solve(told[:, None], inner)
-    weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
-    return Posterior(theta, points, weights, chol, inner)
 
 
 def _few(U: Tensor) -> Tensor:
@@ -174,8 +58,9 @@ class GaussianProcess(Model):
     """
 
     method = "gp"
+    climbable = True
 
-    @_on_one_thread
+    @one_thread()
     def __init__(
         self,
         problem: Problem,
@@ -206,7 +91,7 @@ class GaussianProcess(Model):
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
-        self.fitted_noise_sd = math.sqrt(float(_noise(self.kernel, theta))) * self._spread
+        self.fitted_noise_sd = math.sqrt(float(noise_variance(self.kernel, theta))) * self._spread
         self.noise_sd = math.sqrt(self._inflation) * self.fitted_noise_sd
         self.diagnostics = {
             "log_posterior": best,
@@ -263,7 +148,7 @@ class GaussianProcess(Model):
             # The gradient of the likelihood with respect to the covariance is known in closed form; autograd only
             # has to go through the kernel, not through the Cholesky factor.
             theta = self._tensor(v).requires_grad_()
-            gram = _with_noise(self.kernel, theta, data, each)
+            gram = with_noise(self.kernel, theta, data, each)
             L, failed = torch.linalg.cholesky_ex(gram.detach())
             if failed:
                 return 1e10, np.zeros_like(v)
@@ -285,8 +170,8 @@ class GaussianProcess(Model):
 
     def _condition(self, theta: Tensor, y: Tensor) -> Posterior:
         if self._inducing is None:
-            return _exact(self.kernel, theta, self._data, y, self._each)
-        return _through(self.kernel, theta, self._data, y, self._each, self._inducing)
+            return exact(self.kernel, theta, self._data, y, self._each)
+        return through(self.kernel, theta, self._data, y, self._each, self._inducing)
 
     def _spread_out(self, rng: np.random.Generator) -> Points:
         """Inducing points: runs drawn at random, which follows the density of the runs."""
@@ -345,7 +230,7 @@ class GaussianProcess(Model):
 
         inverse = torch.cholesky_inverse(self._mode.chol)
         variance = 1 / torch.diagonal(inverse).cpu().numpy()
-        typical = float(_noise(self.kernel, self._mode.theta))
+        typical = float(noise_variance(self.kernel, self._mode.theta))
         certain = np.maximum(variance - typical * self._each.cpu().numpy(), 0)
         return self._mode.weights.cpu().numpy() * variance, certain, typical
 
@@ -361,7 +246,7 @@ class GaussianProcess(Model):
         inverse = torch.cholesky_inverse(self._mode.chol)
         block = torch.linalg.inv(inverse[rows][:, rows])  # left out together: no suspect speaks for another
         away = (block @ self._mode.weights[rows]).cpu().numpy()
-        typical = float(_noise(self.kernel, self._mode.theta))
+        typical = float(noise_variance(self.kernel, self._mode.theta))
         variance = np.diagonal(block.cpu().numpy()) - typical * self._each[rows].cpu().numpy() + typical
         found = np.maximum(
             weights[suspects], student(away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2))
@@ -407,7 +292,7 @@ class GaussianProcess(Model):
         import torch
 
         mean, sd = (self._tensor(part) for part in self.kernel.prior())
-        chol, failed = torch.linalg.cholesky_ex(_with_noise(self.kernel, theta, data[:2], data[2]))
+        chol, failed = torch.linalg.cholesky_ex(with_noise(self.kernel, theta, data[:2], data[2]))
         if failed:
             return -math.inf
         alpha = torch.cholesky_solve(y[:, None], chol)[:, 0]
@@ -419,14 +304,14 @@ class GaussianProcess(Model):
         import torch
 
         step, p = 1e-3, len(theta)
-        gram = _with_noise(self.kernel, theta, data[:2], data[2])
+        gram = with_noise(self.kernel, theta, data[:2], data[2])
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         moved = torch.empty((p, gram.numel()), dtype=torch.float64, device=self.device)
         turned = torch.empty_like(moved)
         for j in range(p):
             there = theta.clone()
             there[j] += step
-            change = inverse @ ((_with_noise(self.kernel, there, data[:2], data[2]) - gram) / step)
+            change = inverse @ ((with_noise(self.kernel, there, data[:2], data[2]) - gram) / step)
             moved[j], turned[j] = change.ravel(), change.T.reshape(-1)
         fisher = moved @ turned.T / 2 * weight
         precision = (fisher + fisher.T) / 2 + torch.diag(self._tensor(1 / self.kernel.prior()[1] ** 2))
@@ -435,7 +320,7 @@ class GaussianProcess(Model):
 
     # -- answers -----------------------------------------------------------------------------------------
 
-    @_on_one_thread
+    @one_thread()
     def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
@@ -446,7 +331,7 @@ class GaussianProcess(Model):
             out[rows] = (gram @ self._mode.weights).cpu().numpy()
         return self._level + self._spread * out
 
-    @_on_one_thread
+    @one_thread()
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """As :meth:`Model.expected`, with the part that depends on state and scale summed once for all mixtures."""
         import torch
@@ -482,7 +367,7 @@ class GaussianProcess(Model):
         """As :meth:`joint`, at the mode of the hyper-parameters."""
         return self._averaged_joint([self._mode], T, state, scale)
 
-    @_on_one_thread
+    @one_thread()
     def _averaged_joint(
         self, members: list[Posterior], T: np.ndarray, state: Any, scale: Any
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -505,7 +390,7 @@ class GaussianProcess(Model):
             parts.append((cross @ member.weights, member.covariance(cross, prior)))
         return self._together(parts)
 
-    @_on_one_thread
+    @one_thread()
     def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places, parts = self._points(T, X, S), []
         for member in self._members:

@@ -10,6 +10,7 @@ covariances are carried over to first order.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +21,14 @@ from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import Warp, moments
 from causalmix_nb.estimate.weights import SKEWED, weighed
 from causalmix_nb.methods.gaussian_process import GaussianProcess
+from causalmix_nb.methods.method import METHODS, Method, always
 
 
 class WarpedProcess(Model):
     """A :class:`GaussianProcess` fitted on a :class:`Warp` of the outcome, answering in the outcome's own units."""
 
     method = "gp"
+    climbable = True
 
     def __init__(self, problem: Problem, warp: Warp, inner: GaussianProcess) -> None:
         super().__init__(problem)
@@ -118,3 +121,21 @@ def likelier_scale(problem: Problem, random_state: int = 0) -> str | None:
 
 def _log_density(model: GaussianProcess, y: np.ndarray) -> float:
     return model.diagnostics["log_posterior"] - len(y) * math.log(float(y.std()))
+
+
+def _with_scale(problem: Problem, random_state: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    if options.get("warp", "auto") != "auto":
+        return dict(options)
+    return {**options, "warp": likelier_scale(problem, random_state)}
+
+
+METHODS.register(
+    Method(
+        "gp",
+        "Gaussian process, the surface to optimise with",
+        fit_gp,
+        quick={"n_starts": 1, "max_iter": 4, "members": 0},
+        tried=always,
+        settle=_with_scale,
+    )
+)

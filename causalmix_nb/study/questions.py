@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from causalmix_nb.answers import interventions, seeing
+from causalmix_nb.answers import interventions
 from causalmix_nb.answers.audit import Audit, audit
+from causalmix_nb.answers.effects import effects_table, pairwise_contrasts
 from causalmix_nb.answers.interpret import Interpretation
 from causalmix_nb.answers.interpret import interpret as interpret_model
 from causalmix_nb.answers.leaderboard import Leaderboard
@@ -29,7 +30,6 @@ from causalmix_nb.decide.pareto import ParetoFront
 from causalmix_nb.decide.pareto import pareto as pareto_front
 from causalmix_nb.estimate.model import Effect, Model
 from causalmix_nb.graph.graph import CausalGraph
-from causalmix_nb.methods.effects import effects_table, pairwise_contrasts
 from causalmix_nb.methods.fit import fit_outcomes
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.study.folder import StudyFolder, Tilts
@@ -187,7 +187,7 @@ def see(
     study: Asked, shares: Mapping[str, float], keep: str = "proportional", baseline: Mixture | None = None
 ) -> Effect:
     """What runs with such mixtures happened to score, against those like the baseline: not what the mixture causes."""
-    return seeing.see(study.fitted(), shares, keep, baseline)
+    return interventions.see(study.fitted(), shares, keep, baseline)
 
 
 def explore(study: Asked, tilt: Tilts | None = None) -> MixtureExplorer:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets
 
-from causalmix_nb.answers.seeing import DO, SEE, seen_surface, why_they_differ
+from causalmix_nb.answers.interventions import DO, SEE, seen_surface, why_they_differ
 from causalmix_nb.cards.recipe import Recipe
 from causalmix_nb.cards.typesetting import (
     Bundle,

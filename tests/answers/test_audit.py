@@ -13,7 +13,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import Support
 from causalmix_nb.graph.graph import CausalGraph
-from causalmix_nb.methods.surface import fit_gp
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.runs.store import Runs
 from worlds import make_world
 

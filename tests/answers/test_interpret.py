@@ -9,8 +9,9 @@ import pytest
 from causalmix_nb.answers.interpret import Split, interpret
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.effects import fit_linear
-from causalmix_nb.methods.surface import fit_gp, fit_regmix
+from causalmix_nb.methods.linear import fit_linear
+from causalmix_nb.methods.trees import fit_regmix
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.runs.store import Runs
 from worlds import make_world
 

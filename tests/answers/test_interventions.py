@@ -10,7 +10,7 @@ from causalmix_nb.answers.interventions import counterfactual, do, dose_response
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import MixtureError, RunsError
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.surface import fit_gp
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world

@@ -10,7 +10,7 @@ from causalmix_nb.answers.paths import TOTAL, front_door, path_effects
 from causalmix_nb.errors import FitError, GraphError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.graph.graph import CausalGraph
-from causalmix_nb.methods.effects import fit_linear
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.mixture import clr
 from causalmix_nb.runs.store import Runs
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.effects import fit_linear
 from causalmix_nb.methods.gaussian_process import GaussianProcess
+from causalmix_nb.methods.linear import fit_linear
 from worlds import World, make_world
 
 

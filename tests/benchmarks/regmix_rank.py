@@ -20,9 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from causalmix_nb import Runs
+from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.fit import METHODS, fit_outcomes, rank_correlation
-from causalmix_nb.methods.surface import REGMIX, REGMIX_PATIENCE, _boost
+from causalmix_nb.methods.fit import fit_outcomes
+from causalmix_nb.methods.method import METHODS
+from causalmix_nb.methods.trees import REGMIX, REGMIX_PATIENCE, _boost
 
 SIZES = ("1m", "60m")
 

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import FitError
-from causalmix_nb.methods.fit import METHODS, fit
+from causalmix_nb.methods.fit import fit
+from causalmix_nb.methods.method import METHODS
 from wild import NAMES, loss, regret, shares, table
 
 CONTAMINATION = {

@@ -10,7 +10,7 @@ from causalmix_nb.decide.pareto import pareto, undominated
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods.fit import fit
-from causalmix_nb.methods.surface import fit_gp
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.runs.store import Runs
 from known_truth import DOMAINS, STATE, draw, make_world
 

@@ -11,7 +11,9 @@ from causalmix_nb.decide.policy import climb, optimize
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import TrustRegion
-from causalmix_nb.methods.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix
+from causalmix_nb.methods.law import fit_law
+from causalmix_nb.methods.trees import fit_lightgbm, fit_regmix
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world

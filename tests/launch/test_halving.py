@@ -7,10 +7,10 @@ from scipy.stats import spearmanr
 
 from causalmix_nb.design.simplex import design_runs
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.estimate.folds import pure_error
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.launch.halving import added, promote, rungs, sizes
 from causalmix_nb.methods.fit import cross_validate, fit, rank_within
-from causalmix_nb.methods.gaussian_process import pure_error
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study
 

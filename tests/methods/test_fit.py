@@ -88,7 +88,7 @@ def test_method_that_ignores_a_state_to_adjust_for_is_neither_chosen_nor_unmarke
 
 def test_unknown_method_is_refused_with_a_suggestion(runs):
     with pytest.raises(
-        FitError, match=r"unknown method 'lightgmb'. Did you mean 'lightgbm'\? Methods are linear"
+        FitError, match=r"unknown method 'lightgmb'. Did you mean 'lightgbm'\? Methods are forest"
     ):
         fit(runs, method="lightgmb")
 

@@ -13,7 +13,8 @@ from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import judge
-from causalmix_nb.methods.fit import METHODS, fit_problem
+from causalmix_nb.methods.fit import fit_problem
+from causalmix_nb.methods.method import METHODS
 from wild import NAMES, loss, regret, shares, table
 
 QUICK = {

@@ -8,12 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.folds import folds, pure_error
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods import gaussian_process
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.methods.gaussian_process import GaussianProcess
-from causalmix_nb.methods.surface import fit_gp, fit_law, fit_lightgbm, fit_regmix, folds, pure_error
+from causalmix_nb.methods.law import fit_law
+from causalmix_nb.methods.trees import fit_lightgbm, fit_regmix
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.runs.store import Runs
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
 

@@ -16,7 +16,7 @@ from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import judge, weighed
 from causalmix_nb.methods.fit import fit, fit_problem
 from causalmix_nb.methods.quick_surface import quick_surfaces
-from causalmix_nb.methods.surface import fit_gp
+from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from known_truth import make_runs, make_world

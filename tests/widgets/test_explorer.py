@@ -11,7 +11,7 @@ import pytest
 import causalmix_nb as cm
 from causalmix_nb.errors import MixtureError
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.effects import fit_linear
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.methods.quick_surface import quick_surfaces
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.widgets.explorer import MixtureExplorer

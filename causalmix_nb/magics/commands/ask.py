@@ -27,10 +27,12 @@ def fit(
 ) -> Model:
     options = {"use_state": False} if no_state else {}
     if no_orthogonalisation:
-        if method not in ("linear", "forest"):
+        from causalmix_nb.methods.method import METHODS
+
+        able = [name for name, one in METHODS.items() if one.orthogonalises]
+        if method not in able:
             raise MagicError(
-                "--no-orthogonalisation is for the linear method and the forest; "
-                "name one of them with --method."
+                f"--no-orthogonalisation is for {' and '.join(able)}; name one of them with --method."
             )
         options["orthogonalise"] = False
     return session.current().fit(outcome, method=method, random_state=seed, **options)

@@ -1,4 +1,4 @@
-"""Effects of the mixture by double machine learning, with the inference that belongs to them.
+"""Linear effects of the mixture by double machine learning, with the inference that belongs to them.
 
 The model is partially linear, ``Y = g(X) + theta(X)' Z + noise``, with Z log-ratio coordinates of the mixture. What
 the state X explains of the outcome, m(X) = E[Y | X], and of the mixture, e(X) = E[Z | X], is learnt and taken away
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from causalmix_nb.errors import FitError
-from causalmix_nb.estimate.model import LEVEL, Model
+from causalmix_nb.estimate.folds import rank_correlation
+from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.nuisances import (
     Coordinates,
     Nuisance,
@@ -30,36 +31,21 @@ from causalmix_nb.estimate.nuisances import (
     learn_nuisance,
     noise_of,
     not_identified,
-    rank_correlation,
-    returns_table,
+    refuse_decided,
     split_folds,
     state_and_scale,
     state_features,
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import weighed
-from causalmix_nb.methods.forest import ForestModel, fit_forest
+from causalmix_nb.methods.method import METHODS, Method, always
 from causalmix_nb.mixture import log_mixture
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "ForestModel",
-    "LinearModel",
-    "effects_table",
-    "fit_forest",
-    "fit_linear",
-    "pairwise_contrasts",
-    "simultaneous_quantile",
-]
 
 RUNS_PER_COEFFICIENT = (
     8  # effects may vary with the state as far as so many runs stand behind each coefficient
 )
 MIN_CLUSTERS = 20  # a clustered covariance needs many clusters
 SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
-_SIMULATIONS = 20_000
 
 
 # -- partially linear model -----------------------------------------------------------------------------------
@@ -216,7 +202,7 @@ def fit_linear(
     residuals = [
         (problem.y - m[:, 0], (L - e) @ coordinates.basis) for m, e in zip(for_y.fitted, for_t.fitted)
     ]
-    _refuse_decided(residuals[0][1], L @ coordinates.basis, n_distinct)
+    refuse_decided(residuals[0][1], L @ coordinates.basis, n_distinct)
     features = state_features(W)
     n_features = _how_many_features(residuals[0][1], features(W), n_distinct) if interactions else 0
     F = features(W)[:, :n_features]
@@ -252,16 +238,6 @@ def fit_linear(
     if notes:
         model.diagnostics["not_identified"] = "; ".join(notes)
     return model
-
-
-def _refuse_decided(residual: np.ndarray, Z: np.ndarray, n_distinct: int) -> None:
-    spread = np.linalg.svd(Z - Z.mean(0), compute_uv=False)
-    left = np.linalg.svd(residual - residual.mean(0), compute_uv=False)
-    if left[-1] < 1e-4 * spread[0] and left[-1] < 0.01 * spread[-1]:
-        raise FitError(
-            f"the state decides the mixture in all {n_distinct} distinct runs, so the two cannot be told apart; "
-            "add runs that try other mixtures at the same state, or leave the state out of the graph."
-        )
 
 
 def _how_many_features(Z: np.ndarray, F: np.ndarray, n_distinct: int) -> int:
@@ -354,94 +330,13 @@ def _condition(rows: np.ndarray) -> float:
     return float(np.linalg.cond(rows / np.where(norm > 0, norm, 1)))
 
 
-# -- tables of effects ----------------------------------------------------------------------------------------
-
-
-def simultaneous_quantile(
-    cov: np.ndarray, level: float, df: float = math.inf, random_state: int = 0
-) -> float:
-    """How many standard errors an interval must span for all of several estimates to be covered together.
-
-    The quantile of the largest |t| among estimates with covariance ``cov`` (m, m), by simulation (seeded).
-
-    >>> round(simultaneous_quantile(np.eye(5), 0.95), 1)  # 1.96 for each of them alone
-    2.6
-    """
-    rng, sd = np.random.default_rng(random_state), np.sqrt(np.maximum(np.diag(cov), 0))
-    known = sd > 0
-    if not known.any():
-        return 0.0
-    value, vector = np.linalg.eigh(cov[np.ix_(known, known)] / np.outer(sd[known], sd[known]))
-    draws = (rng.standard_normal((_SIMULATIONS, len(value))) * np.sqrt(np.maximum(value, 0))) @ vector.T
-    if math.isfinite(df):
-        draws /= np.sqrt(rng.chisquare(df, _SIMULATIONS) / df)[:, None]
-    return float(np.quantile(np.abs(draws).max(1), level))
-
-
-def effects_table(
-    model: Model,
-    state: Any = None,
-    *,
-    at: Any = None,
-    level: float = LEVEL,
-    simultaneous: bool = False,
-    random_state: int = 0,
-) -> pd.DataFrame:
-    """Marginal return of every domain with its interval and what can be said of it.
-
-    Parameters
-    ----------
-    state: the state to ask at; None as in :meth:`Model.predict`. at: the mixture to start from.
-    simultaneous: widen the intervals so that all of them hold together with probability ``level``.
-
-    Returns
-    -------
-    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), verdict; without the domains that no
-    run has moved.
-    """
-    estimate, cov = model.returns(state, at)
-    quantile = (
-        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
+METHODS.register(
+    Method(
+        "linear",
+        "double machine learning, linear in log-ratios",
+        fit_linear,
+        quick={"n_repeats": 1},
+        tried=always,
+        orthogonalises=True,
     )
-    table = returns_table(estimate, cov, quantile, model.problem.moving_domains)
-    return table.assign(verdict=_verdicts(table, model.sign))
-
-
-def pairwise_contrasts(
-    model: Model,
-    state: Any = None,
-    *,
-    at: Any = None,
-    level: float = LEVEL,
-    simultaneous: bool = False,
-    random_state: int = 0,
-) -> pd.DataFrame:
-    """Marginal return of one domain minus that of another, for every pair: which of the two deserves more?
-
-    Returns
-    -------
-    DataFrame indexed by (more, less): estimate, se, lower, upper, verdict; K (K - 1) / 2 rows.
-    """
-    import pandas as pd
-
-    estimate, cov = model.returns(state, at)
-    K = len(estimate)
-    first, second = np.triu_indices(K, 1)
-    C = np.eye(K)[first] - np.eye(K)[second]
-    cov = C @ cov @ C.T
-    quantile = (
-        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
-    )
-    table = returns_table(C @ estimate, cov, quantile, tuple(map(str, range(len(C)))))
-    names = model.problem.moving_domains
-    pairs = [(names[a], names[b]) for a, b in zip(first, second)]
-    table.index = pd.MultiIndex.from_tuples(pairs, names=["more", "less"])
-    return table.assign(verdict=_verdicts(table, model.sign))
-
-
-def _verdicts(table: pd.DataFrame, sign: float) -> list[str]:
-    lower, upper = (table["lower"], table["upper"]) if sign > 0 else (-table["upper"], -table["lower"])
-    return [
-        "better" if low > 0 else "worse" if high < 0 else "not distinguishable from no effect"
-        for low, high in zip(lower, upper)
-    ]
+)

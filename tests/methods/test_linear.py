@@ -8,17 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from causalmix_nb.answers.effects import effects_table, pairwise_contrasts, simultaneous_quantile
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.nuisances import split_folds
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.methods.effects import (
-    effects_table,
-    fit_forest,
-    fit_linear,
-    pairwise_contrasts,
-    simultaneous_quantile,
-)
+from causalmix_nb.methods.forest import fit_forest
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.mixture import Mixture, ilr, ilr_basis, log_mixture
 from causalmix_nb.runs.store import Runs
 
