@@ -22,7 +22,7 @@ _WHERE = {
     "Mixture": "mixture",
     "Pool": "data.pool",
     "ProxyConfig": "proxies.kinds.byte_gpt",
-    "RayExecutor": "launch.ray_cluster",
+    "RayExecutor": "launch.executors.ray_cluster",
     "Runs": "runs.store",
     "Study": "study.study",
     "Tilt": "data.pool",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from causalmix_nb.decide.policy import optimize as optimize
     from causalmix_nb.errors import CausalMixError as CausalMixError
     from causalmix_nb.graph.graph import CausalGraph as CausalGraph
-    from causalmix_nb.launch.ray_cluster import RayExecutor as RayExecutor
+    from causalmix_nb.launch.executors.ray_cluster import RayExecutor as RayExecutor
     from causalmix_nb.methods.fit import fit as fit
     from causalmix_nb.mixture import Mixture as Mixture
     from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig as ProxyConfig

@@ -19,7 +19,7 @@ from causalmix_nb.benchmark.size import FULL, Size
 from causalmix_nb.benchmark.subject import Subject
 from causalmix_nb.benchmark.trials import Row, Trials
 from causalmix_nb.errors import StudyError
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.proxies.outcomes import target_weights
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def pool_shift(
     size: Size = FULL,
     shifts: Sequence[str] | None = None,
     methods: Sequence[str] = RIVALS,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> PoolShift:
@@ -68,7 +68,7 @@ def prove(
     shifts: Sequence[Shift],
     tokens: Mapping[str, int] | None = None,
     size: Size = FULL,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> PoolShift:

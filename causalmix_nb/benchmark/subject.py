@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from causalmix_nb.decide.search import Search
     from causalmix_nb.design.simplex import RunSpec
     from causalmix_nb.graph.graph import CausalGraph
-    from causalmix_nb.launch.launch import Executor, OnProgress, RunReport
+    from causalmix_nb.launch.launch import AnyExecutor, OnProgress, RunReport
     from causalmix_nb.proxies.config import Trainable
     from causalmix_nb.proxies.online import OnlineMixture
     from causalmix_nb.runs.store import Runs
@@ -52,7 +52,7 @@ class Trainer(Protocol):
         store: str,
         outcome: str,
         stage: str,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         progress: OnProgress | None = None,
     ) -> np.ndarray: ...
@@ -77,7 +77,7 @@ class Subject(Protocol):
         self,
         n_runs: int = ...,
         token_budget: int = ...,
-        executor: Executor = ...,
+        executor: AnyExecutor = ...,
         workers: int | None = ...,
         states: bool = ...,
         progress: OnProgress | None = ...,
@@ -89,7 +89,7 @@ class Subject(Protocol):
         n_runs: int = ...,
         outcome: str | None = ...,
         progress: OnProgress | None = ...,
-        executor: Executor = ...,
+        executor: AnyExecutor = ...,
         workers: int | None = ...,
     ) -> Search: ...
 

@@ -11,7 +11,7 @@ from causalmix_nb.benchmark.shifts import LARGER, Shift
 from causalmix_nb.benchmark.subject import Subject
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.outcomes import BPB, outcome_directions
 
@@ -29,7 +29,7 @@ class Trials:
     """
 
     def __init__(
-        self, study: Subject, executor: Executor, workers: int | None, progress: OnProgress | None
+        self, study: Subject, executor: AnyExecutor, workers: int | None, progress: OnProgress | None
     ) -> None:
         corpus = study.files.need_corpus()
         self.study, self.domains, self.budget = study, corpus.domains, study.files.token_budget

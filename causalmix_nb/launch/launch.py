@@ -1,7 +1,8 @@
-"""Where runs execute: in this process, in worker processes on this machine, or on a Ray cluster.
+"""A launch: the runs that are not recorded yet are handed to an executor, and what comes back is recorded.
 
-The driver alone writes the store: each finished chunk comes back to it as one message, it commits that and only then announces it. How
-runs are grouped into chunks is decided here; what trains a chunk is :mod:`causalmix_nb.launch.chunk`.
+The driver alone writes the store: each finished chunk comes back to it as one message, it commits that and only then announces it. Where
+runs execute, and how they are grouped into chunks, is :mod:`causalmix_nb.launch.executor`; what trains a chunk is
+:mod:`causalmix_nb.launch.chunk`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,10 @@ from typing import Any
 from causalmix_nb.checksums import checksums
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
-from causalmix_nb.errors import TrainingError, did_you_mean
-from causalmix_nb.launch.chunk import Chunks, attempt
-from causalmix_nb.launch.pace import Pace, pace_for
-from causalmix_nb.launch.ray_cluster import RayExecutor, run_on_ray
-from causalmix_nb.launch.workers import run_in_workers
-from causalmix_nb.machine import cores
+from causalmix_nb.launch.executor import Executor, Work, as_executor
 from causalmix_nb.proxies.config import BASE, DATA, Trainable
 from causalmix_nb.proxies.scores import Score, as_score
 from causalmix_nb.runs.store import Runs
-
-EXECUTORS = ("local", "inline", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +69,7 @@ class RunReport:
         return "; ".join(parts) + "."
 
 
-Executor = str | RayExecutor
+AnyExecutor = str | Executor  # what a caller may give
 OnProgress = Callable[[Progress], None]
 
 
@@ -87,7 +81,7 @@ def launch(
     config: Trainable,
     target: Mapping[str, float] | None = None,
     *,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     seed: int = 0,
     progress: OnProgress | None = None,
@@ -102,8 +96,8 @@ def launch(
     jobs: key -> run to make.
     states: key -> state of the run's sub-pool, recorded with it.
     runs: the store; only this process writes it.
-    executor: "local" – worker processes, one per core; "inline" – this process; "ray" or a :class:`RayExecutor` – a cluster.
-    workers: number of worker processes; without it, and for the width of a swarm, what :func:`causalmix_nb.launch.pace.pace_for` finds.
+    executor: "local" – worker processes, one per core; "inline" – this process; "ray" or a :class:`~causalmix_nb.RayExecutor` – a cluster.
+    workers: number of worker processes; without it what the executor finds best.
     progress: called after every message of a worker, in this thread.
     score: a function of a trained proxy whose results become outcomes, or its name as "module:function" (:mod:`causalmix_nb.proxies.scores`).
 
@@ -111,69 +105,28 @@ def launch(
     ------
     TrainingError: an unknown executor, or workers that end without a result.
     """
-    executor = known_executor(executor)
+    executor = as_executor(executor)
     done = runs.keys("done")
-    pending = [key for key in jobs if key not in done]
+    pending = {key: spec for key, spec in jobs.items() if key not in done}
     book = _Book(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
-    n = 1 if isinstance(executor, RayExecutor) else workers_for(len(pending), workers, config)
-    width = config.width(len(pending), n)
-    interrupted = False
     setup = {
         "folder": str(folder), "config": config.to_dict(), "target": target, "seed": seed,
         "base": checksums([folder / BASE] if (folder / BASE).exists() else []),
-        "score": as_score(score, executor == "inline"), "tokens": sum(jobs[key].token_budget for key in pending) // n,
+        "score": as_score(score, executor.here),
     }  # fmt: skip
+    interrupted = False
     try:
-        if not pending:
-            book.take({})
-        elif isinstance(executor, RayExecutor):
-            run_on_ray(executor, setup, lambda places: _chunks(pending, jobs, places, width), jobs, book.take)
-        elif executor == "inline":
-            _run_here(setup, Chunks(_chunks(pending, jobs, 1, width)), jobs, book)
+        if pending:
+            executor.train(Work(pending, config, setup, workers, book.take))
         else:
-            pace = Pace(n, max(1, cores() // n), width)
-            if not config.fills_machine:
-                pace = pace_for(folder, config, [jobs[key].token_budget for key in pending], workers)
-            chunks = Chunks(_chunks(pending, jobs, pace.workers, pace.width))
-            run_in_workers(setup, chunks, jobs, book.take, pace.workers, pace.threads)
+            book.take({})
     except KeyboardInterrupt:
         interrupted = True
     finally:
         runs.back_up()
     return book.report(len(jobs), len(jobs) - len(pending), interrupted)
-
-
-def known_executor(executor: Executor) -> Executor:
-    """The executor meant, "ray" as an object; a TrainingError unless there is such a one."""
-    if isinstance(executor, RayExecutor) or executor in EXECUTORS:
-        return RayExecutor() if executor == "ray" else executor
-    raise TrainingError(
-        f"unknown executor {executor!r}.{did_you_mean(executor, EXECUTORS)} Executors are {', '.join(EXECUTORS)}."
-    )
-
-
-def workers_for(n_runs: int, workers: int | None, config: Trainable) -> int:
-    """How many worker processes train so many runs: those asked for, else one per core, or one where one fills the machine; each with
-    two runs at least."""
-    usual = 1 if config.fills_machine else cores()
-    return max(1, min(workers or usual, -(-n_runs // 2)))
-
-
-def _run_here(setup: Mapping[str, Any], chunks: Chunks, jobs: Mapping[str, RunSpec], book: _Book) -> None:
-    """Train in this process; a bug ends it with its traceback."""
-    cache: dict[str, Any] = {}
-    while chunks:
-        keys = chunks.next()
-        message = attempt(
-            setup, {key: jobs[key] for key in keys}, cache, lambda tokens: book.take({"tokens": tokens})
-        )
-        if "too_large" in message:
-            message = chunks.lost(keys, message["too_large"], too_large=True)
-        elif "apart" in message:
-            message = chunks.apart(keys, message["apart"])
-        book.take(message)
 
 
 class _Book:
@@ -246,17 +199,3 @@ class _Book:
             requested, reused, len(self.finished) - len(reasons), len(reasons), seconds,
             self._tokens / max(seconds, 1e-9), interrupted, tuple(dict.fromkeys(reasons)), self._retried, "; ".join(self._notes),
         )  # fmt: skip
-
-
-def _chunks(
-    pending: Sequence[str], jobs: Mapping[str, RunSpec], n_workers: int, width: int
-) -> list[list[str]]:
-    """Groups of runs with one token budget, evenly sized so that no worker idles at the end."""
-    chunks = []
-    budgets = sorted({jobs[key].token_budget for key in pending})
-    for budget in budgets:
-        keys = [key for key in pending if jobs[key].token_budget == budget]
-        n = -(-len(keys) // width)
-        n = min(len(keys), -(-n // n_workers) * n_workers)
-        chunks += [list(keys[i::n]) for i in range(n)]
-    return chunks

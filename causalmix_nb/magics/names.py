@@ -1,7 +1,7 @@
 """Names that are the same in every study, by the kind of thing they name: what Tab offers and a help lists.
 
 >>> names("executor")
-('local', 'inline', 'ray')
+('inline', 'local', 'ray')
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 KINDS = {  # kind -> module and name of what holds the names, and further names
     "method": ("methods.method", "METHODS", ("auto",)),
     "policy": ("decide.policy", "POLICIES", ()),
-    "executor": ("launch.launch", "EXECUTORS", ()),
+    "executor": ("launch.executor", "EXECUTORS", ()),
     "format": ("decide.export.formats.format", "FORMATS", ()),
     "baseline": ("decide.baselines.baseline", "BASELINES", ()),
 }

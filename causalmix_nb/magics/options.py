@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.magics.language import MagicError
 
 if TYPE_CHECKING:
-    from causalmix_nb.launch.launch import Executor
+    from causalmix_nb.launch.launch import AnyExecutor
     from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
 STUDY = Argument(
@@ -50,22 +51,26 @@ CONSTRAINTS = Joint(
 )
 
 
-def chosen_executor(executor: str, address: str | None, gpus: float | None) -> Executor:
+def chosen_executor(executor: str, address: str | None, gpus: float | None) -> AnyExecutor:
     """Where ``--executor``, ``--address`` and ``--gpus`` say that proxies train.
 
     Raises
     ------
     TrainingError: options of a cluster without one.
     """
-    if executor == "ray":
-        from causalmix_nb.launch.ray_cluster import RayExecutor
+    given = {
+        name: value for name, value in (("address", address), ("gpus_per_chunk", gpus)) if value is not None
+    }
+    if not given:
+        return executor
+    from causalmix_nb.launch.executor import as_executor
 
-        return RayExecutor(address=address, gpus_per_chunk=gpus or 0.0)
-    if address is not None or gpus is not None:
+    found: Any = as_executor(executor)
+    if given.keys() - {field.name for field in fields(found)}:
         raise TrainingError(
             "--address and --gpus are about a Ray cluster; add --executor ray, or leave them out."
         )
-    return executor
+    return replace(found, **given)
 
 
 EXECUTOR = Joint(

@@ -117,7 +117,7 @@ TOPICS: dict[str, Topic] = {
         ("refute",),
     ),
     "executors": Topic(
-        (("launch.launch", 2), ("launch.ray_cluster", 2)),
+        (("launch.executor", 2), ("launch.executors.ray_cluster", 2)),
         "--executor local is for daily use, inline for debugging, ray for a cluster.",
         ("run", "compare"),
     ),

@@ -18,7 +18,7 @@ from causalmix_nb.decide.baselines.baseline import Case, Proxy, baseline_mixture
 from causalmix_nb.decide.search import Search
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError, did_you_mean
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.config import BASE
 from causalmix_nb.proxies.online import OnlineMixture
@@ -92,7 +92,7 @@ def search(
     n_runs: int = searched.RUNS,
     outcome: str | None = None,
     progress: OnProgress | None = None,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     **options: Any,
 ) -> Search:
@@ -114,7 +114,7 @@ def baseline(
     given: str | Mixture | Mapping[str, float],
     outcome: str | None = None,
     progress: OnProgress | None = None,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
 ) -> Mixture:
     """A baseline by name; ``grid``, ``bayes``, ``doremi`` and ``odm`` are trained for it, the others come from what is there."""

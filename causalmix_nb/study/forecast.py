@@ -8,9 +8,8 @@ from dataclasses import replace
 from causalmix_nb.data.pool import Tilt
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.launch.cost import Cost, launch_cost, measured_speed, remembered_speed
+from causalmix_nb.launch.executor import as_executor
 from causalmix_nb.launch.halving import rungs, sizes
-from causalmix_nb.launch.launch import known_executor, workers_for
-from causalmix_nb.launch.ray_cluster import RayExecutor
 from causalmix_nb.proxies.config import Speed
 from causalmix_nb.proxies.scores import as_score
 from causalmix_nb.study.request import RunRequest
@@ -24,16 +23,16 @@ def forecast(trainer: Trainer, request: RunRequest) -> Cost:
     ------
     TrainingError: what the run would refuse.
     """
-    executor = known_executor(request.executor)
+    executor = as_executor(request.executor)
     files, config = trainer.files, trainer.files.config
     domains, done = files.need_corpus().domains, files.need_runs().keys("done")
-    as_score(request.score, executor == "inline")
+    as_score(request.score, executor.here)
     asked = trainer.design(request)
     if request.halving is not None:
         asked = _rungs(asked, request.halving, trainer.step)
     context = trainer.context
     pending = [spec for spec in asked if spec.key(context) not in done]
-    n_workers = 0 if executor == "inline" else workers_for(len(pending), request.workers, config)
+    n_workers = executor.workers(len(pending), request.workers, config)
     width = config.width(len(pending), n_workers or 1)
     speed = remembered_speed(files.path, config, n_workers)
     if speed is None and pending:
@@ -49,12 +48,7 @@ def forecast(trainer: Trainer, request: RunRequest) -> Cost:
         base=config.has_base and not trainer.meter.has_base,
         states=trainer.meter.unmeasured((name, spec.tilts.get(name) or Tilt()) for spec in asked for name in domains),
     )  # fmt: skip
-    if isinstance(executor, RayExecutor):
-        elsewhere = (
-            "time and memory are those of this machine; a Ray cluster shares the work among its places"
-        )
-        return replace(cost, notes=(*cost.notes, elsewhere))
-    return cost
+    return replace(cost, notes=(*cost.notes, executor.remark)) if executor.remark else cost
 
 
 def _rungs(design: list[RunSpec], eta: int, step: int) -> list[RunSpec]:

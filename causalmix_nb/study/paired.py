@@ -9,7 +9,7 @@ from causalmix_nb.decide.policy import Recommendation
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.study.folder import Tilts
 from causalmix_nb.study.trainer import Trainer
@@ -33,7 +33,7 @@ def train_paired(
     baselines: Mapping[str, Mixture],
     n_seeds: int,
     tilt: Tilts,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> Comparison:

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from causalmix_nb.errors import StudyError
-from causalmix_nb.launch.launch import Executor
-from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.launch.executor import EXECUTORS, as_executor
+from causalmix_nb.launch.launch import AnyExecutor
 from causalmix_nb.proxies.scores import Score
 
 FLAGS = {  # field -> its option in a notebook
@@ -33,7 +33,7 @@ class RunRequest:
 
     n_runs: int
     token_budget: int
-    executor: Executor
+    executor: AnyExecutor
     workers: int | None
     states: bool
     halving: int | None
@@ -48,8 +48,8 @@ class RunRequest:
     def to_dict(self) -> dict[str, Any]:
         """What a study remembers of it, as JSON; of a score that is a function only that there was one."""
         found = self.arguments
-        if isinstance(self.executor, RayExecutor):
-            found["executor"] = {"ray": asdict(self.executor)}
+        if not isinstance(self.executor, str):
+            found["executor"] = {self.executor.name: asdict(self.executor)}
         if not (self.score is None or isinstance(self.score, str)):
             found["score"] = {"function": getattr(self.score, "__qualname__", "score")}
         return found
@@ -64,7 +64,8 @@ class RunRequest:
         """
         found = {field.name: values[field.name] for field in fields(cls)}
         if isinstance(found["executor"], Mapping):
-            found["executor"] = RayExecutor(**found["executor"]["ray"])
+            ((name, options),) = found["executor"].items()
+            found["executor"] = replace(EXECUTORS.find(name), **options)
         if isinstance(found["score"], Mapping):
             raise StudyError(
                 f"the runs were scored by {found['score']['function']}, a function of another session; start them again with "
@@ -75,9 +76,9 @@ class RunRequest:
     def as_code(self, n_runs: int = 0) -> str:
         """The arguments of a call as Python, those that are not the usual ones by name. n_runs: instead of its own."""
         given = self._unusual()
-        if isinstance(self.executor, RayExecutor):
-            given["executor"] = f"cm.{self.executor!r}"
-        written = {name: value if name == "executor" and isinstance(self.executor, RayExecutor) else repr(value) for name, value in given.items()}  # fmt: skip
+        written = {name: repr(value) for name, value in given.items()}
+        if not isinstance(self.executor, str):
+            written["executor"] = self.executor.code
         if "score" in given and not isinstance(self.score, str):
             written["score"] = f"{getattr(self.score, '__qualname__', 'score')}"
         more = "".join(f", {name}={value}" for name, value in written.items())
@@ -89,10 +90,9 @@ class RunRequest:
         for name, value in self._unusual().items():
             if name == "states":
                 words.append("--fixed-state")
-            elif isinstance(value, RayExecutor):
-                words += ["--executor", "ray"]
-                words += ["--address", value.address] if value.address else []
-                words += ["--gpus", f"{value.gpus_per_chunk:g}"] if value.gpus_per_chunk else []
+            elif name == "executor":
+                place = as_executor(value)
+                words += [FLAGS[name], place.name, *place.options]
             elif isinstance(value, (str, int, float)):
                 words += [
                     FLAGS[name],

@@ -7,7 +7,7 @@ from dataclasses import replace
 from causalmix_nb.answers.transfer import FEWEST, Transfer, rank_agreement, setting_name
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
 from causalmix_nb.errors import StudyError, did_you_mean
-from causalmix_nb.launch.launch import Executor, OnProgress
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.proxies.outcomes import outcome_directions
 from causalmix_nb.study.folder import RUNS
 from causalmix_nb.study.trainer import Trainer, Trains
@@ -23,7 +23,7 @@ def transfer(
     learning_rate: float | None = None,
     token_budget: int | None = None,
     outcome: str | None = None,
-    executor: Executor = "local",
+    executor: AnyExecutor = "local",
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> Transfer:

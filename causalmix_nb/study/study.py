@@ -26,7 +26,7 @@ from causalmix_nb.estimate.model import Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.launch.background import Job
 from causalmix_nb.launch.cost import Cost
-from causalmix_nb.launch.launch import Executor, OnProgress, RunReport
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress, RunReport
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.config import Trainable
@@ -230,7 +230,7 @@ class Study:
         self,
         n_runs: int = 128,
         token_budget: int = BUDGET,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         states: bool = True,
         progress: OnProgress | None = None,
@@ -267,7 +267,7 @@ class Study:
         self,
         n_runs: int = 128,
         token_budget: int = BUDGET,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         states: bool = True,
         halving: int | None = None,
@@ -293,7 +293,7 @@ class Study:
         self,
         n_runs: int = 128,
         token_budget: int = BUDGET,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         states: bool = True,
         halving: int | None = None,
@@ -382,7 +382,7 @@ class Study:
         n_seeds: int = 5,
         tilt: Tilts | None = None,
         progress: OnProgress | None = None,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
     ) -> Comparison:
         """Train the recommendation and the baselines with paired seeds and show the differences.

@@ -13,8 +13,9 @@ from causalmix_nb.design.simplex import RunSpec, design_runs
 from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.background import Job, Standing, ask_to_stop, is_training, standing
 from causalmix_nb.launch.cost import remember_speed
+from causalmix_nb.launch.executor import as_executor
 from causalmix_nb.launch.halving import halve, rungs
-from causalmix_nb.launch.launch import Executor, OnProgress, RunReport, launch, workers_for
+from causalmix_nb.launch.launch import AnyExecutor, OnProgress, RunReport, launch
 from causalmix_nb.proxies.scores import Score, as_score
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.folder import StudyFolder
@@ -49,7 +50,7 @@ class Trainer:
     def run(self, request: RunRequest, progress: OnProgress | None = None) -> RunReport:
         """Train what is asked for; see :meth:`causalmix_nb.study.study.Study.run`."""
         runs, specs = self.files.need_runs(), self.design(request)
-        as_score(request.score, request.executor == "inline")
+        as_score(request.score, as_executor(request.executor).here)
         self._remember(request)
 
         def train(some: Sequence[RunSpec], stage: str) -> RunReport:
@@ -78,7 +79,7 @@ class Trainer:
     def start(self, request: RunRequest) -> Job:
         """:meth:`run` in the background; see :meth:`causalmix_nb.study.study.Study.start`."""
         path = self.files.need_path()
-        request = replace(request, score=as_score(request.score, request.executor == "inline"))
+        request = replace(request, score=as_score(request.score, as_executor(request.executor).here))
         self.design(request)  # what is wrong with it is said now
         files = self.files.for_job()
         other = Trainer(files, self.meter.for_job(files), locked=True)
@@ -181,7 +182,7 @@ class Trainer:
         store: str,
         outcome: str,
         stage: str,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         progress: OnProgress | None = None,
     ) -> np.ndarray:
@@ -205,7 +206,7 @@ class Trainer:
         self,
         specs: Sequence[RunSpec],
         store: Runs,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         progress: OnProgress | None = None,
         stage: str = "proxy runs",
@@ -219,7 +220,7 @@ class Trainer:
         self,
         specs: Sequence[RunSpec],
         store: Runs,
-        executor: Executor,
+        executor: AnyExecutor,
         workers: int | None,
         progress: OnProgress | None,
         stage: str,
@@ -241,9 +242,9 @@ class Trainer:
         )  # fmt: skip
         new = store.keys("done") - store.described().keys()
         store.describe({key: repetition(corpus, spec) for key, spec in jobs.items() if key in new})
-        if executor in ("inline", "local"):  # the speed of a cluster says nothing about this machine
-            n_left = len(jobs) - report.reused
-            n_workers = 0 if executor == "inline" else workers_for(n_left, workers, config)
+        place = as_executor(executor)
+        if not place.remark:  # the speed of a cluster says nothing about this machine
+            n_workers = place.workers(len(jobs) - report.reused, workers, config)
             remember_speed(path, config, len(corpus.domains), report, n_workers)
         return report
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.launch.executors.ray_cluster import RayExecutor
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.folder import RUNS
 from causalmix_nb.study.study import Study
@@ -33,7 +33,7 @@ ZYGOTE = """
 import contextlib, importlib, json, os, sys
 import torch
 torch.set_num_threads(1)
-from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.launch.executors.ray_cluster import RayExecutor
 from causalmix_nb.study.study import Study
 
 def say(*words):

@@ -15,9 +15,22 @@ import pytest
 
 from causalmix_nb.errors import StudyError, TrainingError
 from causalmix_nb.launch import background
+from causalmix_nb.launch.executor import EXECUTORS
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study
 from tiny import TINY
+
+
+class NoRoom:
+    """An executor that cannot train."""
+
+    name, here, remark = "no room", False, ""
+
+    def workers(self, n_runs, asked, config):
+        return 1
+
+    def train(self, work):
+        raise TrainingError(f"there is no room for {len(work.jobs)} runs; make some.")
 
 
 def started(folder):
@@ -95,9 +108,19 @@ def test_what_is_wrong_with_a_job_is_said_before_it_starts(study):
 
 
 def test_a_job_that_fails_says_why(study):
-    job = study.start(6, 2_000, executor="nowhere")
-    assert job.wait(60) and job.status == background.FAILED
-    assert "unknown executor" in str(job.standing())
+    EXECUTORS.register(NoRoom())
+    try:
+        job = study.start(6, 2_000, executor="no room")
+        assert job.wait(60) and job.status == background.FAILED
+        assert "there is no room for 6 runs" in str(job.standing())
+    finally:
+        EXECUTORS.remove("no room")
+
+
+def test_an_executor_that_there_is_not_is_named_before_a_job_starts(study):
+    with pytest.raises(TrainingError, match="unknown executor 'nowhere'. There is inline, local, ray"):
+        study.start(6, 2_000, executor="nowhere")
+    assert study.job is None
 
 
 def test_one_process_trains_a_study_and_another_watches_and_stops_it(study):

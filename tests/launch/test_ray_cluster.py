@@ -16,7 +16,8 @@ import pytest
 
 import causalmix_nb as cm
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.launch.executor import as_executor
+from causalmix_nb.launch.executors.ray_cluster import RayExecutor
 from causalmix_nb.study.study import Study
 from ray_nodes import ray_workers
 from tiny import TINY
@@ -168,7 +169,7 @@ def test_the_magic_makes_the_executor():
         return EXECUTOR.value(vars(parse(line)))
 
     assert chosen("run --executor ray --address auto --gpus 0.25") == RayExecutor("auto", gpus_per_chunk=0.25)
-    assert chosen("run --executor ray") == RayExecutor() and chosen("run") == "local"
+    assert as_executor(chosen("run --executor ray")) == RayExecutor() and chosen("run") == "local"
     with pytest.raises(TrainingError, match="add --executor ray"):
         chosen("run --gpus 0.25")
 

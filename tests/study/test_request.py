@@ -9,7 +9,7 @@ import pytest
 
 from causalmix_nb.cards.report import code
 from causalmix_nb.errors import StudyError
-from causalmix_nb.launch.ray_cluster import RayExecutor
+from causalmix_nb.launch.executors.ray_cluster import RayExecutor
 from causalmix_nb.proxies import state as state_module
 from causalmix_nb.proxies.state import measure_state, read_measured, write_measured
 from causalmix_nb.study.request import RunRequest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from causalmix_nb.decide.export.export import ExportResult
     from causalmix_nb.decide.pareto import ParetoFront
     from causalmix_nb.decide.policy import Recommendation
-    from causalmix_nb.launch.launch import Executor
+    from causalmix_nb.launch.launch import AnyExecutor
     from causalmix_nb.mixture import Mixture
 
 
@@ -124,7 +124,7 @@ def compare(
     session: Session,
     baselines: list[str],
     seeds: int | None,
-    executor: Executor,
+    executor: AnyExecutor,
     workers: int | None,
     tilt: dict[str, Any] | None,
 ) -> Comparison:

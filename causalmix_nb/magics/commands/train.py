@@ -11,7 +11,7 @@ from causalmix_nb.magics.session import Session
 
 if TYPE_CHECKING:
     from causalmix_nb.answers.transfer import Transfer
-    from causalmix_nb.launch.launch import Executor
+    from causalmix_nb.launch.launch import AnyExecutor
 
 
 def run(
@@ -24,6 +24,8 @@ def run(
     study: str | None,
     **launch: Any,
 ) -> Any:
+    from causalmix_nb.launch.executor import as_executor
+
     current = session.current(study)
     wanted: dict[str, Any] = {
         "n_runs": runs or session.defaults.runs,
@@ -36,7 +38,7 @@ def run(
         return price
     if price.n_runs:
         print(price)
-    if session.is_notebook and not wait and launch["executor"] != "inline":
+    if session.is_notebook and not wait and not as_executor(launch["executor"]).here:
         from causalmix_nb.widgets.monitor import SwarmMonitor
 
         current.start(**wanted)
@@ -154,7 +156,7 @@ def transfer(
     learning_rate: float | None,
     budget: int | None,
     outcome: str | None,
-    executor: Executor,
+    executor: AnyExecutor,
     workers: int | None,
 ) -> Transfer:
     with session.progress() as progress:

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from typing import Any
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.launch.chunk import Chunks, Message, Take, attempt_all
-from causalmix_nb.proxies.config import BASE, DATA
+from causalmix_nb.launch.executor import EXECUTORS, Work, workers_here
+from causalmix_nb.proxies.config import BASE, DATA, Trainable
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}  # nothing is reported to anybody
 OURS = {"RAY_AUTH_MODE": "disabled"}  # a cluster of this machine alone writes no token into the home folder
@@ -55,6 +56,10 @@ class RayExecutor:
     gpus_per_chunk: float = 0.0
     retries: int = 3
 
+    name = "ray"
+    here = False
+    remark = "time and memory are those of this machine; a Ray cluster shares the work among its places"
+
     def __post_init__(self) -> None:
         for name in ("cpus_per_chunk", "gpus_per_chunk"):
             value = getattr(self, name)
@@ -77,20 +82,31 @@ class RayExecutor:
         wanted = {"CPU": self.cpus_per_chunk, "GPU": self.gpus_per_chunk}
         return " and ".join(f"{value:g} {name}" for name, value in wanted.items() if value)
 
+    @property
+    def code(self) -> str:
+        return f"cm.{self!r}"
 
-def run_on_ray(
-    executor: RayExecutor,
-    setup: Mapping[str, Any],
-    divide: Callable[[int], Sequence[Sequence[str]]],
-    jobs: Mapping[str, RunSpec],
-    take: Take,
-) -> None:
-    """Train runs on a cluster; ``divide`` makes the chunks when it is known how many are trained at once.
+    @property
+    def options(self) -> list[str]:
+        words = ["--address", self.address] if self.address else []
+        return words + (["--gpus", f"{self.gpus_per_chunk:g}"] if self.gpus_per_chunk else [])
+
+    def workers(self, n_runs: int, asked: int | None, config: Trainable) -> int:
+        """Those that this machine would take: what a cluster takes is known when it is connected."""
+        return workers_here(n_runs, asked, config)
+
+    def train(self, work: Work) -> None:
+        _run(self, work)
+
+
+def _run(executor: RayExecutor, work: Work) -> None:
+    """Train runs on a cluster, in chunks that are made when it is known how many are trained at once.
 
     Raises
     ------
     TrainingError: no Ray, no cluster at the address, one that cannot hold a chunk, or nodes with another environment.
     """
+    take, setup = work.take, work.setup_for(1)
     take({"said": "connecting to Ray"})
     with _connected(executor) as ray:
         slots = _slots(ray, executor)
@@ -99,17 +115,15 @@ def run_on_ray(
                 f"no node of the Ray cluster offers the {executor.needs} of a chunk; ask for less, or add nodes."
             )
         take({"said": f"on {slots} places of a Ray cluster"})
-        folder = Path(setup["folder"])
-        files = {name: ray.put(content) for name, content in _contents(folder).items()}
+        files = {name: ray.put(content) for name, content in _contents(work.folder).items()}
         launch = uuid.uuid4().hex
         task = ray.remote(
             num_cpus=executor.cpus_per_chunk, num_gpus=executor.gpus_per_chunk, num_returns="streaming",
             max_retries=0, max_calls=0,
         )(_train_chunk)  # fmt: skip
         try:
-            _drive(
-                ray, task, (launch, files, dict(setup)), Chunks(divide(slots), executor.retries), jobs, take
-            )
+            chunks = Chunks(work.divided(slots, work.config.width(len(work.jobs))), executor.retries)
+            _drive(ray, task, (launch, files, setup), chunks, work.jobs, take)
         finally:
             _clean_up(ray, launch)
 
@@ -176,7 +190,7 @@ def _connected(executor: RayExecutor) -> Iterator[Any]:
             _reachable(executor.address)
             more: dict[str, Any] = {}
             if executor.address:  # other machines get this package's code; what it imports they must have
-                more["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parents[1])]}
+                more["runtime_env"] = {"py_modules": [str(Path(__file__).resolve().parents[2])]}
             try:
                 ray.init(
                     address=executor.address,
@@ -324,3 +338,6 @@ def _clean_up(ray: Any, launch: str) -> None:
             if node["Alive"]
         ]
         ray.wait(refs, num_returns=len(refs), timeout=10)
+
+
+EXECUTORS.register(RayExecutor())
