@@ -39,7 +39,7 @@ class StudyLab:
     def __init__(
         self,
         trainer: Trainer,
-        executor: Executor = "local",
+        executor: AnyExecutor = "local",
         workers: int | None = None,
         progress: OnProgress | None = None,
     ) -> None:
