@@ -30,6 +30,7 @@ from causalmix_nb.estimate.nuisances import (
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import TRUSTED, moments
 from causalmix_nb.estimate.weights import weighed
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.fit import SEEDS
 from causalmix_nb.mixture import log_mixture
 
@@ -44,7 +45,7 @@ COLLINEAR = 30.0  # condition number of the standardised state from which its co
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Finding):
     """What the runs can and cannot say, question by question.
 
     table: by question: ``answer`` (a sentence), ``figure`` (the number behind it, NaN where there is none), ``verdict``: "fine",

@@ -19,6 +19,7 @@ import numpy as np
 from causalmix_nb.answers.question import QUESTIONS, Argument, Question
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.model import LEVEL, Model, nudged
+from causalmix_nb.finding import Finding
 from causalmix_nb.plots.pictures import short
 from causalmix_nb.plots.state import change_heatmap, state_tree
 
@@ -45,7 +46,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Interpretation:
+class Interpretation(Finding):
     """How the effects of a mixture depend on the state of the pool.
 
     tree: the topmost :class:`Split`, or 0 where no split stands. leaves: one row per (leaf, domain): ``where`` (text), ``part`` (of the

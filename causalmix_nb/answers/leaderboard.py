@@ -19,6 +19,7 @@ from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Qu
 from causalmix_nb.errors import CausalMixError, FitError, did_you_mean
 from causalmix_nb.estimate.folds import pure_error, rank_correlation
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.fit import fit_problem, side_by_side
 from causalmix_nb.methods.method import METHODS
 from causalmix_nb.plots.mixtures import learning_curves
@@ -39,7 +40,7 @@ DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Leaderboard:
+class Leaderboard(Finding):
     """Methods by number of runs.
 
     table: one row per (``runs``, ``method``), the best first for each number of runs: ``spearman`` on unseen runs with ``se``, ``behind``

@@ -28,6 +28,7 @@ from causalmix_nb.estimate.nuisances import (
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import tamed
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.mixed_model import MixedModel
 from causalmix_nb.mixture import log_mixture
 from causalmix_nb.plots.domain import price_forest
@@ -45,7 +46,7 @@ MIN_DOMAINS, SPARE_RUNS = 3, 3  # spare: runs beyond the coefficients, to see th
 
 
 @dataclass(frozen=True, slots=True)
-class DomainPrice:
+class DomainPrice(Finding):
     """What a unit of log share of a new domain is worth more than one of the average domain that is there.
 
     estimate, se, lower, upper: outcome units per unit of log share; the interval holds the new domain's own part.

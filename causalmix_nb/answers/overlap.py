@@ -19,6 +19,7 @@ from causalmix_nb.answers.question import QUESTIONS, Question, tilt
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import Support
+from causalmix_nb.finding import Finding
 from causalmix_nb.plots.checks import shares_tried
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ SAMPLE = 2000  # mixtures drawn evenly over the simplex
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(Finding):
     """What mixtures the runs have tried, over all and near one state.
 
     table: one row per domain: ``least``, ``median``, ``most`` (shares tried in all runs) and the same ``…_near`` (in the quarter of

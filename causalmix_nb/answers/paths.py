@@ -21,6 +21,7 @@ from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Qu
 from causalmix_nb.errors import FitError, GraphError
 from causalmix_nb.estimate.model import LEVEL
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.finding import Finding
 from causalmix_nb.graph.text import quoted
 from causalmix_nb.mixture import ilr, ilr_basis
 from causalmix_nb.plots.pictures import short
@@ -40,7 +41,7 @@ SPARE = 6  # runs beyond the coefficients, to see the noise
 
 
 @dataclass(frozen=True, slots=True)
-class PathEffects:
+class PathEffects(Finding):
     """What each path from the mixture to the outcome carries.
 
     table: one row per (domain, path) and per (domain, ``all paths``): estimate, se, lower, upper, in outcome units per unit of log share as in

@@ -22,6 +22,7 @@ from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import weighed
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.linear import LinearModel, fit_linear
 from causalmix_nb.plots.checks import hidden_cause
 
@@ -37,7 +38,7 @@ STANDS, FAILS, UNSURE = "stands", "fails", "cannot tell"
 
 
 @dataclass(frozen=True, slots=True)
-class Refutation:
+class Refutation(Finding):
     """What became of an effect under each attempt to refute it.
 
     table: by attempt: ``done``, ``expected``, ``found`` (sentences), ``verdict`` ("stands", "fails" or "cannot tell").

@@ -18,6 +18,7 @@ from causalmix_nb.answers.question import METHOD, OUTCOME, QUESTIONS, SEED, Ques
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.folds import folds, rank_correlation
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.fit import fit_quickly
 from causalmix_nb.plots.mixtures import subset_scores
 
@@ -33,7 +34,7 @@ RESAMPLES = 400
 
 
 @dataclass(frozen=True, slots=True)
-class StateSelection:
+class StateSelection(Finding):
     """Subsets of covariates by how well a model with them ranks left-out runs.
 
     table: one row per subset, best first: ``subset``, ``covariates`` (how many), ``spearman``, ``behind`` (difference to the best),

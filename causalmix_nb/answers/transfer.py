@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalmix_nb.errors import StudyError
+from causalmix_nb.finding import Finding
 from causalmix_nb.plots.transfer import ranks_agree
 from causalmix_nb.proxies.config import Trainable
 
@@ -42,7 +43,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(Finding):
     """How well two settings of the proxy agree about mixtures.
 
     table: one row per comparison: ``spearman``, ``lower``, ``upper``, ``mixtures``. outcomes: mixture × (first, other, first again), in the

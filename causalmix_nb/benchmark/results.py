@@ -22,6 +22,7 @@ from causalmix_nb.benchmark.differences import (
 )
 from causalmix_nb.benchmark.rivals import EQUAL, LOGGED, NATURAL, OURS
 from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift
+from causalmix_nb.finding import Finding
 from causalmix_nb.plots.shift import SHOWN, shift_gains
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ LEARNT_FROM_HISTORY = " (history)"
 
 
 @dataclass(frozen=True)
-class PoolShift:
+class PoolShift(Finding):
     """Methods at a pool that changed, proven by training; differences are in the good direction.
 
     outcomes: one row per training: ``shift``, ``method``, ``seed``, ``outcome`` (own units). Methods that learnt from a history of

@@ -19,6 +19,7 @@ from causalmix_nb.decide.policy import BEST, allowed, climb, draw_candidates
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.support import TrustRegion
+from causalmix_nb.finding import Finding
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.plots.mixtures import pareto_front
 
@@ -30,7 +31,7 @@ STEPS = {1: 1, 2: 20, 3: 6, 4: 4, 5: 3}  # of the lattice of weights, by the num
 
 
 @dataclass(frozen=True, slots=True)
-class ParetoFront:
+class ParetoFront(Finding):
     """Mixtures that trade outcomes off.
 
     table: one row per mixture: ``mixture.<domain>``; per outcome ``<outcome>`` (expected, in its own units), ``…_lower``,

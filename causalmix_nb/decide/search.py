@@ -22,6 +22,7 @@ from causalmix_nb.decide.policy import draw_candidates
 from causalmix_nb.design.simplex import sample_mixtures
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.finding import Finding
 from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 
@@ -34,7 +35,7 @@ CANDIDATES, DRAWS = 1500, 128
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class Search(Finding):
     """What a search tried, and the mixture it ends with.
 
     table: one row per run, in order: ``mixture.<domain>``, ``outcome``, ``round``. mixture: of the best run for a grid; of the highest

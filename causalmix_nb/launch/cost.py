@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import TrainingError
 from causalmix_nb.files import write_whole
+from causalmix_nb.finding import Finding
 from causalmix_nb.launch.pace import PROCESS
 from causalmix_nb.machine import cores
 from causalmix_nb.proxies.config import Speed, Trainable
@@ -38,7 +39,7 @@ SECONDS = 0.4  # that a measurement of the speed takes
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Finding):
     """What a launch will take.
 
     n_runs: runs to train; finished: those asked for that are there already. tokens: trained in all, the base proxy included where it is
@@ -119,7 +120,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingCost:
+class TrainingCost(Finding):
     """What training costs on given hardware. flop: of all runs; device_hours: of all devices together; hours: on the clock; price:
     in the currency of the price per hour."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.finding import Finding
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.schedule import accelerator, schedule
 from causalmix_nb.proxies.train import fit
@@ -33,7 +34,7 @@ MEMORY = 0.9  # ODM: of the moving average of rewards
 
 
 @dataclass(frozen=True, slots=True)
-class OnlineMixture:
+class OnlineMixture(Finding):
     """A mixture found in one go of training, and how the weights moved. history: step × domain. tokens: trained on in all."""
 
     mixture: Mixture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import RunsError, did_you_mean
+from causalmix_nb.finding import Finding
 from causalmix_nb.runs.evaluations import READERS, SAID_BY_FILE, UNSAID, Score, read_scores
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _IMPORTED = re.compile(r"\d{6}-(.+)", re.DOTALL)  # keys of imported runs: the r
 
 
 @dataclass(frozen=True, slots=True)
-class AttachedScores:
+class AttachedScores(Finding):
     """What was attached. table: one row per run key, one column per outcome, NaN where a file has none. minimize: outcome -> whether lower
     is better. unmatched: files that name no run. notes: what was assumed on the way."""
 

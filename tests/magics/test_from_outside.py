@@ -12,6 +12,7 @@ from IPython.core.oinspect import getdoc
 
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, tilt
 from causalmix_nb.errors import CausalMixError
+from causalmix_nb.finding import Finding
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.language import MagicError
 
@@ -106,6 +107,15 @@ def test_its_answer_is_an_object_with_a_card(asked):
     assert list(run(asked, "%causalmix spread sums").table.index) == ["sums"]
     shown = asked.display_formatter.format(found)[0]
     assert "How far the runs are spread" in shown["text/html"] and "The shares move by" in shown["text/plain"]
+
+
+def test_what_is_a_finding_is_a_card_wherever_it_comes_from(shell):
+    class Told(Finding):
+        title, sentences, table = "What was told", ("a word",), pd.DataFrame({"x": [1.0]})
+
+    assert "What was told" in shell.display_formatter.format(Told())[0]["text/html"]
+    run(shell, "%unload_ext causalmix_nb")
+    assert "text/html" not in shell.display_formatter.format(Told())[0]
 
 
 def test_a_question_that_is_taken_back_is_gone(asked):

@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from causalmix_nb.finding import Finding
 from causalmix_nb.runs.tables.shares import Shares
 from causalmix_nb.runs.tables.tables import Sheet
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
+class ImportReport(Finding):
     """What an import made of other people's tables.
 
     title: how many runs, of which files. sentences: what was joined, rescaled, left out and assumed. table: one row per column of the files,
