@@ -7,7 +7,7 @@ and opened again. ``%causalmix`` is a thin wrapper over this class.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +34,10 @@ from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.scores import Score
 from causalmix_nb.proxies.state import Scorer, flatten_state
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.study import contenders, exporting, questions, settings
+from causalmix_nb.study import contenders, exporting, paired, questions, settings
 from causalmix_nb.study.folder import BUDGET, FORMAT, StudyFolder, Tilts
 from causalmix_nb.study.forecast import forecast
 from causalmix_nb.study.kept_graph import kept_graph
-from causalmix_nb.study.paired import check_seeds, train_paired
 from causalmix_nb.study.request import RunRequest
 from causalmix_nb.study.trainer import Trainer
 
@@ -372,47 +371,6 @@ class Study:
             )
         return best
 
-    def compare(
-        self,
-        baselines: Sequence[str | Mixture | Mapping[str, float]] | Mapping[str, Mixture] = (
-            "equal",
-            "natural",
-            "regmix",
-        ),
-        n_seeds: int = 5,
-        tilt: Tilts | None = None,
-        progress: OnProgress | None = None,
-        executor: AnyExecutor = "local",
-        workers: int | None = None,
-    ) -> Comparison:
-        """Train the recommendation and the baselines with paired seeds and show the differences.
-
-        Baselines are names (equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm train their own runs first),
-        mixtures of your own, or a dict of name -> mixture.
-        The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
-        store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
-        """
-        model, best = self.fitted(), self.recommendation
-        self.files.need_corpus()
-        if best is None:
-            raise StudyError("there is no recommendation to compare; %causalmix optimize makes one.")
-        check_seeds(n_seeds)
-        recommended_for = self.arguments.get("optimize", {}).get("tilt")
-        tilt = self.files.checked(tilt if tilt is not None else recommended_for)
-        named = baselines if isinstance(baselines, Mapping) else {
-            b if isinstance(b, str) else f"mixture {i + 1}": b for i, b in enumerate(baselines)
-        }  # fmt: skip
-        others = {
-            name: self.baseline(one, model.outcome, progress, executor, workers)
-            for name, one in named.items()
-        }
-        self.comparison = train_paired(
-            self.trainer, model, best, others, n_seeds, tilt, executor, workers, progress
-        )
-        self.arguments["compare"] = {"baselines": baselines, "n_seeds": n_seeds, "tilt": tilt}
-        self.files.write("comparison.json", json.dumps({"verdict": self.comparison.verdict}))
-        return self.comparison
-
     def report(self, path: str | Path = "causalmix_report.html", overwrite: bool = False) -> Report:
         """Write the study as one page that stands alone: every card in order, and the code that makes it again."""
         return write_report(self, path, overwrite)
@@ -425,6 +383,7 @@ class Study:
     effects, dose_response, paths = questions.effects, questions.dose_response, questions.paths
     interpret, price = questions.interpret, questions.price
     pareto, explore = questions.pareto, questions.explore
+    compare = paired.compare
     search, online, baseline = contenders.search, contenders.online, contenders.baseline
     transfer = settings.transfer
     benchmark = pool_shift

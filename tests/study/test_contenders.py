@@ -82,7 +82,7 @@ def test_every_baseline_can_be_compared_with(finished):
         (lambda s: s.search("gird"), StudyError, "Did you mean 'grid'"),
         (lambda s: s.search("grid", outcome="bpb.aples"), StudyError, "Did you mean 'bpb.apples'"),
         (lambda s: s.online("doremy"), StudyError, "Did you mean 'doremi'"),
-        (lambda s: s.baseline("odn"), MixtureError, f"There is {', '.join(BASELINES)}"),
+        (lambda s: s.baseline("odn"), MixtureError, f"Baselines are {', '.join(BASELINES)}"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_known_ones(finished, call, error, message):
