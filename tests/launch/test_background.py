@@ -118,7 +118,7 @@ def test_a_job_that_fails_says_why(study):
 
 
 def test_an_executor_that_there_is_not_is_named_before_a_job_starts(study):
-    with pytest.raises(TrainingError, match="unknown executor 'nowhere'. There is inline, local, ray"):
+    with pytest.raises(TrainingError, match="unknown executor 'nowhere'. Executors are inline, local, ray"):
         study.start(6, 2_000, executor="nowhere")
     assert study.job is None
 
