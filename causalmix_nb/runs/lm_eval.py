@@ -1,7 +1,7 @@
 """Scores of evaluation tools as outcomes of runs: which files there are, and which run each belongs to.
 
 ``lm_eval --output_path FOLDER`` writes ``FOLDER/<model>/results_<time>.json``; OLMES and others have layouts of their own
-(:mod:`causalmix_nb.runs.evaluations` reads them all). A file belongs to the run that is called as the file is, or as a folder it lies in, the nearest
+(:mod:`causalmix_nb.runs.evaluations.reader` reads them all). A file belongs to the run that is called as the file is, or as a folder it lies in, the nearest
 first: by its key, by its label, by the name that it had in an imported table; in full, else as a part that ends where a word ends, so that
 ``mix-1`` is never taken for ``mix-10``. A mapping may say otherwise. Of several files for one run the one written last counts, task by task.
 """
@@ -13,16 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.finding import Finding
-from causalmix_nb.runs.evaluations import READERS, SAID_BY_FILE, UNSAID, Score, read_scores
+from causalmix_nb.runs.evaluations.reader import READERS, SAID_BY_FILE, UNSAID, Score, read_scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from causalmix_nb.runs.store import Runs
 
 SHORTEST = (
     6  # characters of a name that is told apart inside a longer one; three where it has letters and digits
@@ -57,18 +55,32 @@ class AttachedScores(Finding):
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         said = [f"{len(names)} outcomes: {', '.join(names[:8])}{more}"]
         if len(self.table) < self.n_runs:
-            said.append(
-                f"{self.n_runs - len(self.table)} runs have no file: a fit of these outcomes leaves them out"
-            )
+            without = _counted(self.n_runs - len(self.table), "run has", "runs have")
+            said.append(f"{without} no file and no part in a fit of these outcomes")
         if self.unmatched:
             said.append(
-                f"{len(self.unmatched)} files name no run and were left out: {', '.join(self.unmatched[:3])}"
+                f"left out, since {_counted(len(self.unmatched), 'file names', 'files name')} no run: "
+                f"{', '.join(self.unmatched[:3])}"
             )
         return (*said, *self.notes)
 
 
+class Scored(Protocol):
+    """Runs that scores can be recorded with: :class:`causalmix_nb.runs.store.Runs`."""
+
+    @property
+    def frame(self) -> pd.DataFrame: ...
+
+    @property
+    def minimize(self) -> Mapping[str, bool]: ...
+
+    def add_outcomes(
+        self, outcomes: Mapping[str, Mapping[str, float]], minimize: Mapping[str, bool] | None = None
+    ) -> None: ...
+
+
 def attach_lm_eval(
-    runs: Runs, path: str | Path, key: str | Mapping[str, str] | None = None
+    runs: Scored, path: str | Path, key: str | Mapping[str, str] | None = None
 ) -> AttachedScores:
     """Read result files of an evaluation tool and record their scores with the runs they belong to.
 
@@ -149,7 +161,8 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if parts:
-        notes.append(f"{len(parts)} files were matched by a part of their name: {', '.join(parts[:3])}")
+        matched = _counted(len(parts), "file was", "files were")
+        notes.append(f"{matched} matched by a part of the name: {', '.join(parts[:3])}")
     unsaid = [name for name, score in said.items() if score.said == UNSAID and not known[name]]
     if unsaid:
         some = f"{', '.join(unsaid[:4])}{' …' if len(unsaid) > 4 else ''}"
@@ -167,9 +180,19 @@ def _notes(
         )
     if ignored:
         notes.append(
-            f"{len(ignored)} other JSON files hold no scores and were left out: {', '.join(ignored[:3])}"
+            f"left out, since {_counted(len(ignored), 'other JSON file holds', 'other JSON files hold')} no scores: "
+            f"{', '.join(ignored[:3])}"
         )
     return tuple(notes)
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    """A count with its words.
+
+    >>> _counted(1, "run has", "runs have"), _counted(2, "run has", "runs have")
+    ('1 run has', '2 runs have')
+    """
+    return f"{n} {one if n == 1 else many}"
 
 
 # -- files -----------------------------------------------------------------------------------------------------
@@ -181,7 +204,7 @@ def _files(path: Path) -> tuple[list[Path], list[str]]:
         return [path], []
     if not path.is_dir():
         raise RunsError(f"there is nothing at {path}; give a results_*.json or the folder that holds them.")
-    own = [pattern for reader in READERS for pattern in reader.files]
+    own = [pattern for reader in READERS.values() for pattern in reader.files]
     found, ignored = [], []
     for file in sorted(path.rglob("*.json*"), key=lambda file: (file.name, str(file))):
         if not file.is_file() or any(fnmatchcase(file.name, pattern) for pattern in NO_SCORES):
@@ -210,7 +233,7 @@ def _read(file: Path) -> bool:
 
 def _said_better(file: Path, found: list[Path]) -> bool:
     """Whether another file in the same folder holds the same and more."""
-    for reader in READERS:
+    for reader in READERS.values():
         kinds = [pattern for pattern in reader.instead if fnmatchcase(file.name, pattern)]
         if kinds:
             before = reader.instead[: reader.instead.index(kinds[0])]
@@ -227,7 +250,7 @@ def _said_better(file: Path, found: list[Path]) -> bool:
 class _Names:
     """What finished runs are called: their keys, their labels, and the names that they had in an imported table."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Scored) -> None:
         frame = runs.frame
         frame = frame[frame["status"] == "done"]
         self.keys = [str(key) for key in frame["key"]]

@@ -7,19 +7,18 @@ was asked for, so that asking again finds it instead of repeating it.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import sqlite3
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import RunsError, did_you_mean
-from causalmix_nb.runs.backup import rescue, write_backup
+from causalmix_nb.runs.csv_folder import write_csv
+from causalmix_nb.runs.database import DATA, Database
+from causalmix_nb.runs.lm_eval import AttachedScores, attach_lm_eval
 from causalmix_nb.runs.tables.frames import of_frames
 from causalmix_nb.runs.tables.import_report import Imported, ImportReport
 from causalmix_nb.runs.tables.imports import read_tables, read_wide
@@ -27,19 +26,7 @@ from causalmix_nb.runs.tables.imports import read_tables, read_wide
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalmix_nb.runs.lm_eval import AttachedScores
-
-SCHEMA_VERSION = 1
-_LOCKED = "{path} is locked by another program; close what works on it (a notebook, a database browser), then repeat the step."
 _PARTS = ("mixture", "state", "scale", "outcome")
-_DATA = "CREATE TABLE IF NOT EXISTS data (key TEXT PRIMARY KEY, data TEXT NOT NULL)"  # made when first needed
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    key TEXT PRIMARY KEY, status TEXT NOT NULL, seed INTEGER, label TEXT,
-    mixture TEXT NOT NULL, state TEXT NOT NULL, scale TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT
-);
-CREATE TABLE IF NOT EXISTS outcomes (name TEXT PRIMARY KEY, minimize INTEGER NOT NULL);
-"""
 
 
 class Runs:
@@ -54,11 +41,14 @@ class Runs:
     (('math', 'code'), ('loss',), {'loss': True})
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
-        self._db = connection
-        self.path = path
+    def __init__(self, database: Database) -> None:
+        self._db = database
         self.import_report: ImportReport | None = None
-        self._unsaved, self._saved_at, self._cost = False, -math.inf, 0.0  # of the backup
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for runs in memory."""
+        return self._db.path
 
     # -- making ------------------------------------------------------------------------------------------
 
@@ -172,7 +162,7 @@ class Runs:
     @classmethod
     def _imported(cls, made: Imported) -> Runs:
         """Runs of parts; each is known by its own name where it has one."""
-        runs = cls._memory()
+        runs = cls(Database.memory())
         runs.import_report = made.report
         runs.declare_outcomes(made.minimize)
         names = made.names
@@ -198,12 +188,6 @@ class Runs:
         return runs
 
     @classmethod
-    def _memory(cls) -> Runs:
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.executescript(_SCHEMA)
-        return cls(connection, None)
-
-    @classmethod
     def open(cls, path: str | Path, *, create: bool = False, timeout: float = 30.0) -> Runs:
         """Open the SQLite file of a study; several processes may read it while one writes.
 
@@ -215,51 +199,17 @@ class Runs:
         RunsError: no such file (unless ``create``), a file that is no store of runs, one written by a newer version,
             or a folder that cannot be written.
         """
-        path = Path(path)
-        if said := rescue(path, timeout):
-            warnings.warn(said, stacklevel=2)
-        try:
-            if not create and not path.exists():
-                raise RunsError(f"no runs at {path}; check the path, or start a study with Study.create().")
-            connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise RunsError(
-                    f"{path} was written by a newer version (format {version}, this one reads {SCHEMA_VERSION}); upgrade causalmix_nb."
-                )
-            with contextlib.suppress(sqlite3.OperationalError):  # a read-only store stays readable
-                # A rollback journal, not a write-ahead log: the store is then one file that can be copied at any moment, lies on a shared
-                # file system and opens from a read-only one. Runs are committed every few seconds at most, so readers hardly ever wait.
-                connection.execute("PRAGMA journal_mode=DELETE")
-                connection.execute("PRAGMA synchronous=EXTRA")  # the end of the journal reaches the disk too
-            if version < SCHEMA_VERSION:
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise RunsError(
-                        f"{path} is a database, but not a store of runs; give the runs.sqlite of a study."
-                    )
-                connection.executescript(_SCHEMA)
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                connection.commit()
-        except (sqlite3.OperationalError, PermissionError) as error:
-            if "locked" in str(error):
-                raise RunsError(_LOCKED.format(path=path)) from None
-            raise RunsError(f"cannot open {path} ({error}); is its folder there and writable?") from None
-        except sqlite3.DatabaseError:
-            raise RunsError(
-                f"{path} is not a store of runs, or it is damaged; give the runs.sqlite of a study."
-            ) from None
-        return cls(connection, path)
+        return cls(Database.open(Path(path), create, timeout))
 
     def close(self) -> None:
-        self.back_up()
         self._db.close()
 
     # -- writing -----------------------------------------------------------------------------------------
 
     def declare_outcomes(self, minimize: Mapping[str, bool]) -> None:
         """Say which outcomes there are, and for which of them lower is better."""
-        with self._transaction():
-            self._db.executemany(
+        with self._db.writing() as write:
+            write.executemany(
                 "INSERT OR REPLACE INTO outcomes VALUES (?, ?)",
                 [(name, int(low)) for name, low in minimize.items()],
             )
@@ -282,8 +232,8 @@ class Runs:
             )
             for row in rows
         ]
-        with self._transaction():
-            self._db.executemany(
+        with self._db.writing() as write:
+            write.executemany(
                 "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT(key) DO UPDATE SET status=excluded.status, "
                 "outcome=excluded.outcome, reason=excluded.reason WHERE runs.status != 'done'",
                 records,
@@ -307,17 +257,17 @@ class Runs:
         self.declare_outcomes(
             {name: low for name, low in (minimize or {}).items() if name not in self.minimize}
         )
-        with self._transaction():
+        with self._db.writing() as write:
             for key, scores in outcomes.items():
-                (text,) = self._db.execute("SELECT outcome FROM runs WHERE key = ?", (key,)).fetchone()
+                (text,) = write.execute("SELECT outcome FROM runs WHERE key = ?", (key,)).fetchone()
                 merged = json.loads(text) | {name: float(value) for name, value in scores.items()}
-                self._db.execute("UPDATE runs SET outcome = ? WHERE key = ?", (json.dumps(merged), key))
+                write.execute("UPDATE runs SET outcome = ? WHERE key = ?", (json.dumps(merged), key))
 
     def describe(self, data: Mapping[str, Mapping[str, float]]) -> None:
         """Note of runs what followed from how they were made, key -> name -> value: columns ``data.<name>``, which no fit conditions on."""
-        with self._transaction():
-            self._db.execute(_DATA)
-            self._db.executemany(
+        with self._db.writing() as write:
+            write.execute(DATA)
+            write.executemany(
                 "INSERT OR REPLACE INTO data VALUES (?, ?)",
                 [(key, json.dumps(values)) for key, values in data.items()],
             )
@@ -338,47 +288,18 @@ class Runs:
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
         """Record scores that an evaluation tool wrote; see :func:`causalmix_nb.runs.lm_eval.attach_lm_eval`."""
-        from causalmix_nb.runs.lm_eval import attach_lm_eval
-
         return attach_lm_eval(self, path, key)
 
     def annotate(self, reasons: Mapping[str, str | None]) -> None:
         """Say of runs, key -> words, why they are as they are (a finished one: why it was not trained longer); None takes it back."""
-        with self._transaction():
-            self._db.executemany(
+        with self._db.writing() as write:
+            write.executemany(
                 "UPDATE runs SET reason = ? WHERE key = ?", [(words, key) for key, words in reasons.items()]
             )
 
     def back_up(self) -> None:
         """Bring the backup beside the store up to date; nothing is done where nothing has changed."""
-        if self.path is not None and self._unsaved:
-            start = time.monotonic()
-            self._unsaved = not write_backup(self._db, self.path)
-            self._saved_at = time.monotonic()
-            self._cost = self._saved_at - start
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            with self._db:
-                yield
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise  # a mistake of ours
-            if "locked" in str(error):
-                raise RunsError(_LOCKED.format(path=self.path)) from None
-            if not isinstance(error, sqlite3.OperationalError) or "no such table" in str(error):
-                raise RunsError(
-                    f"{self.path} is damaged ({error}); open the study again, and its backup is put back."
-                ) from None
-            raise RunsError(
-                f"cannot write runs to {self.path} ({error}); free disk space or make the folder writable, then run again."
-            ) from None
-        self._unsaved = True
-        if (
-            time.monotonic() - self._saved_at >= 20 * self._cost
-        ):  # at most a twentieth of the time goes into backups
-            self.back_up()
+        self._db.back_up()
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -464,27 +385,10 @@ class Runs:
         """Write ``ratios.csv`` and ``metrics.csv``, joined on ``run``, into a folder; :meth:`from_csv` reads them back.
 
         Where there are states or scales, ``state.csv`` and ``scale.csv`` are written beside them.
+
+        Raises
+        ------
+        RunsError: a folder that cannot be written.
         """
         frame = self.frame
-        frame = frame[frame["status"] == "done"].reset_index(drop=True)
-        names = frame["label"].where(frame["label"].notna() & (frame["label"] != ""), None)
-        named = names.notna().all() and names.is_unique  # runs of our own may share a label, such as "repeat"
-        frame.insert(0, "run", names if named else range(len(frame)))
-        folder = Path(folder)
-        paths = folder / "ratios.csv", folder / "metrics.csv"
-        covariates = [part for part in ("state", "scale") if any(c.startswith(f"{part}.") for c in frame)]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for path, part in [
-                *zip(paths, ("mixture", "outcome")),
-                *((folder / f"{part}.csv", part) for part in covariates),
-            ]:
-                columns = [column for column in frame if column.startswith(f"{part}.")]
-                frame[["run", *columns]].rename(
-                    columns={c: c.removeprefix(f"{part}.") for c in columns}
-                ).to_csv(path, index=False)
-        except OSError as error:
-            raise RunsError(
-                f"cannot write to {folder} ({error.strerror}); choose a folder that can be written."
-            ) from None
-        return paths
+        return write_csv(frame[frame["status"] == "done"], Path(folder))

@@ -1,9 +1,11 @@
 """A format, a reader and a baseline that one file adds are used, listed, completed and named in messages; and gone when they are taken back."""
 
 import io
+import json
 from contextlib import redirect_stdout
 
 import numpy as np
+import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
@@ -13,9 +15,12 @@ from causalmix_nb.decide.export.export import export
 from causalmix_nb.decide.export.formats.format import FORMATS as EXPORTS
 from causalmix_nb.decide.export.formats.format import Beside, Written
 from causalmix_nb.decide.export.formats.format import Format as ExportFormat
-from causalmix_nb.errors import ExportError, MixtureError
+from causalmix_nb.errors import ExportError, MixtureError, RunsError
 from causalmix_nb.magics.language import MagicError
 from causalmix_nb.mixture import Mixture
+from causalmix_nb.runs.evaluations.reader import READERS, Reader, score
+from causalmix_nb.runs.lm_eval import attach_lm_eval, read_lm_eval
+from causalmix_nb.runs.store import Runs
 
 
 class Shell:
@@ -136,3 +141,46 @@ def test_a_baseline_that_trains_asks_for_what_trains(dueling, finished):
     case = Case(finished.runs, finished.outcome)
     with pytest.raises(MixtureError, match="needs a study with a pool"):
         baseline_mixture("duel", case)
+
+
+# -- readers of evaluations -------------------------------------------------------------------------------------
+
+
+def probed(content):
+    return {name: score(value, name) for name, value in content["probes"].items()}
+
+
+@pytest.fixture
+def probing():
+    yield READERS.register(
+        Reader("probing", "Probe", "the probes.json of Probe", lambda c: isinstance(c, dict) and "probes" in c,
+               probed, files=("probes.json",), instead=("probes.json", "probes-part.json"))
+    )  # fmt: skip
+    READERS.remove("probing")
+
+
+@pytest.fixture
+def probes(tmp_path):
+    for name in ("mix-one", "mix-two"):
+        (tmp_path / name).mkdir()
+        for file in ("probes.json", "probes-part.json"):
+            (tmp_path / name / file).write_text(json.dumps({"probes": {"maze.loss": 0.5}}))
+    return tmp_path
+
+
+def test_a_readers_files_are_found_read_and_attached(probing, probes):
+    assert read_lm_eval(probes / "mix-one" / "probes.json") == {"maze.loss": (0.5, True)}
+    mixtures = pd.DataFrame({"a": [0.2, 0.8], "b": [0.8, 0.2]}, index=["mix-one", "mix-two"])
+    runs = Runs.from_frames(mixtures, pd.DataFrame({"acc": [0.1, 0.2]}, index=mixtures.index))
+    attached = attach_lm_eval(runs, probes)
+    assert attached.minimize == {"maze.loss": True} and len(attached.table) == 2
+    (probes / "mix-one" / "probes.json").write_text("{")
+    with pytest.raises(RunsError, match="no result file of .*Probe"):
+        attach_lm_eval(runs, probes)
+
+
+def test_a_reader_is_named_where_nothing_reads_a_file_and_gone_when_it_is_taken_back(probes):
+    file = probes / "mix-one" / "probes.json"
+    with pytest.raises(RunsError) as refused:
+        read_lm_eval(file)
+    assert "Probe" not in str(refused.value) and "OLMES" in str(refused.value)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from causalmix_nb.errors import RunsError
-from causalmix_nb.runs.evaluations import READERS, read_scores
+from causalmix_nb.runs.database import Database
+from causalmix_nb.runs.evaluations.reader import READERS, read_scores
 from causalmix_nb.runs.lm_eval import attach_lm_eval, read_lm_eval
 from causalmix_nb.runs.store import Runs
 
@@ -40,7 +41,7 @@ def imported(*names: str) -> Runs:
 
 def labelled(*labels: str) -> Runs:
     """Runs that carry the user's name as their label."""
-    runs = Runs._memory()
+    runs = Runs(Database.memory())
     runs.declare_outcomes({"loss": True})
     runs.add(
         [{"key": f"{i:06d}-{i}", "label": label, "mixture": {"a": 0.5, "b": 0.5}, "outcome": {"loss": 1.0}} for i, label in enumerate(labels)]
@@ -258,7 +259,7 @@ def opened_as_text(tree: ast.AST) -> list[str]:
         name = ast.unparse(node.func)
         owner, _, method = name.rpartition(".")
         is_file = name == "open" or (
-            method == "open" and re.fullmatch(r"[a-z_]+", owner) and owner not in ("os", "cls")
+            method == "open" and re.fullmatch(r"[a-z_]+", owner) and owner not in ("os", "cls", "self")
         )
         binary = any(
             isinstance(a, ast.Constant) and "b" in str(a.value)
@@ -387,7 +388,7 @@ def test_samples_and_other_json_files_in_a_folder_hold_no_scores(tmp_path):
     runs = imported("mix-1", "mix-2")
     attached = attach_lm_eval(runs, tmp_path)
     assert by_name(runs, ("mix-1", "mix-2")) == {"mix-1": 0.1, "mix-2": None}
-    assert "1 other JSON files hold no scores and were left out: notes.json" in attached.notes
+    assert "left out, since 1 other JSON file holds no scores: notes.json" in attached.notes
 
 
 def test_files_of_version_0_3_beside_those_of_0_4_are_read_too(tmp_path):
@@ -434,8 +435,8 @@ def test_a_declared_direction_that_a_file_contradicts_is_said(tmp_path):
 
 
 def test_every_reader_knows_its_own_files_and_no_other():
-    shown = {"the evaluation harness": acc(0.1), "OLMES": OLMES_TASK, "marin": {"task_metrics": {}}}
-    for reader in READERS:
+    shown = {"harness": acc(0.1), "olmes": OLMES_TASK, "marin": {"task_metrics": {}}}
+    for reader in READERS.values():
         assert [name for name, content in shown.items() if reader.knows(content)] == [reader.name]
 
 

@@ -98,7 +98,7 @@ def test_folders_and_files_named_after_runs_are_matched(runs, tmp_path):
     assert pd.isna(frame["03abcdef"]) and pd.isna(frame["failed01"])
     assert attached.unmatched == ("somebody_else/results_1.json",)
     said = " ".join(attached.sentences)
-    assert "1 runs have no file" in said and "1 files name no run" in said
+    assert "1 run has no file" in said and "1 file names no run" in said
 
 
 def test_attached_scores_are_outcomes_like_others_and_old_ones_stay(runs, tmp_path):

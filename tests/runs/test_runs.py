@@ -1,5 +1,6 @@
 """The record of runs: frames in and out, the store, other people's tables."""
 
+import csv
 import os
 import sqlite3
 import subprocess
@@ -10,7 +11,8 @@ import pandas as pd
 import pytest
 
 from causalmix_nb.errors import MixtureError, RunsError
-from causalmix_nb.runs.store import SCHEMA_VERSION, Runs
+from causalmix_nb.runs.database import SCHEMA_VERSION
+from causalmix_nb.runs.store import Runs
 
 MIXTURES = pd.DataFrame({"math": [0.2, 0.8, 0.5], "code": [0.8, 0.2, 0.5]})
 OUTCOMES = pd.DataFrame({"loss": [1.2, 1.1, np.nan]})
@@ -58,6 +60,21 @@ def test_words_in_a_table_are_refused():
 def test_minimize_must_name_an_outcome():
     with pytest.raises(RunsError, match="Did you mean 'loss'"):
         Runs.from_frames(MIXTURES, OUTCOMES, minimize=["los"])
+
+
+def test_no_name_in_a_csv_is_run_by_a_spreadsheet_and_all_come_back(tmp_path):
+    label = '=HYPERLINK("http://x")'
+    runs = Runs.from_frames(
+        pd.DataFrame({"@web": [0.2, 0.8], "-code": [0.8, 0.2]}, index=[label, "+b"]),
+        pd.DataFrame({"loss": [-1.2, 1.1]}, index=[label, "+b"]),
+    )
+    paths = runs.to_csv(tmp_path)
+    for path in paths:
+        for row in csv.reader(path.open()):
+            assert not [cell for cell in row if cell[:1] in ("=", "+", "-", "@") and cell != "-1.2"]
+    again = Runs.from_csv(*paths)
+    assert again.domains == ("@web", "-code")
+    assert list(again.frame["label"]) == [label, "+b"] == list(runs.frame["label"])
 
 
 def test_csv_round_trip(tmp_path):

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import RunsError, listed
+from causalmix_nb.runs.csv_folder import without_mark
 from causalmix_nb.runs.tables.numerals import number_of
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _split(text: str, sign: str, name: str, strict: bool = True) -> list[list[st
         raise _no_table(name) from None
     finally:
         csv.field_size_limit(was)
-    cells = [[_clean(cell) for cell in row] for row in rows]
+    cells = [[without_mark(_clean(cell)) for cell in row] for row in rows]
     if sign == "|" and cells and all(not row[0] and not row[-1] for row in cells if len(row) > 2):
         cells = [row[1:-1] for row in cells if len(row) > 2]  # | a | b |
         cells = [row for row in cells if not all(_RULE.fullmatch(cell) for cell in row)]

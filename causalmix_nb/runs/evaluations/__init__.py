@@ -1,0 +1,1 @@
+"""Result files of evaluation tools, one tool a file; each registers its reader."""
