@@ -161,7 +161,11 @@ def _values(argument: Argument, fragment: str, names: Names, done: list[str]) ->
     if kind == "command":
         known = dict.fromkeys(TOPICS, "topic") | dict.fromkeys(commands(), "subcommand")
         return _matching(fragment, known.items())
-    return _matching(fragment, ((name, kind) for name in names(kind))) if kind else Suggestions(fragment, ())
+    return (
+        _matching(fragment, ((_quoted(name), kind) for name in names(kind)))
+        if kind
+        else Suggestions(fragment, ())
+    )
 
 
 def _matching(fragment: str, items: Iterable[tuple[str, str]]) -> Suggestions:

@@ -13,6 +13,7 @@ KINDS = {  # kind -> module and name of what holds the names, and further names
     "policy": ("decide.policy", "POLICIES", ()),
     "executor": ("launch.executor", "EXECUTORS", ()),
     "format": ("decide.export.formats.format", "FORMATS", ()),
+    "rival": ("benchmark.rivals", "RIVALS", ()),
     "baseline": ("decide.baselines.baseline", "BASELINES", ()),
 }
 

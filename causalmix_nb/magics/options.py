@@ -78,7 +78,7 @@ EXECUTOR = Joint(
     (
         Argument(
             "--executor",
-            "{names}: worker processes, this process, or a cluster (local)",
+            "{names}; local is worker processes, inline this process, ray a cluster (local)",
             default="local",
             metavar="NAME",
             completes="executor",

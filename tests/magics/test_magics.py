@@ -515,6 +515,12 @@ def test_progress_is_one_line_updated_at_most_five_times_a_second():
         ("%causalmix pool my_p", ["my_pool"]),
         ("%causalmix export --format lla", ["llamafactory"]),
         ("%causalmix study op", ["open"]),
+        ("%causalmix runs att", ["attach"]),
+        ("%causalmix dag --method d", ["distance"]),
+        ("%causalmix paths mix", ["mixture"]),
+        ("%causalmix predict-dom", ["predict-domain"]),
+        ("%causalmix benchmark --methods reg", ["regmix"]),
+        ("%causalmix benchmark --methods S", ['"S without orthogonalisation"', '"S without state"']),
         ("%causalmix help expo", ["export"]),
     ],
 )

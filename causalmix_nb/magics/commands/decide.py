@@ -10,6 +10,7 @@ from causalmix_nb.answers.question import METHOD, SEED, Argument, tilt
 from causalmix_nb.errors import did_you_mean
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.language import MagicError
+from causalmix_nb.magics.names import names
 from causalmix_nb.magics.options import CONSTRAINTS, EXECUTOR, OVERWRITE, WORKERS
 from causalmix_nb.magics.session import Session
 
@@ -142,7 +143,6 @@ def compare(
 
 def _mixture(session: Session, name: str, known: Sequence[str]) -> str | Mixture:
     """What stands for a mixture on a line: the name of a baseline, or a variable that holds one."""
-    from causalmix_nb.magics.names import names
     from causalmix_nb.mixture import Mixture
 
     if name in names("baseline"):
@@ -222,9 +222,10 @@ COMMANDS.register(
             ),
             Argument(
                 "--methods",
-                "whom to compare with, for example regmix lightgbm (all of them)",
+                "what to compare with: {names} (all of them)",
                 words="+",
                 metavar="NAME",
+                completes="rival",
             ),
             Argument(
                 "--runs",
