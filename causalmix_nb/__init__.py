@@ -18,7 +18,7 @@ _WHERE = {
     "Constraints": "decide.constraints",
     "Domain": "data.pool",
     "HFConfig": "proxies.kinds.causal_lm",
-    "Lora": "proxies.kinds.causal_lm",
+    "Lora": "proxies.huggingface.settings",
     "Mixture": "mixture",
     "Pool": "data.pool",
     "ProxyConfig": "proxies.kinds.byte_gpt",
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from causalmix_nb.launch.executors.ray_cluster import RayExecutor as RayExecutor
     from causalmix_nb.methods.fit import fit as fit
     from causalmix_nb.mixture import Mixture as Mixture
+    from causalmix_nb.proxies.huggingface.settings import Lora as Lora
     from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig as ProxyConfig
     from causalmix_nb.proxies.kinds.causal_lm import HFConfig as HFConfig
-    from causalmix_nb.proxies.kinds.causal_lm import Lora as Lora
     from causalmix_nb.runs.store import Runs as Runs
     from causalmix_nb.study.study import Study as Study
 

@@ -117,7 +117,8 @@ def chosen_model(
                 "--lora, --context and --precision are for a Hugging Face model; add --model NAME."
             )
         return None
-    from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
+    from causalmix_nb.proxies.huggingface.settings import Lora
+    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 
     path = Path(model).expanduser()
     where: dict[str, Any] = {"model": model}

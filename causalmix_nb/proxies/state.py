@@ -27,7 +27,8 @@ from causalmix_nb.data.pool import Tilt
 from causalmix_nb.data.windows import END
 from causalmix_nb.errors import StudyError
 from causalmix_nb.files import write_whole
-from causalmix_nb.proxies.huggingface.checkpoint import Checkpoint, load_model, load_tokenizer
+from causalmix_nb.proxies.huggingface.checkpoint import load_model, load_tokenizer
+from causalmix_nb.proxies.huggingface.settings import HFSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,7 @@ class HuggingFaceScorer:
         identity: str | None = None,
     ) -> None:
         self.identity = identity or " ".join(filter(None, (name, gguf_file, f"context {context}")))
-        self._load = load or (lambda: _load_pair(Checkpoint(name, gguf_file=gguf_file, context=context)))
+        self._load = load or (lambda: _load_pair(HFSettings(name, gguf_file=gguf_file, context=context)))
         self._context, self._batch = context, batch
         self._pair: tuple[Any, Any] | None = None
 
@@ -148,7 +149,7 @@ class HuggingFaceScorer:
         return torch.cat(losses).numpy(), torch.cat(entropies).numpy(), n_bytes
 
 
-def _load_pair(config: Checkpoint) -> tuple[Any, Any]:
+def _load_pair(config: HFSettings) -> tuple[Any, Any]:
     return load_model(config), load_tokenizer(config)
 
 

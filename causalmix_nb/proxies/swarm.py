@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,64 @@ from causalmix_nb.files import replacing, why_not
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
-
 VOCABULARY = 256  # bytes; 0 never occurs in text and marks the end of a document
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """Shape and optimiser of a proxy.
+
+    Raises
+    ------
+    TrainingError: a field that is no number of its kind, or a width that does not split into the heads.
+    """
+
+    d_model: int = 64  # width
+    n_layers: int = 2
+    n_heads: int = 2
+    context: int = 128  # tokens per training window
+    batch: int = 8  # windows per step
+    learning_rate: float = 1e-3  # peak, AdamW; decays linearly to 0 over a run
+    base_learning_rate: float = 4e-3  # peak while the base proxy is trained
+    weight_decay: float = 0.1  # on matrices
+    clip: float = 1.0  # gradient norm per run
+    warmup: float = 0.05  # share of the steps
+    base_tokens: int = 2_000_000  # what the base proxy is trained on; 0 starts every run from scratch
+    precision: str = "auto"  # of matrix products: "fp32", "bf16", or what the machine multiplies fastest
+
+    def __post_init__(self) -> None:
+        for name in ("d_model", "n_layers", "n_heads", "context", "batch"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1):
+                raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+        if self.d_model % (2 * self.n_heads):
+            raise TrainingError(
+                f"d_model={self.d_model} does not split into {self.n_heads} heads of even width; "
+                f"use a multiple of {2 * self.n_heads}."
+            )
+        if not (self.learning_rate > 0 and self.base_learning_rate > 0):
+            raise TrainingError(
+                f"learning rates must be positive, got {self.learning_rate} and {self.base_learning_rate}."
+            )
+        if self.base_tokens < 0:
+            raise TrainingError(f"base_tokens is {self.base_tokens}; give 0 to start from scratch, or more.")
+        if self.precision not in PRECISIONS:
+            raise TrainingError(
+                f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}."
+            )
+
+    @property
+    def n_parameters(self) -> int:
+        """Parameters of one proxy."""
+        return VOCABULARY * self.d_model + self.n_layers * 12 * self.d_model**2
+
+    @property
+    def has_base(self) -> bool:
+        return self.base_tokens > 0
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
 
 
 class ProxySwarm:
@@ -43,7 +99,7 @@ class ProxySwarm:
     Attributes: ``parameters`` – dict of name -> tensor with leading axis R.
     """
 
-    def __init__(self, config: ProxyConfig, n_runs: int, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(self, config: ProxySettings, n_runs: int, seed: int = 0, device: str = "cpu") -> None:
         import torch
 
         self.config, self.n_runs, self.device = config, n_runs, torch.device(device)

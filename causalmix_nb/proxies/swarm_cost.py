@@ -12,13 +12,13 @@ from causalmix_nb.proxies.outcomes import AT_ONCE
 from causalmix_nb.proxies.train import new_swarm, take_steps
 
 if TYPE_CHECKING:
-    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
+    from causalmix_nb.proxies.swarm import ProxySettings
 
 WIDTH = 4  # runs that train as one where nothing was measured
 COPIES = 4  # of every weight: itself, its gradient, two moments of AdamW
 
 
-def speed_here(config: ProxyConfig, width: int, seconds: float) -> float:
+def speed_here(config: ProxySettings, width: int, seconds: float) -> float:
     """Training tokens per second of one swarm in this process, with the threads it has, from the median of its steps."""
     import numpy as np
     import torch
@@ -45,7 +45,7 @@ def speed_here(config: ProxyConfig, width: int, seconds: float) -> float:
     return float(np.prod(shape) / np.median(times))
 
 
-def swarm_bytes(config: ProxyConfig, width: int, token_budget: int) -> float:
+def swarm_bytes(config: ProxySettings, width: int, token_budget: int) -> float:
     """Memory of one swarm: weights, gradients and moments; a block of its windows; and activations."""
     weights = 4 * COPIES * config.n_parameters * width
     n_windows = min(BLOCK, max(config.batch, token_budget // config.context))

@@ -19,12 +19,11 @@ from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.proxies.config import OnTokens, TrainedRun
 from causalmix_nb.proxies.outcomes import Evaluator
 from causalmix_nb.proxies.schedule import accelerator, schedule
-from causalmix_nb.proxies.swarm import ProxySwarm
+from causalmix_nb.proxies.swarm import ProxySettings, ProxySwarm
 
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 
 COMPILE_AFTER = 60.0  # seconds of steps to come on a GPU for which the compiler pays: it took 7 on an H200 and saves a tenth, if anything
 
@@ -32,7 +31,7 @@ COMPILE_AFTER = 60.0  # seconds of steps to come on a GPU for which the compiler
 def train_runs(
     corpus: Corpus,
     specs: Sequence[RunSpec],
-    config: ProxyConfig,
+    config: ProxySettings,
     base: Mapping[str, torch.Tensor] | None,
     evaluate: Evaluator,
     on_tokens: OnTokens | None = None,
@@ -79,7 +78,7 @@ def train_runs(
 
 
 def train_base(
-    corpus: Corpus, config: ProxyConfig, seed: int = 0, on_tokens: OnTokens | None = None
+    corpus: Corpus, config: ProxySettings, seed: int = 0, on_tokens: OnTokens | None = None
 ) -> ProxySwarm:
     """Train the one proxy that all runs continue from, on an even mixture of the pool as it is."""
     swarm = new_swarm(config, 1, None, seed)
@@ -92,7 +91,7 @@ def train_base(
 
 
 def new_swarm(
-    config: ProxyConfig, n_runs: int, base: Mapping[str, torch.Tensor] | None, seed: int = 0
+    config: ProxySettings, n_runs: int, base: Mapping[str, torch.Tensor] | None, seed: int = 0
 ) -> ProxySwarm:
     """R proxies that start from the base's weights, or from the same random ones."""
     swarm = ProxySwarm(config, n_runs, seed, device=str(accelerator().device))

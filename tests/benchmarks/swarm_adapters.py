@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
 from causalmix_nb.proxies.adapters.memory import adapter_bytes, model_shape
 from causalmix_nb.proxies.adapters.steps import AdamW, Feed, Recipe, fit_adapters, one_step
-from causalmix_nb.proxies.kinds.causal_lm import Lora
+from causalmix_nb.proxies.huggingface.settings import Lora
 
 SHAPES: dict[str, dict[str, Any]] = {
     "SmolLM2-135M": dict(

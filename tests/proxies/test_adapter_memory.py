@@ -10,7 +10,7 @@ import torch
 
 from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
 from causalmix_nb.proxies.adapters.memory import adapter_bytes, model_shape, token_bytes
-from causalmix_nb.proxies.kinds.causal_lm import Lora
+from causalmix_nb.proxies.huggingface.settings import Lora
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 

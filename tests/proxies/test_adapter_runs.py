@@ -14,7 +14,8 @@ from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs, 
 from causalmix_nb.proxies.config import NoRunAxis
 from causalmix_nb.proxies.huggingface.cost import axis_bytes, run_axis, run_bytes
 from causalmix_nb.proxies.huggingface.finetune import HFProxy, train_hf_runs
-from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
+from causalmix_nb.proxies.huggingface.settings import Lora
+from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 from causalmix_nb.proxies.outcomes import Evaluator
 from causalmix_nb.study.study import Study
 

@@ -8,7 +8,7 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.proxies.adapters.adapter_swarm import AdapterSwarm
 from causalmix_nb.proxies.adapters.loss import Head, linear_cross_entropy
 from causalmix_nb.proxies.adapters.steps import Recipe, fit_adapters
-from causalmix_nb.proxies.kinds.causal_lm import Lora
+from causalmix_nb.proxies.huggingface.settings import Lora
 from causalmix_nb.proxies.schedule import schedule
 
 WORDS, LENGTH, LORA = 53, 12, Lora(rank=4, alpha=8)

@@ -17,8 +17,9 @@ from causalmix_nb.proxies.config import as_config
 from causalmix_nb.proxies.huggingface.checkpoint import load_model, load_tokenizer
 from causalmix_nb.proxies.huggingface.cost import run_bytes
 from causalmix_nb.proxies.huggingface.finetune import HFProxy, train_hf_runs
+from causalmix_nb.proxies.huggingface.settings import Lora
 from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
-from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
+from causalmix_nb.proxies.kinds.causal_lm import HFConfig
 from causalmix_nb.proxies.outcomes import EVAL_WINDOWS, Evaluator
 from causalmix_nb.proxies.state import HuggingFaceScorer
 from causalmix_nb.study.study import Study

@@ -34,7 +34,7 @@ from causalmix_nb.proxies.adapters.sites import Leaf, attach, decoder_blocks, ta
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.causal_lm import Lora
+    from causalmix_nb.proxies.huggingface.settings import Lora
 
 WAYS = ("function", "op", "plain")
 EVALUATED_AT_ONCE = 2**16  # tokens of all runs together that are scored at once on a GPU

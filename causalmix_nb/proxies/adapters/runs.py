@@ -25,13 +25,13 @@ from causalmix_nb.proxies.outcomes import Evaluator
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
+    from causalmix_nb.proxies.huggingface.settings import HFSettings
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")  # fields of a config
 COMPILE_AFTER = 20.0  # seconds of steps to come on a GPU for which the compiler pays: it takes 4 to 6 and doubles the speed (an H100)
 
 
-def why_alone(config: HFConfig) -> str | None:
+def why_alone(config: HFSettings) -> str | None:
     """Why the runs of a configuration cannot train together, as far as can be told without the weights; None if they may.
 
     >>> from causalmix_nb import HFConfig
@@ -59,7 +59,7 @@ class AdapterRuns:
     TrainingError: a checkpoint that cannot be loaded.
     """
 
-    def __init__(self, config: HFConfig, seed: int = 0, folder: Path | None = None) -> None:
+    def __init__(self, config: HFSettings, seed: int = 0, folder: Path | None = None) -> None:
         import torch
         from accelerate import PartialState
 

@@ -17,7 +17,7 @@ from causalmix_nb.errors import TrainingError
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.causal_lm import Lora
+    from causalmix_nb.proxies.huggingface.settings import Lora
 
 SIBLINGS = (
     ("q_proj", "k_proj", "v_proj"),

@@ -5,16 +5,15 @@ Weights are read as safetensors or GGUF only, and code that comes with a checkpo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import TrainingError
+from causalmix_nb.proxies.huggingface.settings import HFSettings
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -25,39 +24,7 @@ CONVERTED = (
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What is loaded: a model on the hub or in a folder, or a model's shape.
-
-    Raises
-    ------
-    TrainingError: a model without a name, or a context that is no whole number of at least 1.
-    """
-
-    model: str  # hub name or local folder: of the weights and the tokenizer; with from_scratch, of the tokenizer only
-    gguf_file: str | None = None  # file in that folder or repository, where the model comes as GGUF
-    revision: str | None = None  # branch, tag or commit on the hub
-    from_scratch: Mapping[str, Any] | None = None  # a model's shape instead of weights: fields of its config
-    context: int = 512  # tokens per training window
-
-    def __post_init__(self) -> None:
-        if not (isinstance(self.model, (str, Path)) and str(self.model)):
-            raise TrainingError(f"model is {self.model!r}; give a name on the hub or a local folder.")
-        folder = Path(self.model).expanduser()
-        object.__setattr__(self, "model", str(folder.resolve() if folder.is_dir() else self.model))
-        if not (isinstance(self.context, int) and self.context >= 1):
-            raise TrainingError(f"context is {self.context!r}; it must be a whole number of at least 1.")
-
-    def __hash__(self) -> int:  # a shape is a dict, and what is read of a checkpoint is kept by checkpoint
-        return hash(json.dumps(asdict(self), sort_keys=True, default=str))
-
-    @property
-    def half(self) -> bool:
-        """Whether its weights are held in bfloat16."""
-        return False
-
-
-def load_tokenizer(config: Checkpoint) -> PreTrainedTokenizerFast:
+def load_tokenizer(config: HFSettings) -> PreTrainedTokenizerFast:
     """The model's tokenizer; one that tells which characters a token stands for (a "fast" one) is needed to count bytes."""
     from_pretrained = _transformers().AutoTokenizer.from_pretrained
     folder = Path(config.model)
@@ -77,7 +44,7 @@ def load_tokenizer(config: Checkpoint) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def load_shape(config: Checkpoint) -> PretrainedConfig:
+def load_shape(config: HFSettings) -> PretrainedConfig:
     """The model's own config: sizes, no weights.
 
     Raises
@@ -88,7 +55,7 @@ def load_shape(config: Checkpoint) -> PretrainedConfig:
 
 
 @lru_cache(maxsize=32)  # that of a GGUF file takes ten seconds to read
-def _shape(config: Checkpoint) -> PretrainedConfig:
+def _shape(config: HFSettings) -> PretrainedConfig:
     transformers = _transformers()
     if config.from_scratch is None:
         shape = _loaded(config, "model", transformers.AutoConfig.from_pretrained)
@@ -112,7 +79,7 @@ def _shape(config: Checkpoint) -> PretrainedConfig:
     return shape
 
 
-def load_model(config: Checkpoint, seed: int = 0, cache: Path | None = None) -> PreTrainedModel:
+def load_model(config: HFSettings, seed: int = 0, cache: Path | None = None) -> PreTrainedModel:
     """The model with the weights that every run starts from, on the CPU, without adapters.
 
     Parameters
@@ -167,7 +134,7 @@ def _transformers() -> Any:
     return transformers
 
 
-def _loaded(config: Checkpoint, what: str, load: Any, **options: Any) -> Any:
+def _loaded(config: HFSettings, what: str, load: Any, **options: Any) -> Any:
     """``from_pretrained`` with errors of one sentence."""
     where = f"{config.model}/{config.gguf_file}" if config.gguf_file else config.model
     named: dict[str, Any] = {
@@ -208,7 +175,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @lru_cache(maxsize=32)
-def count_parameters(config: Checkpoint) -> int:
+def count_parameters(config: HFSettings) -> int:
     """Parameters of the model, from its config: no weights are read."""
     import torch
 

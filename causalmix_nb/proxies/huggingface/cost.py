@@ -10,17 +10,17 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.machine import free_memory
 from causalmix_nb.proxies.adapters.memory import ModelShape, adapter_bytes, at_once_of, fitting, model_shape
 from causalmix_nb.proxies.adapters.runs import why_alone
-from causalmix_nb.proxies.huggingface.checkpoint import load_shape
+from causalmix_nb.proxies.huggingface.checkpoint import count_parameters, load_shape
 
 if TYPE_CHECKING:
-    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
+    from causalmix_nb.proxies.huggingface.settings import HFSettings
 
 REACHED = 0.4  # share of a large matrix product's speed that training reaches
 SECONDS = 0.3  # that a measurement of the speed takes
 KEPT = 34  # numbers that a token leaves behind in a layer for the backward pass, per unit of width (arXiv 2205.05198)
 
 
-def run_bytes(config: HFConfig) -> float:
+def run_bytes(config: HFSettings) -> float:
     """Memory of one run, all processes together: weights, their first values, what AdamW keeps, activations and logits of a batch."""
     shape: Any = load_shape(config)
     width, layers, vocabulary = shape.hidden_size, shape.num_hidden_layers, shape.vocab_size
@@ -29,10 +29,10 @@ def run_bytes(config: HFConfig) -> float:
     kept = width * (2 * layers if config.checkpointing else KEPT * layers) * (2 if half else 4)
     logits = vocabulary * (4 * 3 + (2 if half else 0))
     per_weight = (2 if config.precision == "bf16" else 4) if config.lora else 4 * 5
-    return float(config.processes * per_weight * config.n_parameters + tokens * (kept + logits))
+    return float(config.processes * per_weight * count_parameters(config) + tokens * (kept + logits))
 
 
-def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, int]:
+def run_axis(config: HFSettings, n_runs: int, n_workers: int = 1) -> tuple[int, int]:
     """(runs that train together, windows of a run in memory at once) for so many runs on this machine; (1, 1) where they train one after another."""
     if n_runs < 1 or why_alone(config) is not None:
         return (1, 1)
@@ -49,7 +49,7 @@ def run_axis(config: HFConfig, n_runs: int, n_workers: int = 1) -> tuple[int, in
     )  # fmt: skip
 
 
-def axis_bytes(config: HFConfig, width: int) -> float:
+def axis_bytes(config: HFSettings, width: int) -> float:
     """Memory of so many runs that train together: what :func:`run_bytes` is for one alone."""
     shape = _adapted(config) if why_alone(config) is None else None
     if shape is None:
@@ -65,7 +65,7 @@ def axis_bytes(config: HFConfig, width: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _adapted(config: HFConfig) -> ModelShape | None:
+def _adapted(config: HFSettings) -> ModelShape | None:
     """The shape of a configuration's model with its adapters; None if it gets none here."""
     assert config.lora is not None
     try:
@@ -84,7 +84,7 @@ def free_here() -> float:
     return free
 
 
-def arithmetic_speed(config: HFConfig, seconds: float = SECONDS) -> float:
+def arithmetic_speed(config: HFSettings, seconds: float = SECONDS) -> float:
     """Tokens per second of training, from the speed of a matrix product in the configuration's precision."""
     import torch
     from accelerate import PartialState
@@ -100,4 +100,4 @@ def arithmetic_speed(config: HFConfig, seconds: float = SECONDS) -> float:
         done += 1
     speed = 2 * n**3 * done / (time.perf_counter() - started)
     # With adapters the weights themselves need no gradient: two thirds of the work.
-    return REACHED * speed / ((4 if config.lora else 6) * config.n_parameters)
+    return REACHED * speed / ((4 if config.lora else 6) * count_parameters(config))

@@ -33,7 +33,7 @@ from causalmix_nb.proxies.swarm import load_weights
 if TYPE_CHECKING:
     import torch
 
-    from causalmix_nb.proxies.kinds.causal_lm import HFConfig, Lora
+    from causalmix_nb.proxies.huggingface.settings import HFSettings, Lora
 
 
 class HFProxy:
@@ -56,7 +56,7 @@ class HFProxy:
 
     def __init__(
         self,
-        config: HFConfig,
+        config: HFSettings,
         seed: int = 0,
         folder: Path | None = None,
         base: Mapping[str, torch.Tensor] | None = None,
@@ -284,7 +284,7 @@ def train_hf_runs(
 
 
 def train_hf_base(
-    corpus: Corpus, config: HFConfig, seed: int = 0, on_tokens: OnTokens | None = None
+    corpus: Corpus, config: HFSettings, seed: int = 0, on_tokens: OnTokens | None = None
 ) -> HFProxy:
     """Train the base of a model from scratch, once per study, on an even mixture of the pool as it is."""
     proxy = HFProxy(replace(config, processes=1), seed)
@@ -299,12 +299,12 @@ def train_hf_base(
     return proxy
 
 
-def open_proxy(folder: Path, config: HFConfig, seed: int) -> HFProxy:
+def open_proxy(folder: Path, config: HFSettings, seed: int) -> HFProxy:
     """A study's proxy, as its runs start."""
     return HFProxy(config, seed, folder, load_weights(folder / BASE) if config.has_base else None)
 
 
-def checkpoint_scorer(folder: Path, config: HFConfig, seed: int) -> HuggingFaceScorer:
+def checkpoint_scorer(folder: Path, config: HFSettings, seed: int) -> HuggingFaceScorer:
     """The checkpoint itself as the scorer of the state; of a model from scratch, its base, which must be there."""
     plain = replace(config, lora=None, processes=1)
 
@@ -315,7 +315,7 @@ def checkpoint_scorer(folder: Path, config: HFConfig, seed: int) -> HuggingFaceS
     return HuggingFaceScorer(config.model, context=config.context, load=load, identity=identity)
 
 
-def windows_of(corpus: Corpus, spec: RunSpec, config: HFConfig) -> RunWindows:
+def windows_of(corpus: Corpus, spec: RunSpec, config: HFSettings) -> RunWindows:
     """The run's training data: as many whole steps as come closest to its budget, at least one."""
     per_step = config.batch * config.accumulation
     n_steps = max(1, round(spec.token_budget / (per_step * config.context)))

@@ -40,12 +40,12 @@ from causalmix_nb.proxies.huggingface.finetune import HFProxy, open_proxy, train
 from causalmix_nb.proxies.outcomes import Evaluator
 
 if TYPE_CHECKING:
-    from causalmix_nb.proxies.kinds.causal_lm import HFConfig
+    from causalmix_nb.proxies.huggingface.settings import HFSettings
 
 POLL = 0.2  # seconds between looks at what the processes have written
 
 
-def trainer_here(config: HFConfig, setup: Mapping[str, Any], corpus: Corpus) -> Trainer:
+def trainer_here(config: HFSettings, setup: Mapping[str, Any], corpus: Corpus) -> Trainer:
     """Who trains runs of a checkpoint in this process: adapters together where that works, else one run after another."""
     folder, seed = Path(setup["folder"]), setup["seed"]
     evaluate = Evaluator(corpus, config.context, setup["target"], setup.get("score"))
@@ -91,7 +91,7 @@ class OneByOne:
 class DataParallel:
     """Trains each run in as many processes as its configuration asks for, started anew for every chunk."""
 
-    def __init__(self, config: HFConfig, setup: Mapping[str, Any]) -> None:
+    def __init__(self, config: HFSettings, setup: Mapping[str, Any]) -> None:
         self._config, self._setup = config, setup
 
     def __call__(self, specs: Sequence[RunSpec], emit: OnTokens) -> list[TrainedRun]:
@@ -99,7 +99,7 @@ class DataParallel:
 
 
 def _in_processes(
-    setup: Mapping[str, Any], config: HFConfig, specs: Sequence[RunSpec], emit: OnTokens
+    setup: Mapping[str, Any], config: HFSettings, specs: Sequence[RunSpec], emit: OnTokens
 ) -> list[TrainedRun]:
     import torch
 

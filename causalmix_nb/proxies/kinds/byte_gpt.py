@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from causalmix_nb.errors import TrainingError
 from causalmix_nb.proxies.config import BASE, KINDS, USUAL, Kind, OnTokens, Speed, TrainedRun, Trainer
 from causalmix_nb.proxies.outcomes import Evaluator
 from causalmix_nb.proxies.state import ProxyScorer
-from causalmix_nb.proxies.swarm import VOCABULARY, ProxySwarm, load_weights, save_weights
+from causalmix_nb.proxies.swarm import VOCABULARY, ProxySettings, ProxySwarm, load_weights, save_weights
 from causalmix_nb.proxies.swarm_cost import WIDTH, speed_here, swarm_bytes
 from causalmix_nb.proxies.train import new_swarm, train_base, train_runs
 
@@ -21,64 +21,17 @@ if TYPE_CHECKING:
     from causalmix_nb.data.corpus import Corpus
     from causalmix_nb.design.simplex import RunSpec
 
-PRECISIONS = ("auto", "fp32", "bf16")
 
+class ProxyConfig(ProxySettings):
+    """The built-in proxy; the defaults make one of 114 688 parameters.
 
-@dataclass(frozen=True, slots=True)
-class ProxyConfig:
-    """Shape and optimiser of a proxy; the defaults make a 114 688-parameter model.
+    Its fields, with their units, are those of :class:`~causalmix_nb.proxies.swarm.ProxySettings`.
 
     >>> ProxyConfig().n_parameters
     114688
     """
 
-    d_model: int = 64  # width
-    n_layers: int = 2
-    n_heads: int = 2
-    context: int = 128  # tokens per training window
-    batch: int = 8  # windows per step
-    learning_rate: float = 1e-3  # peak, AdamW; decays linearly to 0 over a run
-    base_learning_rate: float = 4e-3  # peak while the base proxy is trained
-    weight_decay: float = 0.1  # on matrices
-    clip: float = 1.0  # gradient norm per run
-    warmup: float = 0.05  # share of the steps
-    base_tokens: int = 2_000_000  # what the base proxy is trained on; 0 starts every run from scratch
-    precision: str = "auto"  # of matrix products: "fp32", "bf16", or what the machine multiplies fastest
-
-    def __post_init__(self) -> None:
-        for name in ("d_model", "n_layers", "n_heads", "context", "batch"):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1):
-                raise TrainingError(f"{name} is {value!r}; it must be a whole number of at least 1.")
-        if self.d_model % (2 * self.n_heads):
-            raise TrainingError(
-                f"d_model={self.d_model} does not split into {self.n_heads} heads of even width; "
-                f"use a multiple of {2 * self.n_heads}."
-            )
-        if not (self.learning_rate > 0 and self.base_learning_rate > 0):
-            raise TrainingError(
-                f"learning rates must be positive, got {self.learning_rate} and {self.base_learning_rate}."
-            )
-        if self.base_tokens < 0:
-            raise TrainingError(f"base_tokens is {self.base_tokens}; give 0 to start from scratch, or more.")
-        if self.precision not in PRECISIONS:
-            raise TrainingError(
-                f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}."
-            )
-
-    @property
-    def n_parameters(self) -> int:
-        """Parameters of one proxy."""
-        return VOCABULARY * self.d_model + self.n_layers * 12 * self.d_model**2
-
-    @property
-    def has_base(self) -> bool:
-        return self.base_tokens > 0
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
-
-    # -- what they can do: causalmix_nb.proxies.config.Trainable -------------------------------------------
+    __slots__ = ()
 
     trains_scorer = True  # the base is the scorer too, also where no run continues from it
     measures_slowly = False
