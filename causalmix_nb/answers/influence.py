@@ -14,9 +14,8 @@ from causalmix_nb.decide.policy import draw_candidates
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import TrustRegion
-from causalmix_nb.estimate.warp import TRUSTED
-from causalmix_nb.estimate.weights import judge, weighed
-from causalmix_nb.methods.quick_surface import MOST, QuickSurface, quick_surfaces
+from causalmix_nb.estimate.weights import judge
+from causalmix_nb.methods.quick_surface import QuickSurface, quick_surfaces, used
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +58,8 @@ def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influ
     """Which runs do not fit the others, and which move the recommendation most."""
     import pandas as pd
 
-    found, fits = judge(problem), weighed(problem)
+    found = judge(problem)
+    fits = found.counted(problem)
     rng = np.random.default_rng(random_state)
     (model,) = quick_surfaces([fits])
     candidates = draw_candidates(
@@ -68,11 +68,8 @@ def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influ
     covered = TrustRegion(problem.T).inside(candidates)
     candidates = candidates[covered] if covered.sum() >= BEST else candidates
     whole, moved = _best(model, candidates), np.full(problem.n_runs, np.nan)
-    used = np.arange(problem.n_runs)
-    if problem.n_runs > MOST:  # as quick surfaces thin them out
-        used = np.linspace(0, problem.n_runs - 1, MOST).round().astype(int)
     each = model.sign * model.without_each(candidates)
-    for i, row in enumerate(used):
+    for i, row in enumerate(used(problem.n_runs)):
         top = np.argsort(-each[:, i], kind="stable")[:BEST]
         moved[row] = np.abs(candidates[top].mean(0) - whole).sum() / 2
     most = np.argsort(-np.nan_to_num(moved), kind="stable")[:SHOWN]
@@ -86,15 +83,9 @@ def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influ
     )  # fmt: skip
     quick = {"weighed": _told(model, whole)}
     if len(found.wild):
-        trusted = fits.weights is not None and fits.weights >= TRUSTED
-        others = {
-            "without": replace(
-                problem.subset(np.flatnonzero(trusted)), weights=np.ones(int(np.sum(trusted)))
-            ),
-            "in full": replace(problem, weights=np.ones(problem.n_runs)),
-        }
-        for name, part in others.items():
-            (other,) = quick_surfaces([part])
+        in_full = replace(problem, weights=np.ones(problem.n_runs))
+        parts = {"without": in_full.subset(fits.trusted), "in full": in_full}
+        for name, other in zip(parts, quick_surfaces(list(parts.values()))):
             quick[name] = _told(other, _best(other, candidates))
     return Influence(table, quick)
 

@@ -31,11 +31,10 @@ def crowded(off: np.ndarray, wild: np.ndarray, T: np.ndarray, repeats: np.ndarra
     inside: np.ndarray = np.zeros(len(off), bool)
     for sign in (1.0, -1.0):
         rows = np.flatnonzero(wild & (sign * off > 0))
-        rows = rows[np.abs(off[rows]) <= ALIKE * np.median(np.abs(off[rows]))] if len(rows) else rows
-        of_mixture = np.unique(repeats[rows])
-        if len(of_mixture) < FEWEST:
+        if len(rows) < FEWEST:
             continue
-        found = _region(np.isin(repeats, of_mixture), rows, T, repeats)
+        rows = rows[np.abs(off[rows]) <= ALIKE * np.median(np.abs(off[rows]))]
+        found = _region(np.isin(repeats, repeats[rows]), rows, T, repeats)
         inside[rows] = found[rows]
     return inside
 
@@ -46,9 +45,8 @@ def _region(marked: np.ndarray, rows: np.ndarray, T: np.ndarray, repeats: np.nda
 
     _, first = np.unique(repeats, return_index=True)
     roots, m, n = np.sqrt(T), int(marked[first].sum()), len(first)
-    tries = [
-        (np.linalg.norm(roots[first] - roots[i], axis=1), 1) for i in rows
-    ]  # the one in the middle is given
+    # around one of them, which is given and no chance, or from either end of a domain
+    tries = [(np.linalg.norm(roots[first] - roots[i], axis=1), 1) for i in rows]
     tries += [(way * T[first, k], 0) for k in range(T.shape[1]) for way in (1.0, -1.0)]
     best: np.ndarray = np.zeros(len(T), bool)
     least = CHANCE

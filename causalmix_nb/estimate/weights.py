@@ -19,8 +19,9 @@ import numpy as np
 
 from causalmix_nb.estimate.noise import Noise, noise_model
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.estimate.quick_kernel import LENGTHS, QuickKernel, eigen, likeliest
+from causalmix_nb.estimate.quick_kernel import QuickKernels, squared
 from causalmix_nb.estimate.regions import crowded
+from causalmix_nb.estimate.repeats import Repeats
 from causalmix_nb.estimate.warp import TRUSTED, Warp, moments
 
 FREEDOM = 4.0  # degrees of freedom of the Student likelihood
@@ -30,14 +31,14 @@ CHANCE = 0.01  # how often a clean table of runs may be taken for one with a wil
 SLIGHT = 0.1  # of the spread of the outcomes: what a run is off by less than a few times this harms nobody
 REACH = 10.0  # standard deviations from what is expected to which wild values are drawn in
 STANDS_OUT = (
-    6.0  # robust standard deviations from the median within which no outcome can be a wild one of its own
+    6.0  # robust standard deviations from the median within which no outcome is a wild one of its own
 )
 FEWEST_REPEATED = 16  # repeated runs below which their noise is taken to be the same everywhere
 FIRST = 30.0  # robust standard deviations from the median beyond which the first look does not tell outcomes apart
 USUAL = 0.75  # quantile of the distances of runs from each other up to which none is remote
 ROUNDS = 15
-REGIONS = 3  # looks for a region and for what else belongs to it, which is off by more than …
-ODD = 3.0  # standard deviations
+REGIONS = 3  # looks for a region and for what else belongs to it
+ODD = 3.0  # standard deviations beyond which an unexpected run may belong to a region
 BLOCK = 768  # runs that are judged together
 TRIED = 192  # runs on which the lengths of the kernel are chosen
 NEAREST = 4  # neighbours that may show that a run is one of a bad region
@@ -72,6 +73,11 @@ class Judgement:
         high = self.expected + reach * (self.upper - self.expected)
         return np.where(self.weights < TRUSTED, np.clip(y, low, high), y)
 
+    def counted(self, problem: Problem) -> Problem:
+        """The problem that was judged, with the weights and the noise that were found."""
+        # beyond what their weight lets them pull, wild values only spoil sums
+        return replace(problem, y=self.within(problem.y, REACH), weights=self.weights, noise=self.noise)
+
 
 def weighed(problem: Problem) -> Problem:
     """The problem with the weight of every run and the shape of its noise; as it is where it has them already.
@@ -87,9 +93,7 @@ def weighed(problem: Problem) -> Problem:
     """
     if problem.weights is not None:
         return problem
-    found = judge(problem)
-    # beyond what their weight lets them pull, wild values only spoil sums
-    return replace(problem, y=found.within(problem.y, REACH), weights=found.weights, noise=found.noise)
+    return judge(problem).counted(problem)
 
 
 def tamed(problem: Problem) -> Problem:
@@ -118,10 +122,10 @@ def judge(problem: Problem) -> Judgement:
     y = np.clip((y - level) / unit, -1e9, 1e9)
     found = _Fit(problem, y, None)
     for tail in _long_tails(y, found.weights):
-        warp = Warp.of(
-            y, np.where(found.weights * (-tail * found.off > 0) < TRUSTED, found.weights, 1.0), tail
-        )
-        other = _Fit(problem, y, warp)
+        # on the long side a run may look wild for want of the logarithm alone, so only the short side is certain
+        short = -tail * found.off > 0
+        weights = np.where(short & (found.weights >= TRUSTED), 1.0, found.weights)
+        other = _Fit(problem, y, Warp.of(y, weights, tail))
         if other.score > found.score:
             found = other
     expected, lower, upper = (level + unit * found.own_units(reach) for reach in (0.0, -1.0, 1.0))
@@ -176,9 +180,8 @@ def student(off: np.ndarray) -> np.ndarray:
     return np.minimum(1.0, (FREEDOM + FITS**2) / (FREEDOM + off**2))
 
 
-BEYOND = float(
-    student(np.array(REACH))
-)  # weight below which an outcome was drawn in, so that nothing can speak for it
+# weight below which an outcome was drawn in, so that nothing can speak for it
+BEYOND = float(student(np.array(REACH)))
 
 
 class _Fit:
@@ -189,14 +192,11 @@ class _Fit:
         self._warp = warp
         self._z = y if warp is None else warp.forward(y)
         self.weights, self.off, self._expected, self._sd = np.ones(n), np.zeros(n), np.zeros(n), np.ones(n)
-        order = np.random.default_rng(0).permutation(n)
-        _, repeats = np.unique(problem.repeats, return_inverse=True)
-        blocks = np.array_split(order, math.ceil(n / BLOCK))
-        for rows in blocks:
-            block = _Block(problem.subset(np.sort(rows)), self._z[np.sort(rows)], repeats[np.sort(rows)])
-            at = np.sort(rows)
-            self.weights[at], self.off[at] = block.weights, block.off
-            self._expected[at], self._sd[at] = block.expected, block.sd
+        for part in np.array_split(np.random.default_rng(0).permutation(n), math.ceil(n / BLOCK)):
+            rows = np.sort(part)
+            block = _Block(problem.subset(rows), self._z[rows])
+            self.weights[rows], self.off[rows] = block.weights, block.off
+            self._expected[rows], self._sd[rows] = block.expected, block.sd
         if (np.abs(self.off) <= limit(n)).all():
             self.weights = np.ones(n)
         self.score = self._score()
@@ -214,136 +214,98 @@ class _Fit:
 
 
 class _Block:
-    """Some hundreds of runs, each judged by a quick surface of the others.
+    """Some hundreds of runs with outcomes z (n,), each judged by a quick surface of the others.
 
-    Wild values are replaced, round by round, by values as far off as a run of their weight may pull (Huber's pseudo-values), so
-    that one eigendecomposition serves all rounds.
+    Wild values are replaced, round by round, by values as far off as a run of their weight may pull (Huber's
+    pseudo-values), so that one eigendecomposition serves all rounds. Once no weight moves any more, unexpected runs that
+    crowd in one place are taken for the truth there (a region), and the others are judged again beside them.
     """
 
-    def __init__(self, problem: Problem, z: np.ndarray, repeats: np.ndarray) -> None:
-        self._problem, self._z, self._repeats = problem, z, repeats
-        rng = np.random.default_rng(0)
-        self._rows = np.sort(rng.permutation(len(z))[:TRIED])
-        some = problem.subset(self._rows)
-        of_context = LENGTHS if some.X.shape[1] + some.S.shape[1] else LENGTHS[:1]
-        self._tried = {(a, b): eigen(QuickKernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
-        self._whole: dict[tuple[float, float], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-        self._spread, self._remote = _middle(z)[1], _remoteness(problem, repeats)
-        level = float(np.median(z))  # the first look is taken at values that no one run can dominate
-        told = np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread)
-        self.weights = np.ones(len(z))
-        self._unexpected: np.ndarray = np.zeros(len(z))
-        self._region: np.ndarray = np.zeros(len(z), bool)  # runs that are the truth, however unexpected
-        for _ in range(1 + REGIONS):
-            for _ in range(ROUNDS):
-                before = self.weights
-                self._judge(told)
-                told = self.expected + self.weights * (z - self.expected)
-                if np.abs(self.weights - before).max() < 0.01:
-                    break
-            if (np.abs(self.off) <= LEAST_WILD).all():
-                break
-            marked = (np.abs(self._unexpected) > ODD) | self._region
-            more = crowded(self._unexpected, marked, problem.T, repeats) & ~self._region
+    def __init__(self, problem: Problem, z: np.ndarray) -> None:
+        n = len(z)
+        self._z, self._T, self._mixture = z, problem.T, problem.repeats
+        self._kernels = QuickKernels(problem, np.sort(np.random.default_rng(0).permutation(n)[:TRIED]))
+        self._remote = _remoteness(problem)
+        level, self._spread = _middle(z)
+        self._repeats = Repeats(z, self._mixture, SLIGHT * self._spread)
+        self._unexpected: np.ndarray = np.zeros(n)  # standard deviations, before anything excuses a run
+        self._region: np.ndarray = np.zeros(n, bool)  # runs that are the truth, however unexpected
+        self.weights = np.ones(n)
+        # the first look is taken at values that no one run can dominate
+        drawn = self._settled(np.clip(z, level - FIRST * self._spread, level + FIRST * self._spread))
+        for _ in range(REGIONS):
+            more = self._more_of_a_region()
             if not more.any():
                 break
             self._region |= more
-            told = np.where(self._region, z, told)
+            drawn = self._settled(np.where(self._region, z, drawn))
 
-    def _judge(self, told: np.ndarray) -> None:
-        level, spread = float(told.mean()), float(told.std()) or 1.0
-        y = (told - level) / spread
-        values, vectors, alike = self._likeliest(y)
-        turned = vectors.T @ y
-        ratio, _ = likeliest(values, turned)
-        total = values + ratio
-        alpha, own = vectors @ (turned / total), (vectors**2 / total).sum(1)
-        signal = float(turned @ (turned / total)) / len(y) * spread**2
-        # each run against all others, and against all but its own repeats
-        away, sd = spread * alpha / own, np.sqrt(signal / own)
-        for rows in _together(self._repeats):
-            block = np.linalg.inv((vectors[rows] / total) @ vectors[rows].T)
-            away[rows], sd[rows] = spread * block @ alpha[rows], np.sqrt(signal * np.diag(block))
-        self.expected = told - away
-        off = (self._z - self.expected) / sd
-        scale = 1.4826 * float(np.median(np.abs(off)))
+    def _settled(self, drawn: np.ndarray) -> np.ndarray:
+        """Judges until no weight moves any more; outcomes (n,) with wild ones drawn in, before and after."""
+        for _ in range(ROUNDS):
+            before = self.weights
+            self._judge(drawn)
+            drawn = self.expected + self.weights * (self._z - self.expected)
+            if np.abs(self.weights - before).max() < 0.01:
+                break
+        return drawn
+
+    def _more_of_a_region(self) -> np.ndarray:
+        """Runs (n,) that turn out to be the truth of a place; none where no run is wild."""
+        if (np.abs(self.off) <= LEAST_WILD).all():
+            return np.zeros_like(self._region)
+        marked = (np.abs(self._unexpected) > ODD) | self._region
+        return crowded(self._unexpected, marked, self._T, self._mixture) & ~self._region
+
+    def _judge(self, drawn: np.ndarray) -> None:
+        """What the others expect of each run, how far off it is, and its weight."""
+        fit = self._kernels.explain(drawn)
+        away, sd = fit.left_out(self._repeats.groups)  # against all but its own repeats
+        self.expected = drawn - away
+        away = self._z - self.expected
+        scale = 1.4826 * float(np.median(np.abs(away / sd)))
         near = np.hypot(scale * sd, SLIGHT * self._spread)
-        off = self._disagreeing((self._z - self.expected) / (self._remote * near))
-        known = self._unexpected if self._region.any() else off
-        self._unexpected = np.where(self._region, known, off)
-        off = _beside(off, alike, self._repeats)
+        off = self._repeats.judged(away / (self._remote * near))
+        self._unexpected = np.where(self._region, self._unexpected, off)
+        off = self._less_than_beside(off, fit.gram)
         # being remote may excuse a run; one that is wild all the same has nothing near it to hold the surface against it
         wild = np.abs(off) > LEAST_WILD
         self.off, self.sd = np.where(wild, self._remote * off, off), np.where(wild, near, self._remote * near)
         if self._region.any():
-            self.off[self._region | self._at_its_edge(alike)] = 0.0
+            self.off[self._region | self._at_its_edge(fit.gram)] = 0.0
         self.weights = student(self.off)
+
+    def _less_than_beside(self, off: np.ndarray, alike: np.ndarray) -> np.ndarray:
+        """``off`` less what the nearest mixtures are off by to the same side: a bad region is not a wild run."""
+        out = off.copy()
+        for i in np.flatnonzero(np.abs(off) > FITS):
+            others = np.flatnonzero(self._mixture != self._mixture[i])
+            near = others[np.argsort(-alike[i, others], kind="stable")[:NEAREST]]
+            if len(near) == NEAREST:
+                same = np.sort(np.maximum(np.sign(off[i]) * off[near], 0))[
+                    1
+                ]  # all but one are off by so much
+                out[i] = np.sign(off[i]) * max(abs(off[i]) - 2 * same, 0.0)
+        return out
 
     def _at_its_edge(self, alike: np.ndarray) -> np.ndarray:
         """Runs (n,) beside a region whose step a smooth surface cannot follow."""
         near = np.argsort(-alike, axis=1, kind="stable")[:, : NEAREST + 1]
         return self._region[near].any(1) & (self._unexpected * np.sum(self._unexpected[self._region]) < 0)
 
-    def _likeliest(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Eigenvalues and vectors of the likeliest kernel, and its correlations."""
-        some = y[self._rows]
-        found = {at: likeliest(values, vectors.T @ some)[1] for at, (values, vectors) in self._tried.items()}
-        best = max(found, key=lambda at: found[at])
-        if best not in self._whole:
-            gram = QuickKernel(self._problem, best).gram()
-            self._whole[best] = (*eigen(gram), gram)
-        return self._whole[best]
 
-    def _disagreeing(self, off: np.ndarray) -> np.ndarray:
-        """``off``, for repeated runs told by their repeats: who agrees with them is not wild, however unexpected they are."""
-        groups = _together(self._repeats)
-        if len(groups) < 3:
-            return off
-        within = np.concatenate([self._z[rows] - np.median(self._z[rows]) for rows in groups])
-        sizes = np.concatenate([np.full(len(rows), len(rows)) for rows in groups])
-        # the median of a pair lies between the two, so deviations of pairs are half of their difference
-        typical = 1.4826 * float(np.median(np.abs(within[sizes == sizes.min()]))) * math.sqrt(2)
-        typical = math.hypot(typical, SLIGHT * self._spread)
-        off = off.copy()
-        for rows in groups:
-            apart = self._z[rows] - np.median(self._z[rows])
-            if len(rows) == 2:  # which of the two it is, the surface of the others says
-                further = np.abs(off[rows]) == np.abs(off[rows]).max()
-                apart = np.where(further, math.sqrt(2) * apart, 0.0)
-            off[rows] = apart / typical
-        return off
+def _remoteness(problem: Problem) -> np.ndarray:
+    """How much further each run is from the others than most are, at least 1, shape (n,).
 
-
-def _together(repeats: np.ndarray) -> list[np.ndarray]:
-    """Rows of each mixture that was run more than once."""
-    order = np.argsort(repeats, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(repeats[order])) + 1)
-    return [rows for rows in parts if len(rows) > 1]
-
-
-def _remoteness(problem: Problem, repeats: np.ndarray) -> np.ndarray:
-    """How much further each run is from the others than most runs are, at least 1, shape (n,): there the others know less than they say."""
+    There the others know less than they say.
+    """
     U = np.hstack([problem.X, problem.S])
     U = (U - U.mean(0)) / np.where(U.std(0) > 0, U.std(0), 1.0) / math.sqrt(max(U.shape[1], 1))
-    roots = np.sqrt(problem.T)
+    roots, mixture = np.sqrt(problem.T), problem.repeats
     at = np.hstack([roots / (float(np.sqrt(roots.var(0).sum())) or 1.0), U])
-    d2 = (at * at).sum(1)[:, None] + (at * at).sum(1) - 2 * at @ at.T
-    d2[repeats[:, None] == repeats] = np.inf
-    third = np.partition(d2, 2, axis=1)[:, 2] if len(at) > 3 else d2.min(1)
-    third = np.sqrt(np.maximum(np.where(np.isfinite(third), third, 0.0), 0.0))
+    d2 = squared(at, at)
+    d2[mixture[:, None] == mixture] = np.inf
+    third = np.partition(d2, 2, axis=1)[:, 2]
+    third = np.sqrt(np.where(np.isfinite(third), third, 0.0))
     usual = float(np.quantile(third, USUAL))
     return np.maximum(1.0, third / usual) if usual > 0 else np.ones(len(at))
-
-
-def _beside(off: np.ndarray, alike: np.ndarray, repeats: np.ndarray) -> np.ndarray:
-    """``off`` less what the nearest other mixtures are off by to the same side: a bad region is not a wild run."""
-    off = off.copy()
-    given = off.copy()
-    for i in np.flatnonzero(np.abs(off) > FITS):
-        others = np.flatnonzero(repeats != repeats[i])
-        near = others[np.argsort(-alike[i, others], kind="stable")[:NEAREST]]
-        if len(near) < NEAREST:
-            continue
-        same = np.sort(np.maximum(np.sign(given[i]) * given[near], 0))[1]  # all but one are off by so much
-        off[i] = np.sign(given[i]) * max(abs(given[i]) - 2 * same, 0.0)
-    return off

@@ -18,7 +18,7 @@ import numpy as np
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.estimate.quick_kernel import LENGTHS, QuickKernel, eigen, likeliest
+from causalmix_nb.estimate.quick_kernel import QuickFit, QuickKernels
 from causalmix_nb.estimate.weights import tamed
 
 if TYPE_CHECKING:
@@ -34,20 +34,13 @@ class QuickSurface(Model):
 
     method = "quick"
 
-    def __init__(
-        self, problem: Problem, kernel: QuickKernel, values: np.ndarray, vectors: np.ndarray, y: np.ndarray
-    ) -> None:
+    def __init__(self, problem: Problem, fit: QuickFit) -> None:
         super().__init__(problem)
-        self._kernel, self._vectors = kernel, vectors
-        self._level, self._spread = float(problem.y.mean()), float(problem.y.std())
-        ratio, _ = likeliest(values, vectors.T @ y)
-        self._values = values + ratio
-        told = vectors.T @ y / self._values
-        self._weights, self._signal = vectors @ told, float(told @ (vectors.T @ y)) / len(y)
-        own = (vectors**2 / self._values).sum(1)  # diagonal of the inverse
-        surprise = float(np.mean(self._weights**2 / own)) / self._signal
-        self._signal *= max(1.0, surprise)
-        self.noise_sd = self._spread * math.sqrt(ratio * self._signal)
+        self._kernel, self._vectors, self._values = fit.kernel, fit.vectors, fit.total
+        self._level, self._spread, self._weights, self._own = fit.level, fit.spread, fit.alpha, fit.own
+        # variances are as much too small as left-out runs show
+        self._signal = fit.signal * max(1.0, float(np.mean(fit.alpha**2 / fit.own)) / fit.signal)
+        self.noise_sd = self._spread * math.sqrt(fit.ratio * self._signal)
 
     def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         return self._level + self._spread * self._kernel.cross_only(T, np.hstack([X, S])) @ self._weights
@@ -76,9 +69,9 @@ class QuickSurface(Model):
         for x in states:
             context = np.hstack([np.tile(x, (len(T), 1)), self.scales(None, len(T))])
             cross += self._kernel.cross_only(T, context) / len(states)
-        own = (vectors**2 / self._values).sum(1)
         pull = (cross @ vectors / self._values) @ vectors.T
-        return self._level + self._spread * ((cross @ self._weights)[:, None] - pull * (self._weights / own))
+        without = (cross @ self._weights)[:, None] - pull * (self._weights / self._own)
+        return self._level + self._spread * without
 
 
 def problems_of(runs: Runs, outcomes: Sequence[str], graph: CausalGraph | None = None) -> list[Problem]:
@@ -119,37 +112,23 @@ def quick_surfaces(problems: Sequence[Problem]) -> list[QuickSurface]:
     >>> [round(float(s.predict(cm.Mixture({"x": 0.25, "y": 0.25, "z": 0.5}))["mean"].iloc[0]), 2) for s in surfaces]
     [0.25, 0.5]
     """
-    designs: dict[bytes, _Design] = {}
+    designs: dict[bytes, QuickKernels] = {}
     made = []
     for problem in problems:
         if problem.n_runs > MOST:
-            problem = problem.subset(np.linspace(0, problem.n_runs - 1, MOST).round().astype(int))
+            problem = problem.subset(used(problem.n_runs))
         problem = tamed(problem)
-        y = (problem.y - problem.y.mean()) / problem.y.std()
         known = b"|".join(part.tobytes() for part in (problem.T, problem.X, problem.S))
         if known not in designs:
-            designs[known] = _Design(problem)
-        made.append(QuickSurface(problem, *designs[known].likeliest(y), y))
+            designs[known] = QuickKernels(problem, used(problem.n_runs, TRIED))
+        made.append(QuickSurface(problem, designs[known].explain(problem.y)))
     return made
 
 
-class _Design:
-    """What outcomes on the same runs share: the kernels that are tried, taken apart once."""
+def used(n: int, most: int = MOST) -> np.ndarray:
+    """Rows of n runs that are used where there are more than ``most``: spread evenly over them.
 
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._rows = np.linspace(0, problem.n_runs - 1, min(problem.n_runs, TRIED)).round().astype(int)
-        some = problem.subset(self._rows)
-        of_context = LENGTHS if some.X.shape[1] + some.S.shape[1] else LENGTHS[:1]
-        self._tried = {(a, b): eigen(QuickKernel(some, (a, b)).gram()) for a in LENGTHS for b in of_context}
-        self._whole: dict[tuple[float, float], tuple[QuickKernel, np.ndarray, np.ndarray]] = {}
-
-    def likeliest(self, y: np.ndarray) -> tuple[QuickKernel, np.ndarray, np.ndarray]:
-        """The kernel under which the values (n,) are likeliest, judged on some of the runs, and its eigendecomposition."""
-        some = y[self._rows]
-        found = {at: likeliest(values, vectors.T @ some)[1] for at, (values, vectors) in self._tried.items()}
-        best = max(found, key=lambda at: found[at])
-        if best not in self._whole:
-            kernel = QuickKernel(self._problem, best)
-            self._whole[best] = (kernel, *eigen(kernel.gram()))
-        return self._whole[best]
+    >>> used(5, 3).tolist()
+    [0, 2, 4]
+    """
+    return np.linspace(0, n - 1, min(n, most)).round().astype(int)
