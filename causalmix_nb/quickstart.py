@@ -70,7 +70,7 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
 def _found(out: Path) -> list[str]:
     """What the studies in a folder recommend, in words; draws each recommendation beside it."""
     from causalmix_nb.mixture import Mixture
-    from causalmix_nb.plots.figures import mixture_bars
+    from causalmix_nb.plots.mixtures import mixture_bars
 
     lines = []
     for path in sorted(out.glob("*/recommendation.json")):

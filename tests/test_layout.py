@@ -42,45 +42,7 @@ ROUND = {  # 2026-11: packages with files that need each other, if only for the 
 LONG: dict[str, int] = {  # 2026-11: files over 450 lines, and how long they are; they may only get shorter
     "graph.graph": 557,
 }
-BORROWED: set[tuple[str, str]] = {  # 2026-11: names with a leading underscore that another file imports
-    ("plots.checks", "plots.figures._axis"),
-    ("plots.checks", "plots.figures._figure"),
-    ("plots.checks", "plots.figures._inked"),
-    ("plots.checks", "plots.figures._legend"),
-    ("plots.checks", "plots.figures._percent"),
-    ("plots.checks", "plots.figures._plain"),
-    ("plots.checks", "plots.figures._rows"),
-    ("plots.checks", "plots.figures._told"),
-    ("plots.domain", "plots.figures._inked"),
-    ("plots.domain", "plots.figures._legend"),
-    ("plots.domain", "plots.figures._locator"),
-    ("plots.domain", "plots.figures._plain"),
-    ("plots.domain", "plots.figures._rows"),
-    ("plots.domain", "plots.figures._told"),
-    ("plots.mixtures", "plots.figures._axis"),
-    ("plots.mixtures", "plots.figures._figure"),
-    ("plots.mixtures", "plots.figures._inked"),
-    ("plots.mixtures", "plots.figures._legend"),
-    ("plots.mixtures", "plots.figures._plain"),
-    ("plots.mixtures", "plots.figures._rows"),
-    ("plots.mixtures", "plots.figures._told"),
-    ("plots.shift", "plots.figures._figure"),
-    ("plots.shift", "plots.figures._inked"),
-    ("plots.shift", "plots.figures._legend"),
-    ("plots.shift", "plots.figures._plain"),
-    ("plots.shift", "plots.figures._told"),
-    ("plots.state", "plots.figures._axis"),
-    ("plots.state", "plots.figures._inked"),
-    ("plots.state", "plots.figures._legend"),
-    ("plots.state", "plots.figures._plain"),
-    ("plots.state", "plots.figures._plot_class"),
-    ("plots.state", "plots.figures._rows"),
-    ("plots.state", "plots.figures._told"),
-    ("plots.transfer", "plots.figures._figure"),
-    ("plots.transfer", "plots.figures._inked"),
-    ("plots.transfer", "plots.figures._plain"),
-    ("plots.transfer", "plots.figures._told"),
-}
+BORROWED: set[tuple[str, str]] = set()  # names with a leading underscore that another file imports: none
 LONGEST = 450  # lines of a file
 FULLEST = 14  # files of a folder
 HEAVY = [

@@ -22,7 +22,7 @@ from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.finding import Finding
 from causalmix_nb.methods.fit import fit_problem, side_by_side
 from causalmix_nb.methods.method import METHODS
-from causalmix_nb.plots.mixtures import learning_curves
+from causalmix_nb.plots.learning import learning_curves
 
 if TYPE_CHECKING:
     import pandas as pd

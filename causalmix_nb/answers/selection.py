@@ -20,7 +20,7 @@ from causalmix_nb.estimate.folds import folds, rank_correlation
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.finding import Finding
 from causalmix_nb.methods.fit import fit_quickly
-from causalmix_nb.plots.mixtures import subset_scores
+from causalmix_nb.plots.learning import subset_scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -37,10 +37,9 @@ from causalmix_nb.cards.typesetting import (
     unit_after,
     verdict_line,
 )
-from causalmix_nb.plots import figures as plots
-from causalmix_nb.plots import sparklines
-from causalmix_nb.plots.figures import BLUE, ORANGE
+from causalmix_nb.plots import effects, mixtures, sparklines
 from causalmix_nb.plots.pictures import clean, percent, picture, short, unit
+from causalmix_nb.plots.style import BLUE, ORANGE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +68,7 @@ def view(result: Any) -> Bundle | None:
 
 def _mixture(mixture: Any) -> Bundle:
     title = f"A mixture of {len(mixture)} domains"
-    figure = plots.mixture_bars(mixture.to_series(), names=("mixture", ""))
+    figure = mixtures.mixture_bars(mixture.to_series(), names=("mixture", ""))
     return Bundle(card(title, figure_svg(figure)), text_lines(title, text_bars(mixture.shares)), figure)
 
 
@@ -150,7 +149,7 @@ def _effect(effect: Any) -> Bundle:
         f"{short(name)} {100 * change:+.3g}".replace("-", "−") for name, change in changes.items()
     )
     moved = f"Shares move by (percentage points): {moved}." if moved else "No share moves."
-    figure = plots.effect(
+    figure = effects.effect(
         effect.estimate, effect.lower, effect.upper, effect.outcome, bool(effect.minimize), label
     )
     body = figure_svg(figure) + verdict_line(sentence, verdict) + paragraph(moved)
@@ -160,7 +159,7 @@ def _effect(effect: Any) -> Bundle:
 
 def _recommendation(best: Any) -> Bundle:
     title = f"The mixture to train on, by {best.n_runs} runs"
-    figure = plots.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
+    figure = mixtures.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
     gain = f"Gain over the baseline: {interval_words(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
     told = best.predicted
     expected = (
@@ -205,7 +204,7 @@ def _comparison(compared: Any) -> Bundle:
     found = compared.table
     reference = next((str(n) for n, d in found["difference"].items() if is_missing(d)), "")
     title = f"Checked by training: {clean(compared.outcome)}"
-    figure = plots.comparison(found, compared.outcome, reference)
+    figure = effects.comparison(found, compared.outcome, reference)
     formats = {"p": lambda p: f"{p:.3f}" if p >= 0.001 else "<0.001"}
     formats |= signed_formats(found[["difference", "lower", "upper"]].astype(float))
     frame = found.rename_axis("method")
@@ -245,7 +244,7 @@ def _model(model: Any) -> Bundle:
     found, outcome = model.diagnostics, model.outcome
     title = f"What the runs say about {clean(outcome)}"
     returns = model.marginal_return()
-    figure = plots.marginal_returns(returns, outcome, bool(model.minimize))
+    figure = effects.marginal_returns(returns, outcome, bool(model.minimize))
     body = figure_svg(figure)
     lines = _quality(model)
     verdict = as_sentence(str(found.get("verdict", "")))

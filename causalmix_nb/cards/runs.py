@@ -14,7 +14,7 @@ def runs_card(runs: Any) -> Bundle:
     """What the runs are, what they scored, and where the best ones lie."""
     import pandas as pd
 
-    from causalmix_nb.plots import figures
+    from causalmix_nb.plots import mixtures
 
     frame, n, failed = runs.frame, len(runs), len(runs.keys("failed"))
     title = f"{n} runs over {len(runs.domains)} domains" + (f", {failed} failed" if failed else "")
@@ -37,7 +37,7 @@ def runs_card(runs: Any) -> Bundle:
     scores = pd.DataFrame.from_dict(rows, orient="index").rename_axis("outcome")
     first = runs.outcome_names[0]
     shares = pd.DataFrame({name: frame[f"mixture.{name}"] for name in runs.domains})
-    figure = figures.runs_mixtures(shares, frame[f"outcome.{first}"], first, runs.minimize[first])
+    figure = mixtures.runs_mixtures(shares, frame[f"outcome.{first}"], first, runs.minimize[first])
     reasons = frame.loc[frame["status"] == "failed", "reason"].dropna().value_counts()
     why = "; ".join(f"{reason} ({count}x)" for reason, count in reasons.head(3).items())
     n = len(runs.state_names)
@@ -49,23 +49,23 @@ def runs_card(runs: Any) -> Bundle:
 
 def state_card(state: pd.DataFrame, title: str) -> Bundle:
     """How the domains differ."""
-    from causalmix_nb.plots import figures
+    from causalmix_nb.plots import state
 
     foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
-    figure = figures.state_heatmap(state)
+    figure = state.state_heatmap(state)
     text = f"{title}\n{text_table(state)}\n{foot}"
     return Bundle(card(title, figure_svg(figure), foot), text, figure)
 
 
 def effects_card(frame: pd.DataFrame, outcome: str, minimize: bool, pairs: bool, together: bool) -> Bundle:
     """What more of each domain causes, or one domain rather than another."""
-    from causalmix_nb.plots import figures
+    from causalmix_nb.plots import effects
 
     title = "What one domain rather than another causes" if pairs else "What more of each domain causes"
     shown = frame
     if pairs:
         shown = frame.set_axis([f"{more} rather than {less}" for more, less in frame.index])
-    figure = figures.marginal_returns(shown[["estimate", "lower", "upper"]], outcome, minimize)
+    figure = effects.marginal_returns(shown[["estimate", "lower", "upper"]], outcome, minimize)
     all_of = "all 95% intervals hold together" if together else "95% intervals, each for itself"
     foot = (
         f"change of {outcome} per unit of log share, {'lower' if minimize else 'higher'} is better; {all_of}"
@@ -78,10 +78,10 @@ def dose_card(
     frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None
 ) -> Bundle:
     """The outcome to be expected as one domain's share changes."""
-    from causalmix_nb.plots import figures
+    from causalmix_nb.plots import effects
 
     rows = frame.iloc[:: max(1, len(frame) // 6)].set_index("share")[["mean", "lower", "upper"]]
     title = f"Expected {outcome} as the share of {domain} changes"
-    figure = figures.dose_response(frame, domain, outcome, minimize, baseline_share)
+    figure = effects.dose_response(frame, domain, outcome, minimize, baseline_share)
     text = text_table(rows, {"index": ".0%"} | dict.fromkeys(("mean", "lower", "upper"), ".4f"))
     return Bundle(card(title, figure_svg(figure)), f"{title}:\n{text}", figure)

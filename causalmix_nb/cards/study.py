@@ -22,8 +22,8 @@ from causalmix_nb.cards.typesetting import (
     verdict_line,
 )
 from causalmix_nb.plots import sparklines
-from causalmix_nb.plots.figures import BLUE, GREEN, ORANGE
 from causalmix_nb.plots.pictures import clean, percent, picture, short
+from causalmix_nb.plots.style import BLUE, GREEN, ORANGE
 
 if TYPE_CHECKING:
     import pandas as pd

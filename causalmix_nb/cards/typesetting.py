@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.plots.figures import GREEN, ORANGE
 from causalmix_nb.plots.pictures import clean, percent, picture, short, to_png, to_svg, unit
+from causalmix_nb.plots.style import GREEN, ORANGE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,15 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots.figures import BLUE, MOST, ORANGE, _inked, _legend, _locator, _plain, _rows, _told
 from causalmix_nb.plots.pictures import INK, clean, short, unit
+from causalmix_nb.plots.style import (
+    BLUE,
+    MOST,
+    ORANGE,
+    inked,
+    labelled_rows,
+    legend_above,
+    plain,
+    ticks,
+    with_alt,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
-@_inked
+@inked
 def price_forest(
     table: pd.DataFrame,
     price: tuple[float, float, float],
@@ -28,7 +38,7 @@ def price_forest(
     price: estimate, lower, upper of the new domain. All in the outcome's units per unit of log share.
     """
     shown = table.iloc[:MOST]
-    figure, axes = _rows([*(short(name) for name in shown.index), "the new domain"], header=True)
+    figure, axes = labelled_rows([*(short(name) for name in shown.index), "the new domain"], header=True)
     axes.axvline(0, color=INK, linewidth=1.4)
     last, told = len(shown), []
     axes.axhline(last - 0.5, color=INK, linewidth=0.8)
@@ -46,18 +56,18 @@ def price_forest(
             markerfacecolor=colour if mark == "o" else "none",
         )  # fmt: skip
     axes.plot(price[0], last, "D", color=ORANGE, markersize=7, linestyle="none")
-    axes.xaxis.set_major_locator(_locator())
+    axes.xaxis.set_major_locator(ticks())
     better = "left" if minimize else "right"
     axes.set_xlabel(
-        _plain(f"{unit(outcome)} per unit of log share, against the average domain ({better} is better)")
+        plain(f"{unit(outcome)} per unit of log share, against the average domain ({better} is better)")
     )
-    _legend(axes, 2)
+    legend_above(axes, 2)
     for name, (a, low, high), (b, bottom, top), agrees in zip(shown.index, own, described, shown["agrees"]):
         told.append(
             f"{clean(name)} {a:+.3g} ({low:+.3g} to {high:+.3g}), predicted {b:+.3g} ({bottom:+.3g} to {top:+.3g})"
             + ("" if agrees else ", which disagree")
         )
-    return _told(
+    return with_alt(
         figure,
         f"Dots with {level:.0%} intervals: worth of domains for {short(outcome)} against the average one. "
         f"The new domain {price[0]:+.3g} ({price[1]:+.3g} to {price[2]:+.3g}). {'; '.join(told)}.",

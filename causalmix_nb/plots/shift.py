@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots.figures import BLUE, GREEN, ORANGE, _figure, _inked, _legend, _plain, _told
 from causalmix_nb.plots.pictures import INK, short, unit
+from causalmix_nb.plots.style import BLUE, GREEN, ORANGE, blank, inked, legend_above, plain, with_alt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHOWN = (("causalmix", BLUE, "o"), ("regmix", ORANGE, "s"), ("equal", INK, "D"), ("best found", GREEN, "|"))
 
 
-@_inked
+@inked
 def shift_gains(table: pd.DataFrame, outcome: str) -> Figure:
     """How far from the mixture that was best before does each method land, at every shift?
 
@@ -24,7 +24,7 @@ def shift_gains(table: pd.DataFrame, outcome: str) -> Figure:
     The upright stroke is the best found there.
     """
     names = list(dict.fromkeys(table["shift"]))
-    figure, axes = _figure(1.4 + 0.42 * len(names))
+    figure, axes = blank(1.4 + 0.42 * len(names))
     said = []
     for k, (method, colour, marker) in enumerate(SHOWN):
         rows = table[table["method"] == method].set_index("shift").reindex(names)
@@ -36,11 +36,11 @@ def shift_gains(table: pd.DataFrame, outcome: str) -> Figure:
             f"{method} " + ", ".join(f"{name} {gain:+.3f}" for name, gain in rows["gain"].dropna().items())
         )
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(names)), [_plain(short(name)) for name in names])
+    axes.set_yticks(range(len(names)), [plain(short(name)) for name in names])
     axes.invert_yaxis()
-    axes.set_xlabel(f"better than the mixture that was best before, {_plain(unit(outcome))}")
+    axes.set_xlabel(f"better than the mixture that was best before, {plain(unit(outcome))}")
     axes.grid(True, axis="x", color=INK, alpha=0.2, linewidth=0.7)
-    _legend(axes, 4)
-    return _told(
+    legend_above(axes, 4)
+    return with_alt(
         figure, f"Gain over the mixture that was best before the change, by shift: {'; '.join(said)}."
     )

@@ -14,8 +14,8 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from causalmix_nb.plots.figures import BLUE, GREEN, ORANGE
 from causalmix_nb.plots.pictures import clean, percent, short
+from causalmix_nb.plots.style import BLUE, GREEN, ORANGE
 
 WIDE, HIGH = 132, 22  # of a sparkline, in pixels
 BINS = 22  # of a histogram

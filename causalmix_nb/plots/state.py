@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.plots.figures import (
+from causalmix_nb.plots.pictures import INK, percent, short
+from causalmix_nb.plots.style import (
     BLUE,
     GREEN,
-    INK,
     MOST,
     ORANGE,
     ROW,
     WIDTH,
-    _axis,
-    _inked,
-    _legend,
-    _plain,
-    _plot_class,
-    _rows,
-    _told,
-    percent,
-    short,
-)  # fmt: skip
+    axis_label,
+    figure_class,
+    inked,
+    labelled_rows,
+    legend_above,
+    number,
+    plain,
+    with_alt,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 COLUMNS = 8  # columns of the state in a heat map
 
 
-@_inked
+@inked
 def state_tree(tree: Any, leaves: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
     """Which question about the state leads to which worth of the domains?
 
@@ -43,7 +42,7 @@ def state_tree(tree: Any, leaves: pd.DataFrame, outcome: str, minimize: bool) ->
     n = leaves["leaf"].nunique()
     levels = _depth(tree)
     above, below = 0.62 * levels + 0.1, 0.85 + ROW * len(domains)
-    figure = _plot_class()(
+    figure = figure_class()(
         figsize=(WIDTH, above + below), layout="constrained", facecolor="none", edgecolor="none"
     )
     grid = figure.add_gridspec(2 if levels else 1, n, height_ratios=[above, below][0 if levels else 1 :])
@@ -55,14 +54,14 @@ def state_tree(tree: Any, leaves: pd.DataFrame, outcome: str, minimize: bool) ->
         told.append(_leaf(axes, rows, domains, sign, first=leaf == 0))
     if levels:
         _questions(figure.add_subplot(grid[0, :], facecolor="none"), tree, n)
-    figure.supxlabel(_plain(f"worth of a unit of log share, in {_axis(outcome, minimize)}"), fontsize=9)
-    return _told(figure, f"Tree with {n} {'leaves' if n > 1 else 'leaf'}. {' '.join(told)}")
+    figure.supxlabel(plain(f"worth of a unit of log share, in {axis_label(outcome, minimize)}"), fontsize=9)
+    return with_alt(figure, f"Tree with {n} {'leaves' if n > 1 else 'leaf'}. {' '.join(told)}")
 
 
 def _leaf(axes: Any, rows: pd.DataFrame, domains: list[str], sign: int, first: bool) -> str:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_ylim(len(domains) - 0.4, -0.6)
-    axes.set_yticks(range(len(domains)), [_plain(short(name)) for name in domains] if first else [])
+    axes.set_yticks(range(len(domains)), [plain(short(name)) for name in domains] if first else [])
     axes.tick_params(axis="y", length=0)
     axes.axvline(0, color=INK, linewidth=1)
     axes.grid(True, axis="x", color=INK, alpha=0.2, linewidth=0.7)
@@ -109,7 +108,7 @@ def _questions(axes: Any, tree: Any, n: int) -> None:
             axes.plot([x, end, end], [level, level, low], color=INK, linewidth=1.2, zorder=1)
             axes.text(end, level - 0.43, f" {word}", fontsize=8.5, color=INK, ha="left", va="center")
         axes.text(
-            x, level, _plain(f"{short(node.column)} ≤ {node.threshold:.3g} ?"), ha="center", va="center", fontsize=9.5,
+            x, level, plain(f"{short(node.column)} ≤ {node.threshold:.3g} ?"), ha="center", va="center", fontsize=9.5,
             color="#222222", bbox={"boxstyle": "round,pad=0.3", "facecolor": "#e8eef7", "edgecolor": BLUE}, zorder=3,
         )  # fmt: skip
         return x
@@ -117,7 +116,7 @@ def _questions(axes: Any, tree: Any, n: int) -> None:
     draw(tree, levels)
 
 
-@_inked
+@inked
 def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimize: bool) -> Figure:
     """How does the worth of each domain change as a column of the state goes from low to high?
 
@@ -133,7 +132,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     largest = float(table["change"].abs().max()) or 1.0
     power = math.floor(math.log10(largest)) if not 0.01 <= largest < 1000 else 0
     powers = f" in units of 1e{power:+03d}," if power else ""
-    figure, axes = _rows([short(name) for name in domains])
+    figure, axes = labelled_rows([short(name) for name in domains])
     figure.set_figheight(figure.get_figheight() + 0.5)
     told = []
     for j, column in enumerate(columns):
@@ -153,19 +152,19 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
             if sure:
                 told.append(f"{short(domain)} by {short(column)} {row['change']:+.3g}")
     axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_xticks(range(len(columns)), [_plain(_two_lines(name)) for name in columns])
+    axes.set_xticks(range(len(columns)), [plain(_two_lines(name)) for name in columns])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
     axes.set_xlabel(
-        _plain(
-            f"change of the worth,{powers} in {_axis(outcome, minimize)},\nas the column rises from low to high; "
+        plain(
+            f"change of the worth,{powers} in {axis_label(outcome, minimize)},\nas the column rises from low to high; "
             "in brackets: not distinguishable from 0"
         ),
         fontsize=9,
     )
-    return _told(
+    return with_alt(
         figure,
         f"Table of domain by column of the state: change of the worth for {short(outcome)} from low to high. "
         + ("; ".join(told) if told else "No change is distinguishable from 0")
@@ -179,7 +178,7 @@ def _two_lines(name: str) -> str:
     return f"{short(head, 14)}\n{short(tail, 14)}" if dot else short(name, 14)
 
 
-@_inked
+@inked
 def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
     """What does each path from the mixture to the outcome carry for each domain?
 
@@ -187,7 +186,7 @@ def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
     """
     domains = list(dict.fromkeys(table["domain"]))[:MOST]
     paths = list(dict.fromkeys(table["path"]))[:6]
-    figure, axes = _rows([short(name) for name in domains], header=True)
+    figure, axes = labelled_rows([short(name) for name in domains], header=True)
     figure.set_figheight(figure.get_figheight() + 0.12 * len(paths) * len(domains) + 0.2 * len(paths))
     axes.axvline(0, color=INK, linewidth=1.2)
     told = []
@@ -197,13 +196,48 @@ def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
         colour = (BLUE, ORANGE, GREEN)[p % 3] if p < len(paths) - 1 or len(paths) == 1 else INK
         axes.errorbar(
             rows["estimate"], height, xerr=[rows["estimate"] - rows["lower"], rows["upper"] - rows["estimate"]],
-            fmt="os^Dv*"[p % 6], color=colour, markersize=5, elinewidth=2, label=_plain(short(path, 60)),
+            fmt="os^Dv*"[p % 6], color=colour, markersize=5, elinewidth=2, label=plain(short(path, 60)),
         )  # fmt: skip
         told.append(
             f"{short(path, 60)}: " + ", ".join(f"{short(d)} {e:+.3g}" for d, e in rows["estimate"].items())
         )
-    _legend(axes, 1)
+    legend_above(axes, 1)
     axes.set_xlabel(
-        _plain(f"what a unit of log share causes along the path, in {_axis(outcome, minimize)}"), fontsize=9
+        plain(f"what a unit of log share causes along the path, in {axis_label(outcome, minimize)}"),
+        fontsize=9,
     )
-    return _told(figure, f"Dots with 95% intervals, by domain and path. {'; '.join(told)}.")
+    return with_alt(figure, f"Dots with 95% intervals, by domain and path. {'; '.join(told)}.")
+
+
+@inked
+def state_heatmap(frame: pd.DataFrame) -> Figure:
+    """How do the domains of the pool differ before mixing?
+
+    frame: domain × covariate, each covariate in its own unit; the shade compares domains within a column.
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Rectangle
+
+    frame = frame.iloc[:MOST]
+    values = frame.to_numpy(dtype=float)
+    figure, axes = labelled_rows([short(name) for name in frame.index])
+    figure.set_figheight(figure.get_figheight() + 0.1)
+    for j, column in enumerate(values.T):
+        low, high = (np.nanmin(column), np.nanmax(column)) if np.isfinite(column).any() else (0, 0)
+        for i, value in enumerate(column):
+            shade = (value - low) / (high - low) if high > low and np.isfinite(value) else 0.0
+            # Opaque cells carry their own dark text, on any page.
+            tint = 1 - (0.06 + 0.4 * shade) * (1 - np.array(to_rgb(BLUE)))
+            axes.add_patch(Rectangle((j - 0.48, i - 0.46), 0.96, 0.92, facecolor=tint, linewidth=0))
+            axes.text(j, i, number(value), ha="center", va="center", fontsize=9, color="#222222")
+    axes.set_xlim(-0.5, values.shape[1] - 0.5)
+    axes.set_xticks(range(values.shape[1]), [plain(short(name, 16)) for name in frame.columns])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    told = [
+        f"{short(name)}: {', '.join(f'{short(column)} {number(value)}' for column, value in zip(frame.columns, row))}"
+        for name, row in zip(frame.index, values)
+    ]
+    return with_alt(figure, f"Table shaded by column: state of the domains before mixing. {'; '.join(told)}.")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.plots.figures import BLUE, ORANGE, _figure, _inked, _plain, _told
 from causalmix_nb.plots.pictures import INK, clean, short, unit
+from causalmix_nb.plots.style import BLUE, ORANGE, blank, inked, plain, with_alt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@_inked
+@inked
 def ranks_agree(
     first: np.ndarray, other: np.ndarray, settings: Sequence[str], outcome: str, minimize: bool, said: str
 ) -> Figure:
@@ -22,7 +22,7 @@ def ranks_agree(
 
     first, other: (n,) outcomes of the same mixtures. settings: names of the two. said: the agreement in words, for the alt text.
     """
-    figure, axes = _figure(3.6, 4.6)
+    figure, axes = blank(3.6, 4.6)
     best = [int((values if minimize else -values).argmin()) for values in (first, other)]
     axes.plot(first, other, "o", color=BLUE, markersize=6, linestyle="none")
     axes.plot(
@@ -38,8 +38,8 @@ def ranks_agree(
         "best under the first", (first[best[0]], other[best[0]]), (6, 8), textcoords="offset points", fontsize=8.5, color=INK,
     )  # fmt: skip
     better = "lower" if minimize else "higher"
-    axes.set_xlabel(_plain(f"{short(settings[0])}: {unit(outcome)} ({better} is better)"))
-    axes.set_ylabel(_plain(short(settings[1])))
+    axes.set_xlabel(plain(f"{short(settings[0])}: {unit(outcome)} ({better} is better)"))
+    axes.set_ylabel(plain(short(settings[1])))
     same = "the same mixture is" if best[0] == best[1] else "different mixtures are"
     alt = f"{clean(outcome)} of {len(first)} mixtures under two settings of the proxy. {said}; {same} best under both."
-    return _told(figure, alt)
+    return with_alt(figure, alt)

@@ -34,7 +34,7 @@ from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.support import Support
 from causalmix_nb.methods.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.mixture import Mixture, as_shares
-from causalmix_nb.plots.figures import mixture_bars
+from causalmix_nb.plots.mixtures import mixture_bars
 from causalmix_nb.plots.pictures import clean, picture
 from causalmix_nb.widgets.base import STATIC, LiveWidget, answers
 from causalmix_nb.widgets.ternary import Ternary, mixtures, ternary_svg

@@ -22,7 +22,7 @@ from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.launch.launch import Progress, RunReport
 from causalmix_nb.methods.fit import fit
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.plots import figures, pictures
+from causalmix_nb.plots import mixtures, pictures
 from known_truth import DOMAINS, make_runs, make_world
 
 EVIL = "<img src=x onerror=alert(1)>\"'\n\x1b[31m\u202e😀"
@@ -292,7 +292,7 @@ def test_a_table_of_text_too_wide_for_a_line_breaks_its_headers_and_no_number():
 
 
 def test_a_figure_is_an_image_with_its_alternative_text():
-    image = typesetting.figure_svg(figures.mixture_bars(pd.Series({"math": 0.7, "code": 0.3})))
+    image = typesetting.figure_svg(mixtures.mixture_bars(pd.Series({"math": 0.7, "code": 0.3})))
     assert image.startswith('<img alt="Bars: ') and "math 70%" in image
     drawn = base64.b64decode(re.search(r"base64,([^\"]*)", image)[1]).decode()
     assert drawn.startswith("<svg") and f'color="{pictures.INK}"' in drawn and ">math</text>" in drawn

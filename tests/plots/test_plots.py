@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalmix_nb.plots import figures, pictures
+from causalmix_nb.plots import effects, learning, mixtures, pictures, state, style
 
 DOMAINS = ["math", "code", "web"]
 HOSTILE = [
@@ -48,17 +48,15 @@ def every_figure(names) -> dict:
     runs = pd.DataFrame(rng.dirichlet(np.ones(len(names)), 40), columns=names)
     y = pd.Series(rng.normal(size=40))
     return {
-        "mixture": figures.mixture_bars(shares(names), shares(names)[::-1]),
-        "mixture alone": figures.mixture_bars(shares(names), names=(names[0], "")),
-        "dose": figures.dose_response(response(), names[0], names[-1], True, 0.2),
-        "returns": figures.marginal_returns(estimates(names), names[0]),
-        "effect": figures.effect(-0.02, -0.03, -0.01, "bpb", True, f"do({names[0]}=0.4)"),
-        "comparison": figures.comparison(compared(names), names[0], "causalmix"),
-        "predicted": figures.predicted_vs_observed(y, y + 1, names[0]),
-        "state": figures.state_heatmap(
-            pd.DataFrame(runs.to_numpy()[: len(names)], index=names, columns=names)
-        ),
-        "runs": figures.runs_mixtures(runs, y, names[0], minimize=True),
+        "mixture": mixtures.mixture_bars(shares(names), shares(names)[::-1]),
+        "mixture alone": mixtures.mixture_bars(shares(names), names=(names[0], "")),
+        "dose": effects.dose_response(response(), names[0], names[-1], True, 0.2),
+        "returns": effects.marginal_returns(estimates(names), names[0]),
+        "effect": effects.effect(-0.02, -0.03, -0.01, "bpb", True, f"do({names[0]}=0.4)"),
+        "comparison": effects.comparison(compared(names), names[0], "causalmix"),
+        "predicted": learning.predicted_vs_observed(y, y + 1, names[0]),
+        "state": state.state_heatmap(pd.DataFrame(runs.to_numpy()[: len(names)], index=names, columns=names)),
+        "runs": mixtures.runs_mixtures(runs, y, names[0], minimize=True),
     }
 
 
@@ -85,47 +83,47 @@ def test_a_page_may_hold_any_number_of_figures(name):
 
 
 def test_ink_is_the_colour_of_the_pages_text():
-    svg = pictures.to_svg(figures.marginal_returns(estimates(DOMAINS), "bpb"))
+    svg = pictures.to_svg(effects.marginal_returns(estimates(DOMAINS), "bpb"))
     assert "fill: currentColor" in svg and "stroke: currentColor" in svg and pictures.INK not in svg
-    assert figures.GREEN.lower() in svg and figures.ORANGE.lower() in svg
+    assert style.GREEN.lower() in svg and style.ORANGE.lower() in svg
 
 
 def test_names_are_drawn_as_they_are():
-    said = texts(figures.mixture_bars(shares(HOSTILE)))
+    said = texts(mixtures.mixture_bars(shares(HOSTILE)))
     assert "$x^2$ and $ \\frac{" in said and "#777777 fill: #777777" in said and "😀 emoji 漢字" in said
 
 
 def test_the_interval_is_drawn():
-    lines = figures.marginal_returns(estimates(DOMAINS), "bpb").axes[0].get_lines()
+    lines = effects.marginal_returns(estimates(DOMAINS), "bpb").axes[0].get_lines()
     spans = [tuple(line.get_xdata()) for line in lines if len(line.get_xdata()) == 2]
     for row in estimates(DOMAINS).itertuples():
         assert (row.lower, row.upper) in spans
 
 
 def test_axes_carry_units():
-    figure = figures.comparison(compared(DOMAINS), "bpb.math", "causalmix")
+    figure = effects.comparison(compared(DOMAINS), "bpb.math", "causalmix")
     assert "bits per byte" in figure.axes[0].get_xlabel()
-    assert "lower is better" in figures.dose_response(response(), "math", "bpb", True).axes[0].get_ylabel()
+    assert "lower is better" in effects.dose_response(response(), "math", "bpb", True).axes[0].get_ylabel()
 
 
 def test_the_direction_of_the_outcome_decides_what_is_better():
-    up = figures.effect(0.2, 0.1, 0.3, "accuracy").alt
-    down = figures.effect(0.2, 0.1, 0.3, "bpb", minimize=True).alt
+    up = effects.effect(0.2, 0.1, 0.3, "accuracy").alt
+    down = effects.effect(0.2, 0.1, 0.3, "bpb", minimize=True).alt
     assert "better" in up and "worse" in down
-    assert "not distinguishable" in figures.effect(0.2, -0.1, 0.3, "accuracy").alt
+    assert "not distinguishable" in effects.effect(0.2, -0.1, 0.3, "accuracy").alt
 
 
 def test_an_estimate_without_interval_is_drawn_as_a_dot():
-    assert "not distinguishable" in figures.effect(0.2, float("nan"), float("nan"), "accuracy").alt
+    assert "not distinguishable" in effects.effect(0.2, float("nan"), float("nan"), "accuracy").alt
 
 
 def test_the_best_share_follows_the_direction():
-    assert "best at 40% with 1.8 (" in figures.dose_response(response(), "math", "bpb", True).alt
-    assert "best at 0% with 1.96 (" in figures.dose_response(response(), "math", "accuracy").alt
+    assert "best at 40% with 1.8 (" in effects.dose_response(response(), "math", "bpb", True).alt
+    assert "best at 0% with 1.96 (" in effects.dose_response(response(), "math", "accuracy").alt
 
 
 def test_many_domains_leave_the_smallest_out_and_say_so():
-    figure = figures.mixture_bars(shares([f"domain {k}" for k in range(50)]))
+    figure = mixtures.mixture_bars(shares([f"domain {k}" for k in range(50)]))
     assert "20 more domains" in figure.axes[0].get_xlabel()
     assert "domain 49" in texts(figure) and "domain 3 " not in texts(figure) + " "
 
@@ -133,10 +131,10 @@ def test_many_domains_leave_the_smallest_out_and_say_so():
 def test_settings_outside_neither_change_the_figure_nor_are_changed():
     import matplotlib
 
-    before = pictures.to_svg(figures.mixture_bars(shares(DOMAINS)))
+    before = pictures.to_svg(mixtures.mixture_bars(shares(DOMAINS)))
     with matplotlib.rc_context({"axes.grid": True, "font.size": 30, "lines.linewidth": 9}):
         inside = dict(matplotlib.rcParams)
-        assert pictures.to_svg(figures.mixture_bars(shares(DOMAINS))) == before
+        assert pictures.to_svg(mixtures.mixture_bars(shares(DOMAINS))) == before
         assert dict(matplotlib.rcParams) == inside
 
 
@@ -147,7 +145,7 @@ def test_a_share_stands_beside_its_bar_and_past_a_stroke_that_would_run_through_
     )
     notes = [
         text
-        for text in figures.mixture_bars(mixture, baseline).axes[0].texts
+        for text in mixtures.mixture_bars(mixture, baseline).axes[0].texts
         if text.get_text().endswith("%")
     ]
     assert [text.get_text() for text in notes] == ["10%", "30%", "60%"]
@@ -155,5 +153,5 @@ def test_a_share_stands_beside_its_bar_and_past_a_stroke_that_would_run_through_
 
 
 def test_a_notebook_shows_the_picture_with_its_alternative_text():
-    figure = figures.mixture_bars(shares(DOMAINS))
+    figure = mixtures.mixture_bars(shares(DOMAINS))
     assert figure._repr_html_().startswith('<img alt="Bars: ')
