@@ -12,29 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope, no_var_expand
-from traitlets import Int, Unicode
-from traitlets.config import Configurable
 
 from causalmix_nb.magics import completion, language, parser
 from causalmix_nb.magics.command import commands, find
 from causalmix_nb.magics.language import HelpAsked, MagicError
-from causalmix_nb.magics.session import Session
+from causalmix_nb.magics.session import CausalMix, Session
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 NAME = "CausalMixMagics"
-
-
-class CausalMix(Configurable):
-    """Defaults of the magics: ``%config CausalMix.budget = 50_000``."""
-
-    study_folder = Unicode("causalmix_study", help="folder of the study, where --study does not say").tag(
-        config=True
-    )
-    runs = Int(128, help="runs of %causalmix run").tag(config=True)
-    budget = Int(100_000, help="training tokens of each run").tag(config=True)
-    seeds = Int(5, help="paired seeds of %causalmix compare").tag(config=True)
 
 
 @magics_class

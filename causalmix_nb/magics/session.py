@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitlets import Int, Unicode
+from traitlets.config import Configurable
+
 from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.magics.display import LiveProgress, ResultDisplay
 from causalmix_nb.magics.language import MagicError
 from causalmix_nb.magics.names import names
 
 if TYPE_CHECKING:
-    from causalmix_nb.magics.magics import CausalMix
     from causalmix_nb.study.study import Study
     from causalmix_nb.widgets.monitor import SwarmMonitor
 
@@ -22,6 +24,17 @@ UNNAMED = (
     "builtin_function_or_method",
     "type",
 )  # variables that nobody gives to a line
+
+
+class CausalMix(Configurable):
+    """Defaults of the magics: ``%config CausalMix.budget = 50_000``."""
+
+    study_folder = Unicode("causalmix_study", help="folder of the study, where --study does not say").tag(
+        config=True
+    )
+    runs = Int(128, help="runs of %causalmix run").tag(config=True)
+    budget = Int(100_000, help="training tokens of each run").tag(config=True)
+    seeds = Int(5, help="paired seeds of %causalmix compare").tag(config=True)
 
 
 class Session:
