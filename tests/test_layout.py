@@ -35,12 +35,10 @@ FLOORS = [  # a package imports only those above it; the first is the ground flo
     "quickstart",  # the door at the other end: a file beside __init__.py that runs a lesson
 ]
 KNOWN: set[tuple[str, str]] = set()  # imports against that order, still to be turned: none
-ROUND = {  # 2026-11: packages with files that need each other, if only for the types of what they are given, and how many those are
-    "graph": 2,
-}
-LONG: dict[str, int] = {  # 2026-11: files over 450 lines, and how long they are; they may only get shorter
-    "graph.graph": 557,
-}
+ROUND: dict[
+    str, int
+] = {}  # files that need each other, if only for the types of what they are given, by package: none
+LONG: dict[str, int] = {}  # files over 450 lines, and how long they are: none
 BORROWED: set[tuple[str, str]] = set()  # names with a leading underscore that another file imports: none
 LONGEST = 450  # lines of a file
 FULLEST = 14  # files of a folder

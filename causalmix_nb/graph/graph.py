@@ -76,17 +76,16 @@ References
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from causalmix_nb.errors import GraphError, did_you_mean
-from causalmix_nb.graph import drawing, formats, identification, independence
+from causalmix_nb.errors import GraphError
+from causalmix_nb.graph import drawing, exchange, identification, independence, structure, suspects
 from causalmix_nb.graph.independence import Independence
-from causalmix_nb.graph.text import joined, quoted
+from causalmix_nb.graph.text import quoted, statements
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,34 +119,9 @@ class CausalGraph:
     nodes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for pair in (*self.edges, *self.hidden):
-            if isinstance(pair, str) or len(pair) != 2:
-                raise GraphError(f"{pair!r} is no arrow; give pairs of names, such as ('mixture', 'score').")
-        for name in (*self.nodes, *itertools.chain(*self.edges, *self.hidden)):
-            if not isinstance(name, str) or not name.strip():
-                raise GraphError(
-                    f"a node is called {name!r}; give every node a name that is text and not blank."
-                )
-        edges = tuple(dict.fromkeys((a, b) for a, b in self.edges))
-        unordered = {frozenset(pair): (pair[0], pair[1]) for pair in reversed(tuple(self.hidden))}
-        hidden = tuple(reversed(unordered.values()))
-        nodes = tuple(dict.fromkeys([*self.nodes, *itertools.chain(*edges, *hidden)]))
-        if not nodes:
-            raise GraphError("the graph is empty; write at least one arrow, for example mixture -> score.")
-        for a, b in (*edges, *hidden):
-            if a == b:
-                raise GraphError(f"{a!r} points at itself; nothing causes itself, so remove that arrow.")
-        for field, value in (("edges", edges), ("hidden", hidden), ("nodes", nodes)):
+        parts = structure.checked(self.edges, self.hidden, self.nodes)
+        for field, value in zip(("edges", "hidden", "nodes"), parts):
             object.__setattr__(self, field, value)
-        try:
-            cycle = [a for a, _ in nx.find_cycle(nx.DiGraph(edges))]
-        except nx.NetworkXNoCycle:
-            return
-        at = {name: i for i, name in enumerate(nodes)}
-        start = min(range(len(cycle)), key=lambda i: at[cycle[i]])
-        cycle = [quoted(name) for name in cycle[start:] + cycle[: start + 1]]
-        cycle = cycle if len(cycle) <= 12 else [*cycle[:10], "…", cycle[-1]]
-        raise GraphError(f"the graph has a cycle, {' -> '.join(cycle)}; remove or turn one of these arrows.")
 
     # -- text --------------------------------------------------------------------------------------------
 
@@ -184,7 +158,7 @@ class CausalGraph:
         """
         if isinstance(text, cls):
             return text
-        read = formats.read(text, format)
+        read = exchange.read(text, format)
         graph = cls(
             tuple(read.edges), tuple(read.hidden), tuple(read.nodes)
         )  # a cycle is told by the names given
@@ -210,16 +184,13 @@ class CausalGraph:
         score ~ mixture
         state ~~ score
         """
-        return formats.write(format, self.edges, self.hidden, self.nodes)
+        return exchange.write(format, self.edges, self.hidden, self.nodes)
 
-    def _lines(self) -> list[str]:
-        arrows = [f"{quoted(a)} -> {quoted(b)}" for a, b in self.edges]
-        arrows += [f"{quoted(a)} <-> {quoted(b)}" for a, b in self.hidden]
-        drawn = set(itertools.chain(*self.edges, *self.hidden))
-        return arrows + [quoted(name) for name in self.nodes if name not in drawn]
+    def _statements(self) -> str:
+        return "; ".join(statements(self.edges, self.hidden, self.nodes))
 
     def __repr__(self) -> str:
-        return f"CausalGraph({'; '.join(self._lines())!r})"
+        return f"CausalGraph({self._statements()!r})"
 
     def _key(self) -> tuple[frozenset, ...]:
         return frozenset(self.nodes), frozenset(self.edges), frozenset(map(frozenset, self.hidden))
@@ -255,7 +226,7 @@ class CausalGraph:
         """This graph without the arrow ``a -> b``; the nodes stay."""
         if (a, b) not in self.edges:
             raise GraphError(
-                f"there is no arrow {quoted(a)} -> {quoted(b)}; arrows are {'; '.join(self._lines())}."
+                f"there is no arrow {quoted(a)} -> {quoted(b)}; arrows are {self._statements()}."
             )
         return CausalGraph(tuple(edge for edge in self.edges if edge != (a, b)), self.hidden, self.nodes)
 
@@ -277,33 +248,13 @@ class CausalGraph:
     @property
     def nx(self) -> nx.DiGraph:
         """A fresh networkx graph; each hidden cause is a node ``("hidden", a, b)`` with the attribute ``latent=True``."""
-        graph: nx.DiGraph = nx.DiGraph()
-        graph.add_nodes_from(self.nodes, latent=False)
-        graph.add_edges_from(self.edges)
-        for a, b in self.hidden:
-            cause = ("hidden", a, b)  # no name is a tuple, so this never collides with one
-            graph.add_node(cause, latent=True)
-            graph.add_edges_from([(cause, a), (cause, b)])
-        return graph
+        return structure.as_networkx(self.edges, self.hidden, self.nodes)
 
     def _known(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in self.nodes:
-                raise GraphError(
-                    f"the graph has no node {name!r}.{did_you_mean(name, self.nodes)} Its nodes are {', '.join(self.nodes)}."
-                )
+        structure.check_known(names, self.nodes)
 
     def _question(self, treatment: Names, outcome: str) -> frozenset[str]:
-        """The treatment as a set, after checking that the question makes sense."""
-        X = frozenset([treatment] if isinstance(treatment, str) else treatment)
-        if not X:
-            raise GraphError(
-                "no treatment was given; name the node whose effect is asked for, for example 'mixture'."
-            )
-        self._known([*sorted(X, key=str), outcome])
-        if outcome in X:
-            raise GraphError(f"{outcome!r} is both treatment and outcome; name two different nodes.")
-        return X
+        return structure.question(treatment, outcome, self.nodes)
 
     # -- identification ----------------------------------------------------------------------------------
 
@@ -352,25 +303,7 @@ class CausalGraph:
         X = self._question(treatment, outcome)
         wanted = frozenset([include] if isinstance(include, str) else include)
         self._known(sorted(wanted, key=str))
-        if wanted & (X | {outcome}):
-            name = min(wanted & (X | {outcome}))
-            raise GraphError(
-                f"{name!r} is the treatment or the outcome and cannot be conditioned on; leave it out of include."
-            )
-        graph = self.nx
-        found = identification.adjustment(graph, X, outcome)
-        if found is None:
-            raise GraphError(identification.why_not(graph, X, outcome))
-        extended = identification.adjustment(graph, X, outcome, wanted) if wanted else found
-        if extended is None:
-            bad = identification.bad_controls(graph, X, outcome)
-            for name in sorted(wanted & bad.keys()):
-                raise GraphError(f"{name!r} is a bad control: it {bad[name]}; leave it out of include.")
-            opens = identification.opened(graph, X, outcome, found | wanted)
-            raise GraphError(
-                f"{joined(sorted(wanted))} are bad controls together: conditioning on all of them {opens}; leave one out of include."
-            )
-        return extended
+        return identification.adjustment_set(self.nx, X, outcome, wanted)
 
     def bad_controls(self, treatment: Names, outcome: str) -> dict[str, str]:
         """Name every node that must not be added to the adjustment set, each with the reason in one sentence.
@@ -420,13 +353,7 @@ class CausalGraph:
         ['m']
         """
         X = self._question(treatment, outcome)
-        found = identification.front_door(self.nx, X, outcome)
-        if found is None:
-            raise GraphError(
-                f"no front-door set for the effect of {joined(sorted(X))} on {outcome}: no recorded nodes carry the whole effect "
-                "without being confounded themselves; try adjustment_set(), or record a mediator."
-            )
-        return found
+        return identification.front_door_set(self.nx, X, outcome)
 
     # -- claims about data -------------------------------------------------------------------------------
 
@@ -437,17 +364,7 @@ class CausalGraph:
         ----------
         observed: the nodes that were recorded; by default all. Pairs and conditions are taken from these.
         """
-        graph = self.nx
-        order = [node for node in nx.topological_sort(graph) if node in set(self.nodes)]
-        seen = [name for name in order if observed is None or name in observed]
-        claims = []
-        for a, b in itertools.combinations(seen, 2):
-            if graph.has_edge(a, b):
-                continue
-            given = nx.find_minimal_d_separator(graph, {a}, {b}, restricted=set(seen) - {a, b})
-            if given is not None:
-                claims.append(Independence(a, b, frozenset(given)))
-        return claims
+        return independence.implied(self.nx, self.nodes if observed is None else observed)
 
     def test(
         self, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
@@ -478,19 +395,13 @@ class CausalGraph:
         ------
         GraphError: a method that there is not, or a level outside (0, 1).
         """
-        columns = {name: self.columns_of(name, runs) for name in self.nodes}
-        frame = runs.frame
-        frame = frame[frame["status"] == "done"] if "status" in frame else frame
-        claims = self.implied_independences([name for name in self.nodes if columns[name]])
-        table = independence.check(claims, columns, frame, level, method, random_state)
-        table.attrs["skipped"] = [name for name in self.nodes if not columns[name]]
-        return table
+        return independence.check_graph(self.nx, runs, level, method, random_state)
 
     def suspects(
         self, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
     ) -> pd.DataFrame:
-        """Which arrows are most at odds with the runs? See :func:`causalmix_nb.graph.independence.suspects`."""
-        return independence.suspects(self, runs, level, method, random_state)
+        """Which arrows are most at odds with the runs? See :func:`causalmix_nb.graph.suspects.suspects`."""
+        return suspects.suspects(self.nx, self.edges, runs, level, method, random_state)
 
     @staticmethod
     def columns_of(node: str, runs: Runs) -> list[str]:
@@ -508,12 +419,7 @@ class CausalGraph:
         return identification.roles(self.nx, *self._ends())
 
     def _ends(self) -> tuple[str | None, list[str]]:
-        treatment = "mixture" if "mixture" in self.nodes else None
-        if "score" in self.nodes:
-            return treatment, ["score"]
-        graph = self.nx
-        below = nx.descendants(graph, treatment) if treatment else set()
-        return treatment, [name for name in self.nodes if name in below and not graph.out_degree(name)]
+        return identification.ends(self.nx)
 
     def layout(self) -> dict[str, tuple[float, float]]:
         """Node -> (generation, row) for drawing: causes left of effects, rows centred around 0."""
@@ -521,20 +427,7 @@ class CausalGraph:
 
     def caption(self, outcome: str | None = None) -> str:
         """What the graph says about the effect of the mixture, in one line."""
-        treatment, outcomes = self._ends()
-        outcome = outcome or (outcomes[0] if outcomes else None)
-        if treatment is None or outcome is None:
-            missing = "mixture" if treatment is None else "score"
-            return f"There is no node called {missing}; add one to see what to adjust for."
-        try:
-            adjust = sorted(self.adjustment_set(treatment, outcome))
-        except GraphError as error:
-            return str(error)[:1].upper() + str(error)[1:]
-        bad = sorted(self.bad_controls(treatment, outcome))
-        first = f"Effect of {treatment} on {outcome}: " + (
-            f"adjust for {joined(adjust)}" if adjust else "nothing to adjust for"
-        )
-        return first + (f"; do not condition on {joined(bad)}." if bad else "; no node is a bad control.")
+        return identification.caption(self.nx, outcome)
 
     def to_svg(self, outcome: str | None = None) -> str:
         """The graph as one ``<svg>`` element, readable on light and dark pages, with an alternative text.

@@ -13,14 +13,11 @@ from typing import Any
 
 import networkx as nx
 
+from causalmix_nb.errors import GraphError
+from causalmix_nb.graph.structure import question, recorded
 from causalmix_nb.graph.text import joined, quoted
 
 Treatment = frozenset[str]
-
-
-def recorded(graph: nx.DiGraph) -> list[str]:
-    """The nodes that are not latent, in the order of the graph."""
-    return [node for node, latent in graph.nodes(data="latent") if not latent]
 
 
 def roles(graph: nx.DiGraph, treatment: str | None, outcomes: Collection[str]) -> dict[str, str]:
@@ -219,3 +216,72 @@ def _route_text(route: list[tuple[Any, bool | None]]) -> str:
             text += f" {'<->' if isinstance(before, tuple) else '->' if into else '<-'} {quoted(node)}"
         before = node
     return text
+
+
+# -- answers in full, or why there is none ---------------------------------------------------------------------
+
+
+def adjustment_set(graph: nx.DiGraph, X: Treatment, outcome: str, wanted: frozenset[str]) -> frozenset[str]:
+    """A minimal adjustment set around what is conditioned on anyway; see :meth:`causalmix_nb.graph.graph.CausalGraph.adjustment_set`.
+
+    Raises
+    ------
+    GraphError: nothing identifies the effect, or what is wanted spoils every adjustment set.
+    """
+    if wanted & (X | {outcome}):
+        name = min(wanted & (X | {outcome}))
+        raise GraphError(
+            f"{name!r} is the treatment or the outcome and cannot be conditioned on; leave it out of include."
+        )
+    found = adjustment(graph, X, outcome)
+    if found is None:
+        raise GraphError(why_not(graph, X, outcome))
+    extended = adjustment(graph, X, outcome, wanted) if wanted else found
+    if extended is None:
+        bad = bad_controls(graph, X, outcome)
+        for name in sorted(wanted & bad.keys()):
+            raise GraphError(f"{name!r} is a bad control: it {bad[name]}; leave it out of include.")
+        opens = opened(graph, X, outcome, found | wanted)
+        raise GraphError(
+            f"{joined(sorted(wanted))} are bad controls together: conditioning on all of them {opens}; leave one out of include."
+        )
+    return extended
+
+
+def front_door_set(graph: nx.DiGraph, X: Treatment, outcome: str) -> frozenset[str]:
+    """A minimal front-door set. Raises GraphError: there is none."""
+    found = front_door(graph, X, outcome)
+    if found is None:
+        raise GraphError(
+            f"no front-door set for the effect of {joined(sorted(X))} on {outcome}: no recorded nodes carry the whole effect "
+            "without being confounded themselves; try adjustment_set(), or record a mediator."
+        )
+    return found
+
+
+def ends(graph: nx.DiGraph) -> tuple[str | None, list[str]]:
+    """The treatment, and the outcomes: ``score``, or else the last effects of the mixture."""
+    treatment = "mixture" if "mixture" in graph else None
+    if "score" in graph:
+        return treatment, ["score"]
+    below = nx.descendants(graph, treatment) if treatment else set()
+    return treatment, [name for name in recorded(graph) if name in below and not graph.out_degree(name)]
+
+
+def caption(graph: nx.DiGraph, outcome: str | None = None) -> str:
+    """What a graph says about the effect of the mixture, in one line."""
+    treatment, outcomes = ends(graph)
+    outcome = outcome or (outcomes[0] if outcomes else None)
+    if treatment is None or outcome is None:
+        missing = "mixture" if treatment is None else "score"
+        return f"There is no node called {missing}; add one to see what to adjust for."
+    try:
+        X = question(treatment, outcome, recorded(graph))
+        adjust = sorted(adjustment_set(graph, X, outcome, frozenset()))
+    except GraphError as error:
+        return str(error)[:1].upper() + str(error)[1:]
+    bad = sorted(bad_controls(graph, X, outcome))
+    first = f"Effect of {treatment} on {outcome}: " + (
+        f"adjust for {joined(adjust)}" if adjust else "nothing to adjust for"
+    )
+    return first + (f"; do not condition on {joined(bad)}." if bad else "; no node is a bad control.")

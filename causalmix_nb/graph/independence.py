@@ -22,19 +22,20 @@ import functools
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import numpy as np
 
 from causalmix_nb.errors import GraphError
 from causalmix_nb.graph.distance import distance_test
+from causalmix_nb.graph.structure import recorded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalmix_nb.graph.graph import CausalGraph
     from causalmix_nb.runs.store import Runs
 
 METHODS = ("linear", "distance")
@@ -53,6 +54,39 @@ class Independence:
 
     def __str__(self) -> str:
         return f"{self.a} ⟂ {self.b}" + (f" given {', '.join(sorted(self.given))}" if self.given else "")
+
+
+def implied(graph: nx.DiGraph, observed: Collection[str]) -> list[Independence]:
+    """One independence for each pair of observed nodes that observed nodes separate."""
+    seen = [
+        node for node in nx.topological_sort(graph) if not graph.nodes[node]["latent"] and node in observed
+    ]
+    claims = []
+    for a, b in itertools.combinations(seen, 2):
+        if graph.has_edge(a, b):
+            continue
+        given = nx.find_minimal_d_separator(graph, {a}, {b}, restricted=set(seen) - {a, b})
+        if given is not None:
+            claims.append(Independence(a, b, frozenset(given)))
+    return claims
+
+
+def recorded_columns(graph: nx.DiGraph, runs: Runs) -> tuple[dict[str, list[str]], pd.DataFrame]:
+    """Node -> its columns, and the finished runs, one a row."""
+    frame = runs.frame
+    finished = frame[frame["status"] == "done"] if "status" in frame else frame
+    return {name: columns_of(name, runs) for name in recorded(graph)}, finished
+
+
+def check_graph(
+    graph: nx.DiGraph, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
+) -> pd.DataFrame:
+    """Test all that a graph claims; see :meth:`causalmix_nb.graph.graph.CausalGraph.test`."""
+    columns, frame = recorded_columns(graph, runs)
+    claims = implied(graph, [name for name, found in columns.items() if found])
+    table = check(claims, columns, frame, level, method, random_state)
+    table.attrs["skipped"] = [name for name, found in columns.items() if not found]
+    return table
 
 
 def check(
@@ -81,10 +115,10 @@ def check(
     ------
     GraphError: a method that there is not, or a level outside (0, 1).
     """
-    return _table(claims, _looker(len(claims), columns, frame, level, method, random_state), level)
+    return table_of(claims, looker(len(claims), columns, frame, level, method, random_state), level)
 
 
-def _looker(
+def looker(
     n_claims: int,
     columns: Mapping[str, Sequence[str]],
     frame: pd.DataFrame,
@@ -107,7 +141,7 @@ def _looker(
     return look
 
 
-def _table(claims: Sequence[Independence], look: Look, level: float) -> pd.DataFrame:
+def table_of(claims: Sequence[Independence], look: Look, level: float) -> pd.DataFrame:
     import pandas as pd
 
     names = ["a", "b", "given", "estimate", "lower", "upper", "statistic", "p", "p_holm", "n_runs", "verdict"]
@@ -233,157 +267,6 @@ def _linear(A: np.ndarray, B: np.ndarray, given: np.ndarray, level: float) -> di
     found["statistic"] = float(np.expm1(-log_lambda / root) * df2 / (p * q))
     found["p"] = float(stats.f.sf(found["statistic"], p * q, df2))
     return found
-
-
-# -- what would mend the graph ---------------------------------------------------------------------------------
-
-
-def suspects(
-    graph: CausalGraph, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
-) -> pd.DataFrame:
-    """Point out the arrows most at odds with the data: those that are missing, and those that the data do not show.
-
-    For every pair whose independence the runs contradict, each single addition that would remove the contradiction: an
-    arrow in a direction that makes no cycle, or a hidden common cause. The data do not tell these apart unless they
-    resolve different numbers of contradictions; what came first in time does. For every arrow that is there, whether the
-    two depend on each other once the effect's other causes are held fixed.
-
-    Parameters
-    ----------
-    runs, level, method, random_state: as in :meth:`causalmix_nb.graph.graph.CausalGraph.test`.
-
-    Returns
-    -------
-    DataFrame, one row per suspicion: kind (``missing arrow``, ``arrow not visible`` or ``cannot tell``), arrow (as text;
-    to add, or as it stands), resolves (contradictions that the addition removes), remain (contradictions after it),
-    estimate, lower, upper, p, n_runs (of the test of the pair), words. Missing arrows come first, those that
-    resolve most on top. ``attrs``: ``contradictions`` (number), ``level``, ``skipped`` (nodes without columns).
-
-    Raises
-    ------
-    GraphError: a method that there is not, or a level outside (0, 1).
-    """
-    import pandas as pd
-
-    columns = {name: columns_of(name, runs) for name in graph.nodes}
-    frame = runs.frame
-    frame = frame[frame["status"] == "done"] if "status" in frame else frame
-    seen = [name for name in graph.nodes if columns[name]]
-    claims = graph.implied_independences(seen)
-    look = _looker(max(len(claims), 1), columns, frame, level, method, random_state)
-    wrong = _contradicted(claims, look, level)
-    rows = [row for claim in wrong for row in _additions(graph, claim, wrong, seen, look, level)]
-    rows.sort(key=lambda row: (-row["resolves"], row["p"]))
-    rows += _unseen_arrows(graph, seen, look, level)
-    names = ["kind", "arrow", "resolves", "remain", "estimate", "lower", "upper", "p", "n_runs", "words"]
-    table = pd.DataFrame(rows, columns=names).astype({"resolves": "Int64", "remain": "Int64"})
-    table.attrs |= {
-        "contradictions": len(wrong),
-        "level": level,
-        "skipped": [name for name in graph.nodes if not columns[name]],
-    }
-    return table
-
-
-def _contradicted(claims: Sequence[Independence], look: Look, level: float) -> list[Independence]:
-    verdicts = _table(claims, look, level)["verdict"]
-    return [claim for claim, verdict in zip(claims, verdicts) if verdict == "contradicts the graph"]
-
-
-def _additions(
-    graph: CausalGraph,
-    claim: Independence,
-    wrong: Sequence[Independence],
-    seen: list[str],
-    look: Look,
-    level: float,
-) -> list[dict[str, Any]]:
-    """Rows of :func:`suspects` for one contradicted claim."""
-    from causalmix_nb.graph.text import quoted
-
-    a, b, rows, found = claim.a, claim.b, [], look(claim)
-    pairs = {frozenset((c.a, c.b)) for c in wrong}
-    for sign, (x, y), add in (
-        ("->", (a, b), graph.with_edge),
-        ("->", (b, a), graph.with_edge),
-        ("<->", (a, b), graph.with_hidden),
-    ):
-        try:
-            mended = add(x, y)
-        except GraphError:  # a cycle
-            continue
-        after = {
-            frozenset((c.a, c.b)) for c in _contradicted(mended.implied_independences(seen), look, level)
-        }
-        arrow, resolves = f"{quoted(x)} {sign} {quoted(y)}", len(pairs - after)
-        more = f" and {resolves - 1} more" if resolves > 1 else ""
-        rows.append(
-            _row("missing arrow", arrow, found)
-            | {
-                "resolves": resolves,
-                "remain": len(after),
-                "words": f"the graph claims {claim}, the data say otherwise ({_strength(found)}): "
-                f"{arrow} would remove this contradiction{more}",
-            }
-        )
-    return rows
-
-
-def _unseen_arrows(graph: CausalGraph, seen: list[str], look: Look, level: float) -> list[dict[str, Any]]:
-    """Rows of :func:`suspects` for arrows that the data do not show, and for those that no test could show."""
-    import networkx as nx
-
-    from causalmix_nb.graph.text import quoted
-
-    faint, untold = [], []
-    for a, b in graph.edges:
-        arrow = f"{quoted(a)} -> {quoted(b)}"
-        if a not in seen or b not in seen:
-            continue
-        without = graph.without_edge(a, b).nx
-        parents = {node for node in without.predecessors(b) if node in seen}
-        if not nx.is_d_separator(without, {a}, {b}, parents):
-            parents = nx.find_minimal_d_separator(without, {a}, {b}, restricted=set(seen) - {a, b})
-        if parents is None:
-            why = "something that was not recorded connects the two as well, so their dependence is not the arrow's alone"
-            untold.append(
-                _row("cannot tell", arrow, {}) | {"words": f"cannot tell whether {arrow} is there: {why}"}
-            )
-            continue
-        claim = Independence(a, b, frozenset(parents))
-        found = look(claim)
-        if found["verdict"]:
-            why = found["verdict"].removeprefix("not tested: ")
-            untold.append(
-                _row("cannot tell", arrow, found) | {"words": f"cannot tell whether {arrow} is there: {why}"}
-            )
-        elif found["p"] >= level:
-            given = f" given {', '.join(sorted(parents))}" if parents else ""
-            words = f"the arrow {arrow} is not visible in the data{given} ({_strength(found)}); it may be there and be weak"
-            faint.append(_row("arrow not visible", arrow, found) | {"words": words})
-    return sorted(faint, key=lambda row: -row["p"]) + untold
-
-
-def _row(kind: str, arrow: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    numbers = {name: found.get(name, math.nan) for name in ("estimate", "lower", "upper", "p")}
-    return {
-        "kind": kind,
-        "arrow": arrow,
-        "resolves": None,
-        "remain": None,
-        "n_runs": found.get("n_runs", 0),
-        **numbers,
-    }
-
-
-def _strength(found: Mapping[str, Any]) -> str:
-    """How strong a dependence is, in words: with its interval, or why it has none."""
-    p = f"p = {found['p']:.3f}" if found["p"] >= 0.001 else "p < 0.001"
-    if math.isfinite(found["lower"]):
-        return f"partial correlation {found['estimate']:+.2f}, interval {found['lower']:+.2f} to {found['upper']:+.2f}, {p}"
-    return (
-        f"strength {found['estimate']:.2f} on a scale from 0 to 1, no interval for a test of this kind, {p}"
-    )
 
 
 def _basis(M: np.ndarray) -> np.ndarray:

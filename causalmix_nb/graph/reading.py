@@ -163,3 +163,12 @@ def masked(text: str) -> str:
         text,
         flags=re.DOTALL,
     )
+
+
+def fields(text: str, mark: str) -> list[str]:
+    """Fields between marks that stand outside quotes."""
+    hidden, found, at = masked(text), [], 0
+    for sign in re.finditer(re.escape(mark), hidden):
+        found.append(text[at : sign.start()])
+        at = sign.end()
+    return [*found, text[at:]]

@@ -223,3 +223,11 @@ def joined(names: Sequence[str]) -> str:
     """
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def statements(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> list[str]:
+    """A graph as statements: arrows, hidden causes, then the nodes that have neither."""
+    lines = [f"{quoted(a)} -> {quoted(b)}" for a, b in edges]
+    lines += [f"{quoted(a)} <-> {quoted(b)}" for a, b in hidden]
+    drawn = {name for pair in (*edges, *hidden) for name in pair}
+    return lines + [quoted(name) for name in nodes if name not in drawn]

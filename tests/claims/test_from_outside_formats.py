@@ -15,7 +15,11 @@ from causalmix_nb.decide.export.export import export
 from causalmix_nb.decide.export.formats.format import FORMATS as EXPORTS
 from causalmix_nb.decide.export.formats.format import Beside, Written
 from causalmix_nb.decide.export.formats.format import Format as ExportFormat
-from causalmix_nb.errors import ExportError, MixtureError, RunsError
+from causalmix_nb.errors import ExportError, GraphError, MixtureError, RunsError
+from causalmix_nb.graph.formats.format import FORMATS as GRAPHS
+from causalmix_nb.graph.formats.format import Format as GraphFormat
+from causalmix_nb.graph.graph import CausalGraph
+from causalmix_nb.graph.reading import Reading
 from causalmix_nb.magics.language import MagicError
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.evaluations.reader import READERS, Reader, score
@@ -184,3 +188,46 @@ def test_a_reader_is_named_where_nothing_reads_a_file_and_gone_when_it_is_taken_
     with pytest.raises(RunsError) as refused:
         read_lm_eval(file)
     assert "Probe" not in str(refused.value) and "OLMES" in str(refused.value)
+
+
+# -- graphs -----------------------------------------------------------------------------------------------------
+
+
+def arrowed(text):
+    reading = Reading()
+    for line in text.split("\n")[1:]:
+        if len(names := line.split()) != 2:
+            raise GraphError(f"{line!r} is no arrow; write two names.")
+        reading.join(names[:1], "->", names[1:])
+    return reading
+
+
+@pytest.fixture
+def arrows():
+    yield GRAPHS.register(
+        GraphFormat(
+            "arrows", "two names a line", lambda text: text.startswith("%ARROWS"), arrowed,
+            lambda edges, hidden, nodes: "\n".join(["%ARROWS", *map(" ".join, edges)]),
+            also=("pfeile",), suffixes=(".arr",),
+        )
+    )  # fmt: skip
+    GRAPHS.remove("arrows")
+
+
+def test_a_graph_format_is_recognised_read_written_and_named(arrows, shell, tmp_path):
+    graph = CausalGraph.parse("%ARROWS\nstate mixture\nmixture score")
+    assert graph.edges == (("state", "mixture"), ("mixture", "score"))
+    assert graph.to_text("pfeile") == "%ARROWS\nstate mixture\nmixture score"
+    (tmp_path / "graph.arr").write_text("any head\nstate mixture\nmixture score")
+    assert CausalGraph.parse(tmp_path / "graph.arr") == graph
+    with pytest.raises(GraphError, match="Did you mean 'arrows'.*Formats are arrows, "):
+        graph.to_text("arrow")
+    with pytest.raises(GraphError, match="two names a line cannot hold every name"):
+        CausalGraph([("a b", "c")]).to_text("arrows")
+
+
+def test_a_graph_format_that_is_taken_back_is_gone():
+    with pytest.raises(GraphError, match="there is no format 'arrows'. Formats are bnlearn"):
+        CausalGraph([("a", "b")]).to_text("arrows")
+    with pytest.raises(GraphError):
+        CausalGraph.parse("%ARROWS\nstate mixture")

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from causalmix_nb.errors import GraphError
-from causalmix_nb.graph.formats import FORMATS
+from causalmix_nb.graph.formats.format import FORMATS
 from causalmix_nb.graph.graph import CausalGraph
 
 WORDS = [

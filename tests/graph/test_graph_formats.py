@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalmix_nb.errors import GraphError
-from causalmix_nb.graph.formats import FORMATS
+from causalmix_nb.graph.formats.format import FORMATS
 from causalmix_nb.graph.graph import CausalGraph
 
 parse = CausalGraph.parse
@@ -457,6 +457,12 @@ def test_a_format_may_be_asked_for_by_its_name_and_a_wrong_one_is_told():
         if name not in ("causalmix", "edges", "mermaid"):
             with pytest.raises(GraphError, match="this is "):
                 parse("a -> b", format=name)
+
+
+@pytest.mark.parametrize("text", ["1", "true", "null", '"a -> b"', "[]", "[1]"])
+def test_json_that_is_no_graph_is_refused_as_json(text):
+    with pytest.raises(GraphError, match="this is JSON"):
+        parse(text, format="json")
 
 
 def test_the_documentation_names_every_format():

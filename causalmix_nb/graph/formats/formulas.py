@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
+from causalmix_nb.graph.formats.format import FORMATS, Format
 from causalmix_nb.graph.reading import Reading, masked, refusal
 from causalmix_nb.graph.text import Pair, is_plain, no_meaning, unescaped
 
@@ -260,3 +262,17 @@ def _written(name: str) -> str:
         return name
     escaped = re.sub(r"[\\`]", lambda found: "\\" + found[0], name)
     return "`" + escaped.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + "`"
+
+
+FORMATS.register(
+    Format(
+        "lavaan",
+        "lavaan, semopy and dagify, b ~ a",
+        is_formulas,
+        read_formulas,
+        write_formulas,
+        ("semopy", "dagify", "formula", "formulas", "r", "sem"),
+        read_asked=partial(read_formulas, named=True),
+        turn=3,
+    )
+)

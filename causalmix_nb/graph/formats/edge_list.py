@@ -1,18 +1,18 @@
-"""Graphs as lists of arrows: tables with two columns (CSV, TSV), causal-learn's and Tetrad's text, bnlearn's model string.
+"""Graphs as lists of arrows: tables with two columns (CSV, TSV).
 
-In a table the first row may name the columns (``source,target``, ``from,to``, ``cause,effect``, ``parent,child``, in either
+The first row may name the columns (``source,target``, ``from,to``, ``cause,effect``, ``parent,child``, in either
 order); a column ``type`` says ``->``, ``<->`` (or *directed*, *bidirected* …). Without such a row the first column is the cause.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
-from causalmix_nb.errors import GraphError, listed
-from causalmix_nb.graph.reading import Reading, bare, masked, refusal
-from causalmix_nb.graph.text import Pair, is_plain, quoted, unescaped
+from causalmix_nb.errors import listed
+from causalmix_nb.graph.formats.format import FORMATS, Format
+from causalmix_nb.graph.reading import Reading, bare, refusal
+from causalmix_nb.graph.text import Pair, is_plain
 
 TABLE = "an edge list"
 _PAIRS = [
@@ -242,139 +242,6 @@ def _cell(name: str) -> str:
     return name if not name or is_plain(name) else '"' + name.replace('"', '""') + '"'
 
 
-# -- causal-learn and Tetrad ---------------------------------------------------------------------------------
-
-DISCOVERED = "causal-learn's text"
-_EDGE = re.compile(r"\d+\.\s*(.*?)\s*(?<!\S)([<o\-]-[>o\-])(?!\S)\s*(.*)")
-
-
-def is_discovered(text: str) -> bool:
-    return bool(re.search(r"^[ \t]*Graph (?:Nodes|Edges):", masked(text), re.MULTILINE))
-
-
-def read_discovered(text: str) -> Reading:
-    """Read what ``print(graph)`` of causal-learn and Tetrad shows: nodes, then numbered edges."""
-    if not is_discovered(text):
-        raise refusal(DISCOVERED, "it has two parts, Graph Nodes: and Graph Edges:")
-    reading = Reading()
-    part = ""
-    for number, line in enumerate(text.split("\n"), 1):
-        said = line.strip()
-        if not said:
-            continue
-        if re.fullmatch(r"[A-Z][\w /\-]*:.*", said) and not re.match(r"\d", said):
-            part, _, said = said.partition(":")
-            said = said.strip()
-            if not said:
-                continue
-        if part == "Graph Nodes":
-            fields = _split(said, ";" if ";" in masked(said) else ",")
-            reading.nodes += [_name(field, number, line, reading) for field in fields if field.strip()]
-        elif part == "Graph Edges":
-            found = _EDGE.fullmatch(masked(said))
-            if not found:
-                raise refusal(DISCOVERED, "an edge is written as 1. a --> b", number, line)
-            left, arrow, right = (said[slice(*found.span(k))] for k in (1, 2, 3))
-            more = re.search(r"(?:\s+(?:dd|nl|pd|pl|[\d.]+%?))+$|\s*\[.*\]\s*;?.*$", masked(right))
-            right = right[: more.start()] if more else right
-            if "o" in arrow or arrow == "---":
-                raise refusal(
-                    DISCOVERED, f"the edge {arrow} has no certain direction: this is a class of graphs (a CPDAG or PAG), not one; "
-                    "decide every direction, and write --> or <->", number, line
-                )  # fmt: skip
-            a, b = _name(left, number, line, reading), _name(right, number, line, reading)
-            reading.nodes += [a, b]
-            reading.join([a], {"-->": "->", "<--": "<-", "<->": "<->"}.get(arrow, "->"), [b])
-    return reading
-
-
-def _split(text: str, mark: str) -> list[str]:
-    """Fields between marks that stand outside quotes."""
-    hidden, fields, at = masked(text), [], 0
-    for found in re.finditer(re.escape(mark), hidden):
-        fields.append(text[at : found.start()])
-        at = found.end()
-    return [*fields, text[at:]]
-
-
-def _name(field: str, number: int, line: str, reading: Reading) -> str:
-    """A name of causal-learn's text; one in ( ) is Tetrad's sign for a latent node."""
-    field = field.strip()
-    if re.fullmatch(r'"(?:[^"\\]|\\.)*"', field):
-        return unescaped(field[1:-1])
-    latent = re.fullmatch(r"\(([^()]+)\)", field)
-    try:
-        name = bare(latent[1] if latent else field)
-    except ValueError as error:
-        raise refusal(DISCOVERED, str(error), number, line) from None
-    if not name:
-        raise refusal(DISCOVERED, "an edge has no name beside it", number, line)
-    if latent:
-        reading.latent.add(name)
-    return name
-
-
-def write_discovered(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
-    lines = [f"{quoted(a)} --> {quoted(b)}" for a, b in edges]
-    lines += [f"{quoted(a)} <-> {quoted(b)}" for a, b in hidden]
-    numbered = [f"{k}. {line}" for k, line in enumerate(lines, 1)]
-    return "\n".join(["Graph Nodes:", ";".join(map(quoted, nodes)), "", "Graph Edges:", *numbered])
-
-
-# -- bnlearn -------------------------------------------------------------------------------------------------
-
-MODEL = "bnlearn's model string"
-
-
-def is_model(text: str) -> bool:
-    return bool(re.fullmatch(r"\A\s*+(?>(?:\[[^\[\]|,{]+(?:\|[^\[\]|,{]+)?\]\s*)+)", masked(text)))
-
-
-def read_model(text: str) -> Reading:
-    """Read ``[cause][effect|cause:other cause]``."""
-    reading = Reading()
-    hidden = masked(text)
-    if not re.fullmatch(r"\A\s*+(?>(?:\[[^\[\]]*\]\s*)+)", hidden):
-        raise refusal(MODEL, "it is a row of [node] and [node|cause:cause]")
-    for found in re.finditer(r"\[([^\[\]]*)\]", hidden):
-        inside = text[slice(*found.span(1))]
-        effect, *causes = _split(inside, "|")
-        if len(causes) > 1:
-            raise refusal(MODEL, f"[{inside}] holds more than one |")
-        names = []
-        for field in [effect, *(_split(causes[0], ":") if causes else [])]:
-            field = field.strip()
-            try:
-                names.append(
-                    unescaped(field[1:-1]) if re.fullmatch(r'"(?:[^"\\]|\\.)*"', field) else bare(field)
-                )
-            except ValueError as error:
-                raise refusal(MODEL, str(error)) from None
-            if not names[-1]:
-                raise refusal(MODEL, f"[{inside}] lacks a name")
-        reading.nodes.append(names[0])
-        reading.join(names[1:], "->", names[:1])
-    return reading
-
-
-def write_model(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
-    """``[a][b|a]``, which has no sign for a hidden cause."""
-    if hidden:
-        raise GraphError(
-            "bnlearn's model string has no sign for a hidden common cause; choose another format, such as dagitty."
-        )
-    causes: dict[str, list[str]] = {name: [] for name in nodes}
-    for a, b in edges:
-        causes[b].append(_model_name(a))
-    return "".join(
-        f"[{_model_name(b)}{'|' if given else ''}{':'.join(given)}]" for b, given in causes.items()
-    )
-
-
-def _model_name(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False) if ":" in name else quoted(name)
-
-
 def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:
     """Arrows given as records that name their cause and their effect, or None if they do not."""
     reading = Reading()
@@ -402,3 +269,17 @@ def _said(cell: object) -> str:
     """A cell as text, "" where it is missing."""
     missing = cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
     return "" if missing else str(cell).strip()
+
+
+FORMATS.register(
+    Format(
+        "edges",
+        "an edge list: CSV, TSV, networkx's",
+        is_table,
+        read_table,
+        write_table,
+        also=("csv", "tsv", "edgelist", "edge list", "table"),
+        suffixes=(".csv", ".tsv", ".edgelist"),
+        turn=4,
+    )
+)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
+from causalmix_nb.graph.formats.format import FORMATS, Format
 from causalmix_nb.graph.reading import (
     LATENT_WORDS,
     Reading,
@@ -255,3 +256,10 @@ def write_mermaid(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence
     drawn = {name for pair in (*edges, *hidden) for name in pair}
     alone = [f"  {ids[name]}" for name in nodes if name not in drawn and ids[name] == name]
     return "\n".join(["flowchart LR", *lines, *arrows, *alone])
+
+
+FORMATS.register(
+    Format(
+        "mermaid", "mermaid, graph LR", is_mermaid, read_mermaid, write_mermaid, ("flowchart", "mmd"), turn=1
+    )
+)

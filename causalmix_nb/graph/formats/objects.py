@@ -15,9 +15,11 @@ from typing import Any
 import networkx as nx
 
 from causalmix_nb.errors import GraphError
-from causalmix_nb.graph.braces import with_causes
+from causalmix_nb.graph.formats.braces import with_causes
+from causalmix_nb.graph.formats.causal_learn import read_discovered
+from causalmix_nb.graph.formats.edge_list import arrow_of, records
+from causalmix_nb.graph.formats.format import FORMATS, Format
 from causalmix_nb.graph.reading import LATENT_WORDS, Reading, called, refusal, renamed, says_latent
-from causalmix_nb.graph.tables import arrow_of, read_discovered, records
 from causalmix_nb.graph.text import Pair
 
 
@@ -222,6 +224,7 @@ def read_json(text: str) -> Reading:
         ) from None  # fmt: skip
     if isinstance(given, Mapping):
         return _mapping(given, JSON)
+    given = given if isinstance(given, list) else []  # a number, a text, true, null
     if given and all(isinstance(row, Mapping) for row in given):
         found = records(given)
         if found is not None:
@@ -405,3 +408,19 @@ def read_graphml(text: str) -> Reading:
 
 def write_graphml(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str]) -> str:
     return "\n".join(nx.generate_graphml(to_networkx(edges, hidden, nodes)))
+
+
+FORMATS.register(
+    Format(
+        "json",
+        "JSON: node-link data, cytoscape, a list of arrows",
+        is_json,
+        read_json,
+        write_json,
+        ("node-link", "cytoscape", "d3"),
+    )
+)
+
+FORMATS.register(Format("gml", "GML", is_gml, read_gml, write_gml))
+
+FORMATS.register(Format("graphml", "GraphML", is_graphml, read_graphml, write_graphml, ("yed",)))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from causalmix_nb.graph.formats.format import FORMATS, Format
 from causalmix_nb.graph.reading import Reading, called, fresh, masked, refusal, renamed, says_latent
 from causalmix_nb.graph.text import ATOM, Pair, is_plain, no_meaning
 
@@ -351,3 +352,21 @@ def _dagitty_name(name: str) -> str:
     if is_plain(name) and re.fullmatch(r"[\w.]+", name):
         return name
     return '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+
+
+FORMATS.register(
+    Format(
+        "dagitty",
+        "dagitty, dag { a -> b }",
+        is_dagitty,
+        read_dagitty,
+        write_dagitty,
+        ("daggity", "ggdag", "dag"),
+    )
+)
+
+FORMATS.register(
+    Format(
+        "dot", "DOT, digraph { a -> b }", is_dot, read_dot, write_dot, ("graphviz", "gv", "digraph", "pydot")
+    )
+)

@@ -1,0 +1,1 @@
+"""The formats in which people write graphs; each registers itself."""
