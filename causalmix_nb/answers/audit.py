@@ -252,8 +252,8 @@ def _misfits(found: Influence) -> Row:
     plural = len(wild) > 1
     answer = (
         f"no: run{'s' * plural} {', '.join(named)}{more} {'do' if plural else 'does'} not fit and count{'s' * (not plural)} for little. "
-        f"Best of a quick look: {found.said('weighed')}; without {'them' if plural else 'it'} {found.said('without')}; "
-        f"counted in full {found.said('in full')}. Look at the log{'s' * plural} before you trust or drop {'them' if plural else 'it'}"
+        f"Best of a quick look: {found.weighed}; without {'them' if plural else 'it'} {found.without}; "
+        f"counted in full {found.in_full}. Look at the log{'s' * plural} before you trust or drop {'them' if plural else 'it'}"
     )
     return (question, answer, float(len(wild)), MIND)
 

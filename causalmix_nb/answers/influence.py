@@ -15,7 +15,7 @@ from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import TrustRegion
 from causalmix_nb.estimate.weights import judge
-from causalmix_nb.methods.quick_surface import QuickSurface, quick_surfaces, used
+from causalmix_nb.methods.quick_surface import quick_surfaces, used
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,23 +28,33 @@ SHOWN = 3  # most influential runs
 
 
 @dataclass(frozen=True, slots=True)
+class QuickLook:
+    """What a quick surface recommends. mixture: domain -> share. gain: over Equal, in the outcome's units."""
+
+    mixture: dict[str, float]
+    gain: float
+
+    def __str__(self) -> str:
+        """Its largest shares and its gain."""
+        top = sorted(self.mixture.items(), key=lambda pair: -pair[1])[:3]
+        return f"{', '.join(f'{name} {share:.0%}' for name, share in top)} (gain {self.gain:.3g})"
+
+
+@dataclass(frozen=True, slots=True)
 class Influence:
     """The runs behind an answer.
 
-    table: by key of the run: ``observed`` and ``expected`` (by the other runs) in the outcome's units, ``off`` (standard deviations
-    between them), ``weight`` (1 counts in full), ``moved`` (share of the tokens by which a quick recommendation changes without
-    the run); the runs that do not fit, the wildest first, then those that move most. quick: what a quick look recommends, "weighed"
-    as a fit counts the runs, "without" those that do not fit, and "in full": mixture (domain -> share) and gain over Equal.
+    table: by key of the run: ``observed`` and ``expected`` (by the other runs) in the outcome's units, ``off`` (standard
+    deviations between them), ``weight`` (1 counts in full), ``moved`` (share of the tokens by which a quick recommendation
+    changes without the run); the runs that do not fit, the wildest first, then those that move most.
+    weighed: what a quick look recommends where runs count as in a fit. without, in_full: where those that do not fit are
+    left out or count like any other; None where all fit.
     """
 
     table: pd.DataFrame
-    quick: dict[str, tuple[dict[str, float], float]]
-
-    def said(self, how: str) -> str:
-        """A quick recommendation in words: its largest shares and its gain."""
-        shares, gain = self.quick[how]
-        top = sorted(shares.items(), key=lambda pair: -pair[1])[:3]
-        return f"{', '.join(f'{name} {share:.0%}' for name, share in top)} (gain {gain:.3g})"
+    weighed: QuickLook
+    without: QuickLook | None = None
+    in_full: QuickLook | None = None
 
 
 def keys_of(runs: Runs, problem: Problem) -> list[str]:
@@ -62,9 +72,7 @@ def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influ
     fits = found.counted(problem)
     rng = np.random.default_rng(random_state)
     (model,) = quick_surfaces([fits])
-    candidates = draw_candidates(
-        model, model.sign, np.full(len(model.domains), 1 / len(model.domains)), CANDIDATES, rng
-    )
+    candidates = draw_candidates(model, model.sign, model.start()[0], CANDIDATES, rng)
     covered = TrustRegion(problem.T).inside(candidates)
     candidates = candidates[covered] if covered.sum() >= BEST else candidates
     whole, moved = _best(model, candidates), np.full(problem.n_runs, np.nan)
@@ -81,13 +89,12 @@ def influence(problem: Problem, keys: list[str], random_state: int = 0) -> Influ
         },
         index=pd.Index([keys[row] for row in rows], name="run"),
     )  # fmt: skip
-    quick = {"weighed": _told(model, whole)}
+    looks = [_look(model, whole)]
     if len(found.wild):
         in_full = replace(problem, weights=np.ones(problem.n_runs))
-        parts = {"without": in_full.subset(fits.trusted), "in full": in_full}
-        for name, other in zip(parts, quick_surfaces(list(parts.values()))):
-            quick[name] = _told(other, _best(other, candidates))
-    return Influence(table, quick)
+        others = quick_surfaces([in_full.subset(fits.trusted), in_full])
+        looks += [_look(other, _best(other, candidates)) for other in others]
+    return Influence(table, *looks)
 
 
 def _best(model: Model, candidates: np.ndarray) -> np.ndarray:
@@ -95,7 +102,6 @@ def _best(model: Model, candidates: np.ndarray) -> np.ndarray:
     return candidates[np.argsort(-value, kind="stable")[:BEST]].mean(0)
 
 
-def _told(model: QuickSurface, T: np.ndarray) -> tuple[dict[str, float], float]:
-    equal = np.full((1, len(T)), 1 / len(T))
-    value = model.sign * model.expected(np.vstack([T[None], equal]))
-    return dict(zip(model.domains, T.tolist())), float(value[0] - value[1])
+def _look(model: Model, T: np.ndarray) -> QuickLook:
+    value = model.sign * model.expected(np.vstack([T[None], model.start()]))
+    return QuickLook(dict(zip(model.domains, T.tolist())), float(value[0] - value[1]))

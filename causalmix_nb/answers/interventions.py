@@ -59,11 +59,10 @@ def do(
     MixtureError: an unknown domain, shares that are no mixture, or a donor without enough.
     """
     named = {str(name): float(shares[name]) for name in shares}
-    after, before = move(model, named, keep, baseline)
     rest = len(named.keys() - (model.problem.held or {}).keys()) < len(model.problem.moving_domains)
     text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
     label = f"do({text}{', ' + _others(keep) if rest else ''})"
-    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+    return _difference(model, move(model, named, keep, baseline), label, state, scale, level)
 
 
 def shift(
@@ -79,9 +78,8 @@ def shift(
     """What raising one domain's share by ``delta`` (lowering it, if negative) would change."""
     start = _start(model, baseline)
     share = _shifted(model, start, domain, delta)
-    after, before = move(model, {domain: share}, keep, start)
     label = f"shift({domain} by {delta:+.4g}, {_others(keep)})"
-    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+    return _difference(model, move(model, {domain: share}, keep, start), label, state, scale, level)
 
 
 def swap(
@@ -103,9 +101,8 @@ def swap(
         raise MixtureError(
             f"a swap needs two domains, got {a!r} twice; name another one to take the share from."
         )
-    after, before = move(model, {a: share}, f"from={b}", start)
     label = f"swap({a} {delta:+.4g}, from {b})"
-    return model.contrast(after, before, state, scale, level, label + _caveats(model, after, scale))
+    return _difference(model, move(model, {a: share}, f"from={b}", start), label, state, scale, level)
 
 
 def dose_response(
@@ -246,12 +243,16 @@ def _factual(model: Model, runs: Runs, run_key: str) -> tuple[np.ndarray, Any, A
     return as_shares(T, model.domains, tolerance=5e-3)[0], state, scale, observed
 
 
-def _caveats(model: Model, after: np.ndarray, scale: Any) -> str:
-    """What the answer leans on besides runs: a mixture far from all of them, or a scale beyond theirs."""
+def _difference(
+    model: Model, moved: tuple[np.ndarray, np.ndarray], label: str, state: Any, scale: Any, level: float
+) -> Effect:
+    """The effect of a mixture against the one before it, labelled with what it leans on besides runs."""
+    after, before = moved
+    # a mixture far from all runs, or a scale beyond theirs
     away = float(TrustRegion(model.problem.T).distance(after)[0])
     far = "outside what the runs cover: an extrapolation" if away > 1 + 1e-9 else ""
-    said = "; ".join(filter(None, (far, model.beyond(scale))))
-    return f" [{said}]" if said else ""
+    caveats = "; ".join(filter(None, (far, model.beyond(scale))))
+    return model.contrast(after, before, state, scale, level, f"{label} [{caveats}]" if caveats else label)
 
 
 def _start(model: Model, baseline: Any) -> Mixture:
@@ -270,11 +271,9 @@ def _shifted(model: Model, start: Mixture, domain: str, delta: float) -> float:
 
 
 def _others(keep: str) -> str:
-    return (
-        "others proportional"
-        if keep == "proportional"
-        else keep.replace("from=", "from ").replace("from:", "from ")
-    )
+    if keep == "proportional":
+        return "others proportional"
+    return keep.replace("from=", "from ").replace("from:", "from ")
 
 
 QUESTIONS.register(
