@@ -60,7 +60,7 @@ def effects_table(
     """
     estimate, cov = model.returns(state, at)
     quantile = (
-        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
+        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model.quantile(level)
     )
     table = returns_table(estimate, cov, quantile, model.problem.moving_domains)
     return table.assign(verdict=_verdicts(table, model.sign))
@@ -89,7 +89,7 @@ def pairwise_contrasts(
     C = np.eye(K)[first] - np.eye(K)[second]
     cov = C @ cov @ C.T
     quantile = (
-        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model._quantile(level)
+        simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model.quantile(level)
     )
     table = returns_table(C @ estimate, cov, quantile, tuple(map(str, range(len(C)))))
     names = model.problem.moving_domains

@@ -157,7 +157,7 @@ class _Returns:
 
     def each(self, X: np.ndarray) -> np.ndarray:
         """At each of the states X (n, d), shape (n, K), without intervals."""
-        parts = [self.model._mean(*self._points(rows)) for rows in np.array_split(X, max(1, len(X) // 64))]
+        parts = [self.model.mean(*self._points(rows)) for rows in np.array_split(X, max(1, len(X) // 64))]
         return np.concatenate(parts).reshape(len(X), -1) @ self.weights.T
 
     def averages(self, sets: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,7 @@ class _Returns:
         over = np.zeros((G, len(X)))
         for g, start in enumerate(np.cumsum([0, *(len(s) for s in sets[:-1])])):
             over[g, start : start + len(sets[g])] = 1 / len(sets[g])
-        mean, cov = self.model._joint(*self._points(X))
+        mean, cov = self.model.joint_at(*self._points(X))
         cov = np.einsum("gi,iajb,hj->gahb", over, cov.reshape(len(X), m, len(X), m), over, optimize=True)
         mean = over @ mean.reshape(len(X), m) @ self.weights.T
         cov = np.einsum("ka,gahb,lb->gkhl", self.weights, cov, self.weights, optimize=True)
@@ -239,7 +239,7 @@ def _leaves(
     import pandas as pd
 
     mean, cov = returns.averages([_some(X) for X in members])
-    se, q = np.sqrt(np.maximum(np.diag(cov), 0)), returns.model._quantile(level)
+    se, q = np.sqrt(np.maximum(np.diag(cov), 0)), returns.model.quantile(level)
     where = paths(tree)
     rows = [
         {"leaf": g, "where": where[g], "part": len(X) / n_states, "domain": domain}
@@ -264,7 +264,7 @@ def _changes(returns: _Returns, level: float) -> pd.DataFrame:
     import pandas as pd
 
     problem, K = returns.model.problem, returns.K
-    middle, q = np.median(problem.X, axis=0), returns.model._quantile(level)
+    middle, q = np.median(problem.X, axis=0), returns.model.quantile(level)
     parts = []
     for j, name in enumerate(problem.state_names):
         ends = np.tile(middle, (2, 1))

@@ -205,7 +205,7 @@ def _predict(method: str, train: Problem, test: Problem, random_state: int) -> t
         model = fit_problem(train, method, random_state)
     except CausalMixError as refused:
         return np.full(test.n_runs, np.nan), time.perf_counter() - started, str(refused)
-    return model.sign * model._mean(test.T, test.X, test.S), time.perf_counter() - started, ""
+    return model.sign * model.mean(test.T, test.X, test.S), time.perf_counter() - started, ""
 
 
 # -- scores ----------------------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def _left_out(
     for fold in split:
         kept = np.setdiff1d(np.arange(problem.n_runs), fold)
         model = fit_quickly(part.subset(kept), method, seed)
-        out[fold] = model._mean(part.T[fold], part.X[fold], part.S[fold])
+        out[fold] = model.mean(part.T[fold], part.X[fold], part.S[fold])
     return out
 
 

@@ -170,7 +170,7 @@ def _report(
     baseline = {}
     for name, model in models.items():
         mean, cov = model.joint(np.vstack([T, base]), state, scale)
-        se, q = np.sqrt(np.maximum(np.diag(cov), 0))[:-1], model._quantile(0.95)
+        se, q = np.sqrt(np.maximum(np.diag(cov), 0))[:-1], model.quantile(0.95)
         baseline[name] = float(mean[-1])
         columns |= {
             name: mean[:-1],

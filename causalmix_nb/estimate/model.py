@@ -73,7 +73,7 @@ class Model:
     """A fitted answer to "what would the outcome be under this mixture, at this state?".
 
     Subclasses set ``method``, ``problem``, ``diagnostics`` and ``noise_sd`` (standard deviation of one run around
-    its expectation, in the outcome's units) and implement :meth:`_mean` and :meth:`_joint`.
+    its expectation, in the outcome's units) and implement :meth:`mean` and :meth:`joint_at`.
     """
 
     method = ""
@@ -95,11 +95,14 @@ class Model:
 
     # -- primitives --------------------------------------------------------------------------------------
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
-        """Expected outcome at n points, shape (n,)."""
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        """Expected outcome at n points, shape (n,), in the outcome's units.
+
+        T (n, K) mixtures, X (n, d) states, S (n, s) log10 of scales; so for all that takes points.
+        """
         raise NotImplementedError
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Expected outcome (n,) and covariance (n, n) of its estimation error."""
         raise NotImplementedError
 
@@ -165,7 +168,7 @@ class Model:
         by_row = isinstance(state, pd.DataFrame) and len(state) == len(T)
         mean, variance = self._averaged(T, states, S, by_row)
         se = np.sqrt(variance)
-        q = self._quantile(level)
+        q = self.quantile(level)
         index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
         table = pd.DataFrame(
             {"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index
@@ -178,17 +181,17 @@ class Model:
         """Expected outcome of many mixtures at one state, without intervals, shape (n,); for searching."""
         S = self.scales(scale, len(T))
         if not self.uses_state:
-            return self._mean(T, np.zeros((len(T), 0)), S)
+            return self.mean(T, np.zeros((len(T), 0)), S)
         states, total = self.states(state), np.zeros(len(T))
         for x in states:
-            total += self._mean(T, np.broadcast_to(x, (len(T), len(x))), S)
+            total += self.mean(T, np.broadcast_to(x, (len(T), len(x))), S)
         return total / len(states)
 
     def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Expected outcome (n,) of a few mixtures at one state, and the covariance (n, n) of its error."""
         states, n = self.states(state), len(T)
         m = len(states)
-        mean, cov = self._joint(
+        mean, cov = self.joint_at(
             np.repeat(T, m, axis=0), np.tile(states, (n, 1)), np.repeat(self.scales(scale, n), m, axis=0)
         )
         return mean.reshape(n, m).mean(1), cov.reshape(n, m, n, m).mean((1, 3))
@@ -222,7 +225,7 @@ class Model:
         import pandas as pd
 
         estimate, cov = self.returns(state, at)
-        se, q = np.sqrt(np.maximum(np.diag(cov), 0)), self._quantile(level)
+        se, q = np.sqrt(np.maximum(np.diag(cov), 0)), self.quantile(level)
         return pd.DataFrame(
             {"estimate": estimate, "se": se, "lower": estimate - q * se, "upper": estimate + q * se},
             index=pd.Index(self.problem.moving_domains, name="domain"),
@@ -351,7 +354,7 @@ class Model:
             rows = slice(i, min(i + chunk, n))
             size = rows.stop - rows.start
             X = states[rows] if by_row else np.tile(states, (size, 1))
-            mu, cov = self._joint(np.repeat(T[rows], per, axis=0), X, np.repeat(S[rows], per, axis=0))
+            mu, cov = self.joint_at(np.repeat(T[rows], per, axis=0), X, np.repeat(S[rows], per, axis=0))
             mean[rows] = mu.reshape(size, per).mean(1)
             blocks = cov.reshape(size, per, size, per)
             variance[rows] = np.einsum("iaib->i", blocks) / per**2
@@ -360,7 +363,7 @@ class Model:
     def _effect(
         self, estimate: float, variance: float, change: np.ndarray, level: float, label: str
     ) -> Effect:
-        se, q = math.sqrt(max(variance, 0.0)), self._quantile(level)
+        se, q = math.sqrt(max(variance, 0.0)), self.quantile(level)
         contrast = dict(zip(self.domains, change.tolist()))
         ends = estimate - q * se, estimate + q * se
         return Effect(
@@ -368,7 +371,13 @@ class Model:
             self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True),
         )  # fmt: skip
 
-    def _quantile(self, level: float) -> float:
+    def quantile(self, level: float) -> float:
+        """Standard errors on either side of an estimate that its interval of this level reaches.
+
+        Raises
+        ------
+        FitError: a level that does not lie between 0 and 1.
+        """
         from scipy import stats
 
         if not 0 < level < 1:

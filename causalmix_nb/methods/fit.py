@@ -279,7 +279,7 @@ def _out_of_fold(
     for fold in folds(problem.groups, n_folds, random_state):
         kept = np.setdiff1d(np.arange(problem.n_runs), fold)
         model, part = fit_quickly(problem.subset(kept), name, random_state, **options), _part(problem, name)
-        mean[fold], cov = model._joint(part.T[fold], part.X[fold], part.S[fold])
+        mean[fold], cov = model.joint_at(part.T[fold], part.X[fold], part.S[fold])
         noise = model.noise_at(mean[fold], part.T[fold], part.S[fold])
         sd[fold] = np.sqrt(np.maximum(np.diag(cov), 0) + noise**2)
     return mean, sd
@@ -368,6 +368,6 @@ def _typical_error(model: Model, n_mixtures: int = 32) -> float:
     states = model.states()
     state = np.repeat(states.mean(0, keepdims=True), len(T) + 1, axis=0)
     S = model.scales(None, len(T) + 1)
-    _, cov = model._joint(np.vstack([T / T.sum(1, keepdims=True), equal]), state, S)
+    _, cov = model.joint_at(np.vstack([T / T.sum(1, keepdims=True), equal]), state, S)
     variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]
     return 1.96 * float(np.median(np.sqrt(np.maximum(variance, 0))))

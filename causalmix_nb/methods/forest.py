@@ -62,7 +62,7 @@ class ForestModel(Model):
         e = np.mean([model.predict(columns) for split in self.estimator.models_t for model in split], axis=0)
         return m.ravel(), e.reshape(len(W), -1)
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         W, r = np.hstack([X, S]), self.coordinates.basis.shape[1]
 
         def parts(rows: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ class ForestModel(Model):
         value = at_distinct(parts, W)
         return value[:, 0] + (value[:, 1:] * self.coordinates.z(T)).sum(1)
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         W = np.hstack([X, S])
         distinct, index = np.unique(W, axis=0, return_inverse=True)
         index = index.ravel()

@@ -321,7 +321,7 @@ class GaussianProcess(Model):
     # -- answers -----------------------------------------------------------------------------------------
 
     @one_thread()
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
             rows = slice(i, i + CHUNK)
@@ -391,7 +391,7 @@ class GaussianProcess(Model):
         return self._together(parts)
 
     @one_thread()
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         places, parts = self._points(T, X, S), []
         for member in self._members:
             cross = self.kernel.gram(member.theta, places, member.points)

@@ -90,15 +90,15 @@ class MixingLaw(Model):
             ]
         )
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         value = self._params[0] + self._sign * np.exp(
             np.minimum(self._columns(T, S) @ self._params[1:], self._most)
         )
         return self._centre + self._unit * value
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         gradient = self._gradient(self._columns(T, S), self._params) * self._unit
-        return self._mean(T, X, S), gradient @ self._cov @ gradient.T
+        return self.mean(T, X, S), gradient @ self._cov @ gradient.T
 
 
 def fit_law(problem: Problem, *, random_state: int = 0, n_starts: int = 4) -> MixingLaw:

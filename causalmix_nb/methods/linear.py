@@ -103,14 +103,14 @@ class LinearModel(Model):
         m = at_distinct(self.outcome_nuisance.predict, W)[:, 0]
         return m, at_distinct(self.treatment_nuisance.predict, W) @ self.coordinates.basis
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         W = np.hstack([X, S])
         m, e = self._state_part(W)
         return m + _rows(self.coordinates.z(T) - e, self._interactions(W)) @ np.append(
             self.intercept, self.theta
         )
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         W = np.hstack([X, S])
         m, e = self._state_part(W)
         rows = _rows(self.coordinates.z(T) - e, self._interactions(W))

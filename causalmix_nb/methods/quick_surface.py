@@ -42,10 +42,10 @@ class QuickSurface(Model):
         self._signal = fit.signal * max(1.0, float(np.mean(fit.alpha**2 / fit.own)) / fit.signal)
         self.noise_sd = self._spread * math.sqrt(fit.ratio * self._signal)
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         return self._level + self._spread * self._kernel.cross_only(T, np.hstack([X, S])) @ self._weights
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._answer(*self._kernel.cross(T, np.hstack([X, S])))
 
     def _answer(self, cross: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

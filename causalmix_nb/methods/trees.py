@@ -55,10 +55,10 @@ class BoostedTrees(Model):
         self.has_interval = ensemble > 1
         self.diagnostics = {"settings": settings, "out_of_fold_rmse": error, "ensemble": ensemble}
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         return self._trees.predict(_stack(self.uses_state, T, X, S), num_threads=1)
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         columns = _stack(self.uses_state, T, X, S)
         mean = self._trees.predict(columns, num_threads=1)
         if not self.has_interval:  # independent errors as large as those of left-out runs

@@ -55,16 +55,16 @@ class WarpedProcess(Model):
         relative = self.inner.relative_noise(len(mean), T, S)
         return self.inner.noise_sd * relative * np.maximum(self.warp.s * mean - self.warp.pole, 1e-12)
 
-    def _mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
-        return self.warp.inverse(self.inner._mean(T, X, S), self._blur)
+    def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
+        return self.warp.inverse(self.inner.mean(T, X, S), self._blur)
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """As :meth:`Model.expected`; over several states, the average is taken on the scale of the fit."""
         given = self.pool_state if state is None else state
         return self.warp.inverse(self.inner.expected(T, given, scale), self._blur)
 
-    def _joint(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        z, cov = self.inner._joint(T, X, S)
+    def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z, cov = self.inner.joint_at(T, X, S)
         slope = self.warp.distance(z, self._blur)
         return self.warp.inverse(z, self._blur), slope[:, None] * cov * slope
 

@@ -377,7 +377,7 @@ class MixtureExplorer(LiveWidget):
 def _compare(model: Model, T: np.ndarray, state: Any, careful: bool = True) -> dict[str, Any]:
     """The first of two mixtures, and its gain over the second in the good direction, with intervals."""
     mean, cov = (model.joint if careful else model.quick_joint)(T, state)
-    w, q = np.array([1.0, -1.0]) * model.sign, model._quantile(0.95)
+    w, q = np.array([1.0, -1.0]) * model.sign, model.quantile(0.95)
     gain, se = float(w @ mean), math.sqrt(max(float(w @ cov @ w), 0.0))
     own = math.sqrt(max(float(cov[0, 0]), 0.0))
     if abs(gain) <= 1e-9 * max(1.0, abs(float(mean[0]))):

@@ -67,7 +67,7 @@ def main() -> None:
         for runs in unseen.values():
             test = Problem.from_runs(runs, loss)
             assert test.domains == problem.domains
-            for predicted in (models[loss]._mean(test.T, test.X, test.S), trees.predict(test.T)):
+            for predicted in (models[loss].mean(test.T, test.X, test.S), trees.predict(test.T)):
                 ranks.append(rank_correlation(predicted, test.y))
                 regrets.append(regret(predicted, test.y))
         rows.append([*ranks, *regrets])

@@ -74,7 +74,7 @@ def test_cross_validation_table_compares_methods(runs):
 def test_loss_and_score_give_the_same_ranking():
     score, loss = (fit(make_runs(WORLD, 60, minimize=low), method="gp") for low in (False, True))
     T, X = draw(20, seed=3)
-    np.testing.assert_allclose(score._mean(T, X, X[:, :0]), -loss._mean(T, X, X[:, :0]), atol=1e-4)
+    np.testing.assert_allclose(score.mean(T, X, X[:, :0]), -loss.mean(T, X, X[:, :0]), atol=1e-4)
 
 
 def test_method_that_ignores_a_state_to_adjust_for_is_neither_chosen_nor_unmarked(runs):
@@ -123,7 +123,7 @@ def test_fit_twice_is_the_same_bitwise(runs, model):
     T, X = draw(10, seed=5)
     again = fit(runs, method="gp")
     first = fit(runs, method="gp")
-    assert np.array_equal(first._mean(T, X, X[:, :0]), again._mean(T, X, X[:, :0]))
+    assert np.array_equal(first.mean(T, X, X[:, :0]), again.mean(T, X, X[:, :0]))
 
 
 def test_several_outcomes_are_fitted_side_by_side_as_one_by_one():

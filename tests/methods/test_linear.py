@@ -132,7 +132,7 @@ def test_without_a_state_it_is_plain_least_squares_with_hc3() -> None:
     np.testing.assert_allclose(fitted.theta[0], beta[1:], atol=1e-8)
     np.testing.assert_allclose(fitted.cov, cov, atol=1e-8)
     new = np.random.default_rng(0).dirichlet(np.ones(4), size=6)
-    mean, joint = fitted._joint(new, np.zeros((6, 0)), np.zeros((6, 0)))
+    mean, joint = fitted.joint_at(new, np.zeros((6, 0)), np.zeros((6, 0)))
     rows = np.hstack([np.ones((6, 1)), ilr(new) - Z.mean(0)])
     np.testing.assert_allclose(mean, rows @ beta, atol=1e-8)
     np.testing.assert_allclose(joint, rows @ cov @ rows.T, atol=1e-8)
@@ -323,9 +323,9 @@ def test_a_contrast_at_one_state_has_exactly_the_covariance_of_theta(model) -> N
     row = np.kron(np.append(1, features), (ilr(a[None]) - ilr(b[None]))[0])
     effect = model.contrast(a, b, state=state)
     assert effect.se == pytest.approx(np.sqrt(row @ model.cov[1:, 1:] @ row), abs=1e-10)
-    joint = model._joint(np.vstack([a, b, a]), np.array([[1.3, -0.7]] * 2 + [[0.0, 0.0]]), np.zeros((3, 0)))[
-        1
-    ]
+    joint = model.joint_at(
+        np.vstack([a, b, a]), np.array([[1.3, -0.7]] * 2 + [[0.0, 0.0]]), np.zeros((3, 0))
+    )[1]
     assert np.linalg.eigvalsh(joint).min() > -1e-10
 
 

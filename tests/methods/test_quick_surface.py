@@ -25,7 +25,7 @@ def test_they_rank_unseen_mixtures_and_their_intervals_hold(n_domains, least):
         (model,) = quick_surfaces([Problem.from_runs(world.runs(256, 0))])
         rng = np.random.default_rng(9)
         T, X = rng.dirichlet(np.ones(n_domains), 200), rng.normal(size=(200, 3))
-        mean, cov = model._joint(T, X, np.zeros((200, 0)))
+        mean, cov = model.joint_at(T, X, np.zeros((200, 0)))
         truth = world.expected(T, X)
         ranks.append(spearmanr(mean, truth)[0])
         covered.append(np.mean(np.abs(mean - truth) < 1.96 * np.sqrt(np.diag(cov))))
@@ -54,7 +54,7 @@ def test_the_posterior_is_that_of_a_gaussian_process():
         np.sqrt(problem.T), y
     )
     T = np.random.default_rng(0).dirichlet(np.ones(5), 7)
-    mean, cov = model._joint(T, np.zeros((7, 0)), np.zeros((7, 0)))
+    mean, cov = model.joint_at(T, np.zeros((7, 0)), np.zeros((7, 0)))
     peers, peer_cov = peer.predict(np.sqrt(T), return_cov=True)
     np.testing.assert_allclose(mean, problem.y.mean() + problem.y.std() * peers, rtol=1e-6)
     expected = (peer_cov - ratio * np.eye(7)) * model._signal * problem.y.var()

@@ -41,8 +41,8 @@ def unseen():
 
 def test_gaussian_process_ranks_unseen_mixtures_better_than_trees_at_128_runs(problem, gp, unseen):
     T, X, S, truth = unseen
-    smooth = spearmanr(gp._mean(T, X, S), truth).statistic
-    trees = spearmanr(fit_lightgbm(problem, ensemble=0)._mean(T, X, S), truth).statistic
+    smooth = spearmanr(gp.mean(T, X, S), truth).statistic
+    trees = spearmanr(fit_lightgbm(problem, ensemble=0).mean(T, X, S), truth).statistic
     assert smooth > 0.93
     assert smooth > trees + 0.03
 
@@ -53,7 +53,7 @@ def test_intervals_of_contrasts_cover_the_truth_over_several_worlds():
     for seed in range(4):
         world = make_world(seed)
         model = fit(make_runs(world, 128, seed=seed, repeats=12), method="gp")
-        mean, cov = model._joint(np.vstack([T, equal]), np.vstack([X, X]), S)
+        mean, cov = model.joint_at(np.vstack([T, equal]), np.vstack([X, X]), S)
         variance = np.diag(cov)[:n] + np.diag(cov)[n:] - 2 * np.diag(cov[:n, n:])
         error = mean[:n] - mean[n:] - (world.outcome(T, X) - world.outcome(equal, X))
         covered.append(np.mean(np.abs(error) <= 1.96 * np.sqrt(variance)))
@@ -62,7 +62,7 @@ def test_intervals_of_contrasts_cover_the_truth_over_several_worlds():
 
 def test_covariance_of_the_gaussian_process_is_positive_semidefinite(gp, unseen):
     T, X, S, _ = unseen
-    eigenvalues = np.linalg.eigvalsh(gp._joint(T[:80], X[:80], S[:80])[1])
+    eigenvalues = np.linalg.eigvalsh(gp.joint_at(T[:80], X[:80], S[:80])[1])
     assert eigenvalues.min() > -1e-9 * eigenvalues.max()
 
 
@@ -84,7 +84,7 @@ def test_the_posterior_is_the_average_of_textbook_posteriors(gp, problem):
     T, X = draw(7, seed=5)
     points = gp._points(T, X, np.zeros((7, 0)))
     means, covs = zip(*(by_hand(gp, problem, member, points) for member in gp._members))
-    mean, cov = gp._joint(T, X, np.zeros((7, 0)))
+    mean, cov = gp.joint_at(T, X, np.zeros((7, 0)))
     spread = problem.y.std()
     np.testing.assert_allclose(mean, problem.y.mean() + spread * np.mean(means, axis=0), atol=1e-8)
     expected = np.mean(covs, axis=0) + np.cov(np.transpose(means), bias=True)
@@ -92,14 +92,14 @@ def test_the_posterior_is_the_average_of_textbook_posteriors(gp, problem):
     assert len(gp._members) == 16
     at_mode = by_hand(gp, problem, gp._mode, points)
     np.testing.assert_allclose(
-        gp._mean(T, X, np.zeros((7, 0))), problem.y.mean() + spread * at_mode[0], atol=1e-8
+        gp.mean(T, X, np.zeros((7, 0))), problem.y.mean() + spread * at_mode[0], atol=1e-8
     )
 
 
 def test_not_knowing_the_hyper_parameters_widens_intervals(gp, problem):
     T, X = draw(20, seed=5)
     at_mode = GaussianProcess(problem, members=0)
-    wide, narrow = (np.diag(model._joint(T, X, np.zeros((20, 0)))[1]) for model in (gp, at_mode))
+    wide, narrow = (np.diag(model.joint_at(T, X, np.zeros((20, 0)))[1]) for model in (gp, at_mode))
     assert np.mean(wide / narrow) > 1.05
 
 
@@ -111,14 +111,14 @@ def test_through_inducing_points_it_says_nearly_the_same(problem, monkeypatch):
     monkeypatch.setattr(gaussian_process, "EXACT", 10)
     monkeypatch.setattr(gaussian_process, "CHUNK", 50)
     full = GaussianProcess(problem, members=0)
-    for ours, theirs in zip(full._joint(*at), exact._joint(*at)):
+    for ours, theirs in zip(full.joint_at(*at), exact.joint_at(*at)):
         np.testing.assert_allclose(
             ours * exact._inflation, theirs * exact._inflation, atol=2e-2 * problem.y.std()
         )
     np.testing.assert_allclose(full.expected(T), exact.expected(T), atol=1e-3 * problem.y.std())
     monkeypatch.setattr(gaussian_process, "INDUCING", problem.n_runs // 2)
     half = GaussianProcess(problem, members=0)
-    assert np.corrcoef(half._mean(*at), exact._mean(*at))[0, 1] > 0.98
+    assert np.corrcoef(half.mean(*at), exact.mean(*at))[0, 1] > 0.98
 
 
 @pytest.mark.parametrize("state", [None, {"hardness": 0.3, "noise": -1.0, "length": 0.5}])
@@ -174,7 +174,7 @@ def test_own_state_of_a_domain_is_used_by_its_name():
             state=pd.DataFrame(X, columns=names),
         )
         model = fit_gp(Problem.from_runs(runs))
-        scores.append(spearmanr(model._mean(T_new, X_new, np.zeros((200, 0))), truth).statistic)
+        scores.append(spearmanr(model.mean(T_new, X_new, np.zeros((200, 0))), truth).statistic)
     assert scores[0] > 0.95
     assert scores[0] > scores[1]
 
@@ -194,7 +194,7 @@ def test_prediction_does_not_depend_on_the_order_of_columns(fit_one, problem):
 def test_same_seed_gives_the_same_predictions_bitwise(fit_one, problem):
     small = problem.subset(np.arange(60))
     T, X = draw(20, seed=1)
-    first, second = (fit_one(small, random_state=3)._joint(T, X, np.zeros((20, 0))) for _ in range(2))
+    first, second = (fit_one(small, random_state=3).joint_at(T, X, np.zeros((20, 0))) for _ in range(2))
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1], second[1])
 
@@ -211,7 +211,7 @@ def test_mixing_law_recovers_its_own_exponents(minimize):
         )
     )
     T_new = rng.dirichlet(np.ones(5), 200)
-    mean, cov = model._joint(T_new, np.zeros((200, 0)), np.zeros((200, 0)))
+    mean, cov = model.joint_at(T_new, np.zeros((200, 0)), np.zeros((200, 0)))
     error = mean - (2 - sign * np.exp(T_new @ r))
     assert np.abs(error).max() < 0.05
     assert (np.abs(error) <= 2.6 * np.sqrt(np.diag(cov))).mean() > 0.85
@@ -226,7 +226,7 @@ def test_mixing_law_says_how_many_runs_it_needs(problem):
 def test_regmix_does_not_see_the_state(problem):
     model = fit_regmix(problem, ensemble=2)
     T, X = draw(10, seed=2)
-    assert np.array_equal(model._mean(T, X, np.zeros((10, 0))), model._mean(T, X + 1, np.zeros((10, 0))))
+    assert np.array_equal(model.mean(T, X, np.zeros((10, 0))), model.mean(T, X + 1, np.zeros((10, 0))))
 
 
 def test_scale_is_part_of_the_surface():

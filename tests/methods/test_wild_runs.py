@@ -74,10 +74,10 @@ def test_widening_intervals_moves_no_mean():
     model = fit_gp(skewed(), warp="log", members=0)
     T = np.random.default_rng(1).dirichlet(np.ones(5), 20)
     none = np.zeros((20, 0))
-    before, gain = model._mean(T, none, none), model._joint(T, none, none)
+    before, gain = model.mean(T, none, none), model.joint_at(T, none, none)
     model.widen(592.0**2)
-    np.testing.assert_array_equal(model._mean(T, none, none), before)
-    after = model._joint(T, none, none)
+    np.testing.assert_array_equal(model.mean(T, none, none), before)
+    after = model.joint_at(T, none, none)
     np.testing.assert_array_equal(after[0], gain[0])
     np.testing.assert_allclose(after[1], gain[1] * 592.0**2)
 
@@ -91,7 +91,7 @@ def test_the_pole_of_the_logarithm_is_not_where_a_wild_good_run_is():
     clean, wild = (fit_gp(replace(problem, y=y), warp="log", members=0) for y in (problem.y, low))
     assert wild.warp.pole > problem.y.min() - np.ptp(problem.y)
     np.testing.assert_allclose(
-        wild._mean(T, none, none), clean._mean(T, none, none), atol=0.5 * problem.y.std()
+        wild.mean(T, none, none), clean.mean(T, none, none), atol=0.5 * problem.y.std()
     )
 
 
@@ -130,7 +130,7 @@ def test_on_clean_runs_the_surface_is_the_same_bit_by_bit_as_one_that_judges_no_
     problem = Problem.from_runs(table())
     T, none = np.random.default_rng(1).dirichlet(np.ones(4), 9), np.zeros((9, 0))
     plain = replace(problem, weights=np.ones(64))
-    ours, theirs = (fit_gp(part, members=0)._joint(T, none, none) for part in (problem, plain))
+    ours, theirs = (fit_gp(part, members=0).joint_at(T, none, none) for part in (problem, plain))
     np.testing.assert_array_equal(ours[0], theirs[0])
     np.testing.assert_array_equal(ours[1], theirs[1])
 
@@ -264,7 +264,7 @@ def test_noise_that_is_larger_far_from_the_centre_is_seen_from_repeats(method):
     runs = table(n=80, repeats=80, far=30.0, noise=0.01, seed=2)
     model = fit(runs, method=method)
     T = np.vstack([np.full(4, 0.25), np.eye(4)[3] * 0.9 + 0.025])
-    said = model.noise_at(model._mean(T, np.zeros((2, 0)), np.zeros((2, 0))), T)
+    said = model.noise_at(model.mean(T, np.zeros((2, 0)), np.zeros((2, 0))), T)
     true = relative(T, 30.0)
     assert 0.4 < (said[1] / said[0]) / (true[1] / true[0]) < 2.5
     assert "times the typical noise" in model.diagnostics["noise_varies"]
@@ -295,7 +295,7 @@ def test_intervals_of_runs_hold_both_near_and_far_from_the_centre():
         model = fit_gp(Problem.from_runs(table(n=128, far=10.0, noise=0.02, seed=seed)), members=0)
         T = np.random.default_rng([seed, 9]).dirichlet(np.ones(4), 200)
         none = np.zeros((200, 0))
-        mean, cov = model._joint(T, none, none)
+        mean, cov = model.joint_at(T, none, none)
         sd = np.sqrt(np.diag(cov) + model.noise_at(mean, T) ** 2)
         y = loss(T) + 0.02 * relative(T, 10.0) * np.random.default_rng([seed, 8]).normal(size=200)
         far = relative(T, 10.0) > np.median(relative(T, 10.0))
