@@ -1,7 +1,8 @@
 """LLaMA-Factory: its YAML, and the ``dataset_info.json`` that goes with it.
 
-LLaMA-Factory draws examples. ``num_samples`` of an entry of ``dataset_info.json`` takes so many of its examples (all of them
-first, some again where there are fewer), and ``interleave_once`` mixes each of them in once: the counts of the plan, exactly.
+LLaMA-Factory draws examples. ``split`` of an entry of ``dataset_info.json`` is handed to ``datasets``, which reads the rows that it names:
+those whose tokens are the share, where the file is here. Elsewhere ``num_samples`` takes so many rows by chance (all of them first, some
+again where there are fewer), whose tokens are the share on average. ``interleave_once`` mixes each of them in once.
 Without counts, ``interleave_under`` draws by probability and stops when a domain runs out; ``interleave_over`` would go on
 until every domain has been read once, and read the others as often as that takes.
 """
@@ -14,14 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from causalmix_nb.data.documents.sources import Source, own_files
 from causalmix_nb.decide.export.formats.format import FORMATS, Beside, Format, Written
 from causalmix_nb.decide.export.plan import ExportPlan, PlannedDomain, probabilities, with_examples
+from causalmix_nb.decide.export.stretches import row_bytes, stretches
 from causalmix_nb.decide.export.text import as_yaml, comments, printable
 from causalmix_nb.errors import ExportError
 
 INFO = "dataset_info.json"
 READS = (".arrow", ".csv", ".json", ".jsonl", ".parquet", ".txt")
+MOST_TIMES = 50  # that all rows of a file are named; of more, a sample of their number is as close
 CUTOFF = 2048  # tokens, after which LLaMA-Factory cuts an example unless told otherwise
 
 
@@ -36,7 +41,7 @@ def write(plan: ExportPlan, folder: Path) -> Written:
         if domain.source is None and not plan.measured:
             todo.append(f"No source is known here for {domain.name}: your {INFO} must describe it.")
             continue
-        entries[domain.name], more = _entry(domain, folder.absolute(), own[domain.name])
+        entries[domain.name], more = _entry(domain, folder.absolute(), own[domain.name], plan.max_length)
         todo += more
     content: dict[str, Any] = {
         **({"dataset_dir": str(folder)} if entries else {}),
@@ -48,7 +53,7 @@ def write(plan: ExportPlan, folder: Path) -> Written:
         content["num_train_epochs"] = 1.0
     if plan.max_length is not None:
         content["cutoff_len"] = plan.max_length
-    remarks = _remarks(plan) if entries else []
+    remarks = _remarks(plan, entries) if entries else []
     described = Beside(json.dumps(entries, indent=2) + "\n", partial(joined, entries))
     text = comments(plan, *remarks, *map(printable, todo)) + as_yaml(content)
     return Written(text, {INFO: described} if entries else {})
@@ -104,7 +109,9 @@ def _lines(source: Source | None) -> int:
     return count
 
 
-def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any], list[str]]:
+def _entry(
+    domain: PlannedDomain, folder: Path, own: str, cut: int | None
+) -> tuple[dict[str, Any], list[str]]:
     """One entry, and what has to be done before it can be read."""
     source, todo = domain.source, []
     entry: dict[str, Any] = {}
@@ -132,13 +139,31 @@ def _entry(domain: PlannedDomain, folder: Path, own: str) -> tuple[dict[str, Any
         todo.append(f"To do: say in {INFO} which columns of {domain.name} hold what.")
     entry |= columns
     if domain.draw is not None:
-        entry["num_samples"] = domain.draw
+        entry |= _drawn(domain, cut)
     return entry, todo
+
+
+def _drawn(domain: PlannedDomain, cut: int | None) -> dict[str, Any]:
+    """What of a domain is read: the rows that make its tokens where their lengths can be known, else so many rows by chance."""
+    if domain.source and domain.per_byte and domain.tokens:
+        lengths = row_bytes(domain.source)
+        if lengths is None or len(lengths) != domain.documents or not lengths.any():
+            return {"num_samples": domain.draw}
+        tokens = np.minimum(lengths * domain.per_byte, cut or np.inf)
+        times, some = stretches(tokens, domain.tokens)
+        if times <= MOST_TIMES:
+            return {"split": "+".join(["train"] * times + [f"train[{a}:{b}]" for a, b in some])}
+    return {"num_samples": domain.draw}
 
 
 def _file_name(source: Source, folder: Path, own: str) -> tuple[str, list[str]]:
     """The one file of an entry, and what makes it where LLaMA-Factory cannot read what there is."""
     path, todo = Path(source.files[0]).absolute(), []
+    if source.options:
+        return own, [
+            f"To do: LLaMA-Factory reads only UTF-8 and commas; {path.name} is read with "
+            f"{', '.join(f'{name} {value!r}' for name, value in source.options.items())}, so write its rows to {own}."
+        ]
     if len(source.files) > 1:
         return own, [
             f"To do: an entry of LLaMA-Factory is one file; join {', '.join(source.files)} as {own}."
@@ -164,17 +189,24 @@ def _columns(source: Source | None) -> dict[str, Any]:
     return {"columns": {"prompt": columns["text"]}} if "text" in columns else {}
 
 
-def _remarks(plan: ExportPlan) -> list[str]:
+def _remarks(plan: ExportPlan, entries: Mapping[str, Any]) -> list[str]:
     kinds = {domain.source.kind for domain in plan.used if domain.source}
     said = [f"The data sets are described in {INFO} beside this file."]
     if plan.exact:
         said.append(
-            "num_samples there are the examples to draw and interleave_once takes each once: without streaming, which ignores "
-            "them. A LLaMA-Factory without interleave_once: mix_strategy concat and no interleave_probs draws the same."
+            "split there names the rows to read, num_samples how many, and interleave_once takes each once: without streaming, which "
+            "ignores num_samples. A LLaMA-Factory without interleave_once: mix_strategy concat and no interleave_probs draws the same."
         )
-        said.append(
-            "Which examples are drawn is chance: the tokens of a domain of which few examples are drawn may be some per cent off."
-        )
+        chance = [name for name, entry in entries.items() if "num_samples" in entry]
+        if len(chance) < len(entries):
+            said.append(
+                "The rows that split names have the tokens that are wanted to a row; only their order is chance."
+            )
+        if chance:
+            said.append(
+                f"Which num_samples rows are drawn is chance, and their tokens with them ({', '.join(chance)}): a sample of few rows may be "
+                "some per cent off."
+            )
     if "text" in kinds:
         said.append("Plain text is for stage: pt." + (" Other domains here are for stage: sft." if len(kinds) > 1 else ""))  # fmt: skip
     if plan.max_length is None and kinds != {"text"}:
