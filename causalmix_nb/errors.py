@@ -64,11 +64,11 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object], most: int = 8, longest: int = 40) -> str:
-    """Names for a sentence: the first few, none of them endless.
+    """Names for a sentence: the first few, none of them endless or with a line of its own.
 
     >>> listed(["math", "code", "web"], most=2)
     'math, code and 1 more'
     """
-    known = [str(name) for name in names]
+    known = [name if name.isprintable() else repr(name)[1:-1] for name in map(str, names)]
     some = ", ".join(name if len(name) <= longest else f"{name[: longest - 1]}…" for name in known[:most])
     return some + (f" and {len(known) - most} more" if len(known) > most else "")

@@ -68,7 +68,7 @@ class Pool(Mapping):
     def __init__(self, domains: Mapping[str, Domain], unplaced: DomainReport | None = None) -> None:
         if len(domains) < 2:
             raise PoolError(
-                f"the pool has {len(domains)} domain ({', '.join(domains) or 'none'}); a mixture needs at least 2."
+                f"the pool has {len(domains)} domain ({listed(domains) or 'none'}); a mixture needs at least 2."
             )
         self._domains = dict(domains)
         self._unplaced = unplaced or DomainReport(0, 0)

@@ -10,24 +10,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from causalmix_nb.data.corpus_build import cut_text, hold_out
 from causalmix_nb.data.pool import Pool
 from causalmix_nb.errors import CausalMixError
+from fuzzing import tries
 
-fuzz = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=300,
-    database=None,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.function_scoped_fixture,
-        HealthCheck.data_too_large,
-    ],
-)
+fuzz = tries(300)
 SLOWEST = 5.0  # seconds
 OTHER = ["a third", "a fourth"]
 
@@ -172,7 +163,7 @@ def write(path, kind, some):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(fuzz, max_examples=60)
+@tries(60)
 @given(data=st.data())
 def test_plain_rows_read_the_same_from_every_kind_of_file(tmp_path, layout, data):
     some = data.draw(st.lists(LAYOUTS[layout], min_size=1, max_size=5))
@@ -195,7 +186,7 @@ def test_plain_rows_read_the_same_from_every_kind_of_file(tmp_path, layout, data
 GOOD = [{"text": "one – text"}, {"prompt": "Q", "response": "A, \"b\"\nc"}, {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]}]  # fmt: skip
 
 
-@settings(fuzz, max_examples=500)
+@tries(500)
 @given(
     kind=st.sampled_from(["jsonl", "jsonl raw", "utf-16", "gzip", "array", "mark", "csv", "parquet"]),
     changes=st.lists(
@@ -228,7 +219,7 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(tmp_path, kind, changes
         check(pool["a"])
 
 
-@settings(fuzz, max_examples=300)
+@tries(300)
 @given(
     name=st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.parquet", "a.arrow", "a.jsonl.gz", "a.csv.zst"]),
     content=st.binary(min_size=0, max_size=60) | any_text.map(lambda t: t.encode("utf-8", "surrogatepass")) | st.lists(values, max_size=4).map(

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from causalmix_nb.data.documents.sources import Source
@@ -15,6 +15,7 @@ from causalmix_nb.decide.export.formats.format import FORMATS
 from causalmix_nb.decide.export.plan import DomainSize, PoolSizes
 from causalmix_nb.errors import CausalMixError, ExportError
 from causalmix_nb.mixture import Mixture
+from fuzzing import tries
 
 TRICKY = st.sampled_from(
     ["-", "- a", "a: b", "#", "a #b", "'", '"', "it's", "null", "yes", "1.0", "1e3", "~", "!x", "&a", "*a", "%", "@", "`",
@@ -54,7 +55,7 @@ def read_back(form, result):
     return None
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@tries(300)
 @given(
     WORLDS, st.one_of(st.none(), st.floats(1, 1e12)), st.one_of(st.none(), st.floats(0.01, 50)), st.booleans()
 )

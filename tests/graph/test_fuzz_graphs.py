@@ -15,12 +15,13 @@ import warnings
 
 import networkx as nx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from causalmix_nb.errors import GraphError
 from causalmix_nb.graph.formats.format import FORMATS
 from causalmix_nb.graph.graph import CausalGraph
+from fuzzing import tries
 
 WORDS = [
     "state",
@@ -293,7 +294,7 @@ NO_TIES = ("bnlearn", "edges without a header")
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=100, deadline=None, derandomize=True)
+@tries(100)
 @given(data=st.data())
 def test_a_graph_in_the_style_of_a_format_is_read_as_what_it_says(name, data):
     nodes, edges, tied = data.draw(structures(hidden=name not in NO_TIES))
@@ -323,7 +324,7 @@ BEFORE = r"{}[]()<>~|=&\\"
 SIGNS = [*"{}[]()<>-~|=&;,:#\"'`\\/*%@+!?.\n\t 01abxo", "->", "<->", "-->", "--", "a", "b", "graph", "dag {", "digraph {", "graph LR\n", "y ~ x", "\u200b", "source,target\n", "Graph Nodes:\n", "<graphml>", "graph [", "subgraph", "label=", "//", "/*", "*/", "%%", "é", "\x00"]  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@tries(500)
 @given(st.lists(st.sampled_from(SIGNS), max_size=25).map("".join), st.sampled_from([None, None, *FORMATS]))
 @example("a -> {b", None)
 @example("[[a]]", None)
@@ -350,7 +351,7 @@ def test_signs_in_any_order_are_read_or_refused_in_one_sentence(text, format):
             assert not set(name) & set(BEFORE + "\u200b\x00"), (text, name)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@tries(400)
 @given(data=st.data())
 def test_a_text_that_was_bent_is_read_or_refused_in_one_sentence(data):
     name = data.draw(st.sampled_from([name for name in WRITERS if name != "networkx"]))

@@ -8,12 +8,13 @@ from types import SimpleNamespace
 import networkx as nx
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from causalmix_nb.errors import GraphError
 from causalmix_nb.graph.formats.format import FORMATS
 from causalmix_nb.graph.graph import CausalGraph
+from fuzzing import tries
 
 parse = CausalGraph.parse
 TRIANGLE = parse("state -> mixture -> score; state -> score")
@@ -324,7 +325,7 @@ def d_separated(graph: nx.DiGraph, recorded: list[str]) -> set[tuple]:
     return found
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@tries(60)
 @given(st.data())
 def test_the_projection_keeps_every_independence_of_what_was_recorded(data):
     names = list("abcdef")
@@ -486,7 +487,7 @@ def graphs(draw, names=texts, with_hidden=True):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=80, deadline=None, derandomize=True)
+@tries(80)
 @given(data=st.data())
 def test_a_graph_that_is_written_in_a_format_reads_back_as_itself(name, data):
     graph = data.draw(graphs(with_hidden=name != "bnlearn"))
@@ -496,7 +497,7 @@ def test_a_graph_that_is_written_in_a_format_reads_back_as_itself(name, data):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@tries(60)
 @given(data=st.data())
 def test_any_name_at_all_is_written_or_refused_in_one_sentence(name, data):
     graph = data.draw(

@@ -7,17 +7,16 @@ import time
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import CausalMixError
 from causalmix_nb.runs.evaluations.reader import read_scores
 from causalmix_nb.runs.lm_eval import _holds, _loose
+from fuzzing import tries
 
-MANY = settings(
-    max_examples=250, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+MANY = tries(250)
 names = st.text(
     st.characters(exclude_categories=("Cs",), exclude_characters=",\n\r"), min_size=1, max_size=12
 ).filter(str.strip) | st.sampled_from(

@@ -9,17 +9,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from causalmix_nb.errors import CausalMixError
 from causalmix_nb.runs.store import Runs
+from fuzzing import tries
 
 LONGEST = 500  # characters of a sentence
-
-
-def drawn(n):
-    return settings(max_examples=n, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 DOMAINS = ["math", "code", "web text", "Bücher", "law-2", "mix.wiki", "stack/exchange", "x1"]
@@ -124,7 +121,7 @@ def a_sentence(error):
     return "\n" not in said and 15 < len(said) <= LONGEST and said[-1] in ".!?"
 
 
-@drawn(700)
+@tries(700)
 @given(st.integers(0, 10**9))
 @example(465)  # names under "index" beside pandas' row numbers
 @example(214899)  # numbers under "index" beside pandas' row numbers
@@ -171,7 +168,7 @@ def checked(runs):
     assert np.isfinite(shares).all() and len(runs) and runs.outcome_names
 
 
-@drawn(500)
+@tries(500)
 @given(tables(), tables())
 @example(b"run,math,code\na,.5,.5\n", b"run,loss\na,1\n")
 def test_nonsense_is_read_as_runs_or_refused_in_one_sentence(tmp_path_factory, left, right):
@@ -182,7 +179,7 @@ def test_nonsense_is_read_as_runs_or_refused_in_one_sentence(tmp_path_factory, l
             assert a_sentence(error), str(error)
 
 
-@drawn(300)
+@tries(300)
 @given(tables())
 @example(b"run|run\n")
 def test_one_table_of_nonsense_is_read_or_refused_in_one_sentence(tmp_path_factory, table):
@@ -197,7 +194,7 @@ def test_one_table_of_nonsense_is_read_or_refused_in_one_sentence(tmp_path_facto
             assert a_sentence(error), str(error)
 
 
-@drawn(200)
+@tries(200)
 @given(st.binary(max_size=200))
 def test_bytes_are_no_reason_for_another_exception(tmp_path_factory, content):
     try:
@@ -206,7 +203,7 @@ def test_bytes_are_no_reason_for_another_exception(tmp_path_factory, content):
         assert a_sentence(error), str(error)
 
 
-@drawn(200)
+@tries(200)
 @given(
     st.lists(st.integers(0, 3), min_size=2, max_size=6),
     st.randoms(use_true_random=False),
