@@ -173,8 +173,8 @@ class Model:
         table = pd.DataFrame(
             {"mean": mean, "se": se, "lower": mean - q * se, "upper": mean + q * se}, index=index
         )
-        if said := self.extrapolated(table.to_numpy()[:, [0, 2, 3]]):
-            table.attrs["note"] = said
+        if far := self.extrapolated(table.to_numpy()[:, [0, 2, 3]]):
+            table.attrs["note"] = far
         return table
 
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
@@ -314,16 +314,16 @@ class Model:
         """How far a scale lies outside those of the runs, in words; empty inside them or without a scale."""
         if scale is None or not self.problem.scale_names:
             return ""
-        said = []
+        beyond = []
         for name, value, runs in zip(self.problem.scale_names, self.scales(scale, 1)[0], self.problem.S.T):
             low, high = runs.min(), runs.max()
             if not low - 1e-9 <= value <= high + 1e-9:
                 away, end = (value - high, high) if value > high else (low - value, low)
                 which = "the largest" if value > high else "the smallest"
-                said.append(
+                beyond.append(
                     f"{name} {10**value:.3g} is {10**away:.3g} times beyond {which} of the runs ({10**end:.3g})"
                 )
-        return "; ".join(said) + ": an extrapolation" if said else ""
+        return "; ".join(beyond) + ": an extrapolation" if beyond else ""
 
     def extrapolated(self, values: Any, difference: bool = False) -> str:
         """What no run has come near among expected outcomes (or differences of two), in words; empty where nothing is.

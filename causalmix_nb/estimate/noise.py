@@ -84,11 +84,10 @@ def _learn(
         noise = typical * np.exp(2 * np.clip(rows @ p, -4, 4))
         variance = certain + noise
         # Student's t with 4 degrees of freedom: one error that is large by chance shall not bend the model
-        told = error**2 / variance
-        value = weights @ (2.5 * np.log1p(told / 4) + 0.5 * np.log(variance)) + (p[1:] ** 2).sum() / (
-            2 * SHRINK**2
-        )
-        slope = weights * noise / variance * (1 - 5 * told / (4 + told))
+        squared = error**2 / variance
+        penalty = (p[1:] ** 2).sum() / (2 * SHRINK**2)
+        value = weights @ (2.5 * np.log1p(squared / 4) + 0.5 * np.log(variance)) + penalty
+        slope = weights * noise / variance * (1 - 5 * squared / (4 + squared))
         gradient = rows.T @ slope
         gradient[1:] += p[1:] / SHRINK**2
         return float(value), gradient

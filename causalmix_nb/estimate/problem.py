@@ -100,7 +100,7 @@ class Problem:
             if (off > max(NEVER, STILL * share) + 1e-12).any():
                 wrong, put = float(T[int(off.argmax()), k]), "vary" if share else "use"
                 raise MixtureError(
-                    f"{_held_words(name, share)}, so what a share of {wrong:.4g} does cannot be told: an extrapolation would be a guess. "
+                    f"{_held_words(name, share)}, so what a share of {wrong:.4g} does is not identified: any figure would be an extrapolation. "
                     f"Leave it at {share:.4g}, or make runs that {put} it."
                 )
         return T

@@ -26,7 +26,7 @@ def moments(y: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, fl
 class Warp:
     """z = s · log(s · y - pole), increasing in y; s is +1 for a tail of high outcomes, -1 for one of low outcomes.
 
-    nearest: the smallest distance from the pole that is told apart; whatever lies beyond counts as lying there.
+    nearest: the smallest distance from the pole that counts as such; whatever lies beyond is taken to lie there.
     """
 
     s: float
@@ -38,8 +38,8 @@ class Warp:
         """The warp for outcomes (n,); runs of little weight say neither which tail is long nor where the pole lies."""
         _, spread, skew = moments(y, weights)
         s = s or (1.0 if skew >= 0 else -1.0)
-        told = y if weights is None else y[weights >= TRUSTED]
-        return cls(s, float((s * told).min() - MARGIN * spread), MARGIN * spread / 4)
+        trusted = y if weights is None else y[weights >= TRUSTED]
+        return cls(s, float((s * trusted).min() - MARGIN * spread), MARGIN * spread / 4)
 
     def reach(self, y: np.ndarray) -> np.ndarray:
         """Distance from the pole, shape (n,)."""

@@ -338,15 +338,15 @@ def _diagnose(
 
 def _weights(problem: Problem) -> dict[str, Any]:
     """Which runs count for little, and whether the noise depends on the mixture."""
-    said: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if not problem.trusted.all():
-        said["runs_that_do_not_fit"] = int((~problem.trusted).sum())
+        found["runs_that_do_not_fit"] = int((~problem.trusted).sum())
     if problem.noise is not None:
         relative = problem.noise.relative(problem.T, problem.S)
-        said["noise_varies"] = (
+        found["noise_varies"] = (
             f"from {relative.min():.2g} to {relative.max():.2g} times the typical noise over the runs"
         )
-    return said
+    return found
 
 
 def _verdict(score: float, distinct: int) -> str:
@@ -354,10 +354,12 @@ def _verdict(score: float, distinct: int) -> str:
     threshold = 1.96 / math.sqrt(max(distinct - 1, 1))
     if score <= threshold:
         return (
-            f"cannot tell mixtures apart: rank correlation {score:.2f} on unseen mixtures, where chance alone reaches "
-            f"{threshold:.2f}; make more runs, or train longer"
+            f"cannot tell mixtures apart: rank correlation {score:.2f} on unseen mixtures, not above the 95 % threshold "
+            f"under the null ({threshold:.2f}); make more runs, or train longer"
         )
-    return f"ranks unseen mixtures with correlation {score:.2f} (chance alone stays below {threshold:.2f})"
+    return (
+        f"ranks unseen mixtures with correlation {score:.2f} (95 % threshold under the null: {threshold:.2f})"
+    )
 
 
 def _typical_error(model: Model, n_mixtures: int = 32) -> float:

@@ -60,8 +60,8 @@ class MixingLaw(Model):
     ) -> list[np.ndarray]:
         rng, starts = np.random.default_rng(seed), []
         for i in range(n_starts):
-            told = y[self.problem.trusted]
-            level = float((told.min() if sign > 0 else told.max()) - sign * (0.2, 1.0, 3.0, 0.5)[i % 4])
+            fitting = y[self.problem.trusted]
+            level = float((fitting.min() if sign > 0 else fitting.max()) - sign * (0.2, 1.0, 3.0, 0.5)[i % 4])
             logs = np.log(np.maximum(sign * (y - level), 1e-3))
             root = self._root
             slope = np.linalg.lstsq(root[:, None] * columns, root * logs, rcond=None)[0]

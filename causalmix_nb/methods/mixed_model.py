@@ -62,24 +62,24 @@ class MixedModel:
         self.y, self.Z, self.level = y - y.mean(), Z, level
         self.phi = phi = (phi - self.center) / self.spread
         self.here = (here - self.center) / self.spread
-        told = np.einsum("nk,nkp->np", Z, phi)
-        D = np.hstack([told, Z])
+        described = np.einsum("nk,nkp->np", Z, phi)
+        D = np.hstack([described, Z])
         D = D - D.mean(0)
         beta, _, rank, _ = np.linalg.lstsq(D, y, rcond=1e-8)
         noise = float(((y - D @ beta) ** 2).sum()) / max(1, len(y) - 1 - rank)
         self.noise = max(math.sqrt(noise), 1e-3 * float(y.std()))
         self.typical = float(y.std() / np.sqrt((Z**2).sum(1).mean()))  # worth, if it made all of the spread
-        self.all = self._fit(told, Z, np.zeros((len(y), 0)))
+        self.all = self._fit(described, Z, np.zeros((len(y), 0)))
         self.own_sd = float(self.all.weight @ self.all.tau)
 
-    def _fit(self, told: np.ndarray, own: np.ndarray, free: np.ndarray) -> Posterior:
+    def _fit(self, described: np.ndarray, own: np.ndarray, free: np.ndarray) -> Posterior:
         """Posterior of [beta (p,), u (m,), free coefficients (q,)], from their columns in the design."""
-        D = np.hstack([told, own, free])
+        D = np.hstack([described, own, free])
         D = D - D.mean(0)
         gram, b, yy = D.T @ D, D.T @ self.y, float(self.y @ self.y)
         tau, s = (grid.ravel() for grid in np.meshgrid(_TAU, _S))
         unit = self.typical / self.noise
-        counts = [told.shape[1], own.shape[1], free.shape[1]]
+        counts = [described.shape[1], own.shape[1], free.shape[1]]
         scales = unit * np.repeat(np.stack([s, tau, np.full(len(s), _FREE)], 1), counts, axis=1)  # (G, m)
         M = np.eye(len(b)) + scales[:, :, None] * gram * scales[:, None, :]
         V = scales[:, :, None] * np.linalg.inv(M) * scales[:, None, :]
@@ -95,8 +95,8 @@ class MixedModel:
     def price(self, new: np.ndarray) -> tuple[float, float, float, float]:
         """Mean, sd and interval: a new domain with features (p,), against the average of those that are there."""
         K = self.Z.shape[1]
-        told = (new - self.center) / self.spread - self.here.mean(0)
-        return self.all.of(np.append(told, np.full(K, -1 / K)), 1.0, self.level)
+        ahead = (new - self.center) / self.spread - self.here.mean(0)
+        return self.all.of(np.append(ahead, np.full(K, -1 / K)), 1.0, self.level)
 
     def outside(self, new: np.ndarray) -> np.ndarray:
         """Standard deviations by which features (p,) lie outside all of those of the runs, shape (p,)."""
@@ -118,8 +118,8 @@ class MixedModel:
         slopes = self.phi[:, j] - self.here[j]
         slopes = slopes[:, np.ptp(slopes, axis=0) > 1e-9]
         free = self.Z[:, [j]] * np.hstack([np.ones((len(self.y), 1)), slopes])
-        told = np.einsum("nk,nkp->np", self.Z[:, others], self.phi[:, others])
-        fit = self._fit(told, self.Z[:, others], free)
+        columns = np.einsum("nk,nkp->np", self.Z[:, others], self.phi[:, others])
+        fit = self._fit(columns, self.Z[:, others], free)
         shrink, average = 1 - 1 / K, np.append(self.here[others].mean(0), np.full(K - 1, 1 / (K - 1)))
         rest = np.zeros(free.shape[1])
         itself = np.append(np.zeros(p + K - 1), np.append(1.0, rest[1:]))

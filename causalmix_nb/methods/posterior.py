@@ -69,14 +69,14 @@ def through(
     m = len(points[0])
     eye = torch.eye(m, dtype=torch.float64, device=y.device)
     chol = torch.linalg.cholesky(kernel.gram(theta, points, points) + 1e-6 * eye)
-    seen, told = eye.clone(), torch.zeros(m, dtype=torch.float64, device=y.device)
+    precision, moment = eye.clone(), torch.zeros(m, dtype=torch.float64, device=y.device)
     for i in range(0, len(y), CHUNK):
         rows = slice(i, i + CHUNK)
         cross = kernel.gram(theta, points, (data[0][rows], data[1][rows]))
         half = torch.linalg.solve_triangular(chol, cross, upper=False) / sd[rows]
-        seen += half @ half.T
-        told += half @ (y[rows] / sd[rows])
-    inner = torch.linalg.cholesky(seen)
-    weights = torch.cholesky_solve(told[:, None], inner)
+        precision += half @ half.T
+        moment += half @ (y[rows] / sd[rows])
+    inner = torch.linalg.cholesky(precision)
+    weights = torch.cholesky_solve(moment[:, None], inner)
     weights = torch.linalg.solve_triangular(chol.T, weights, upper=True)[:, 0]
     return Posterior(theta, points, weights, chol, inner)

@@ -25,7 +25,7 @@ from causalmix_nb.runs.store import Runs
 from worlds import World, make_world
 
 METHODS = {
-    "auto": ("auto", "surface"),
+    "auto": ("auto", "auto"),
     "gp": ("gp", "surface"),
     "forest": ("forest", "search"),
     "linear": ("linear", "search"),
@@ -42,8 +42,6 @@ def recommended(name: str, runs: Runs, states: np.ndarray, world: World) -> list
         return [regmix(runs, "score").to_series()[list(world.domains)].to_numpy()] * len(states)
     method, policy = METHODS[name]
     model = fit(runs, "score", method=method)
-    if method == "auto" and model.method not in ("gp", "law"):
-        policy = "search"
     rows = []
     for x in states:
         best = optimize(model, state=dict(zip(world.states, x)), policy=policy, n_candidates=20_000)
