@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: whoever reads one finds what was there before, or all of what is there now.
+"""Files that one can rely on: written whole or not at all, trained on by one process at a time, checked to be what they were.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -13,11 +13,23 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from causalmix_nb.errors import StudyError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = "training.lock"
+_BLOCK = 1 << 20  # bytes that are read at once
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+# -- whole or not at all -----------------------------------------------------------------------------
 
 
 @contextmanager
@@ -83,3 +95,94 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# -- one process at a time ---------------------------------------------------------------------------
+
+
+def lock_study(folder: Path) -> BaseFileLock:
+    """The lock of a study, held; it is given back by :func:`unlock_study`, or when the process ends, however it ends.
+
+    Raises
+    ------
+    StudyError: another process, or another job of this one, holds it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(
+        folder / LOCK, blocking=False, thread_local=False
+    )  # a job takes it in one thread and gives it back in another
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StudyError(
+            "this study is being trained already; %causalmix attach watches it, %causalmix stop ends it."
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{why_not(folder / LOCK, error)}.") from None
+    return lock
+
+
+def unlock_study(lock: BaseFileLock | None) -> None:
+    """Give a lock back; nothing without one."""
+    if lock is not None:
+        lock.release()
+
+
+# -- still what they were ----------------------------------------------------------------------------
+
+
+def checksum(path: Path) -> str:
+    """Size and CRC-32 of a file, as text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "x"
+    ...     _ = path.write_bytes(b"123456789")
+    ...     checksum(path)
+    '9-cbf43926'
+    """
+    size = crc = 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return f"{size}-{crc:08x}"
+
+
+def checksums(paths: Iterable[Path]) -> dict[str, str]:
+    """File name -> :func:`checksum`."""
+    return {path.name: checksum(path) for path in paths}
+
+
+class Checked:
+    """Files of a folder that must stay as they are; :meth:`check` is cheap enough to be called for every chunk of runs.
+
+    Parameters
+    ----------
+    folder: where they lie.
+    expected: file name -> checksum; none for folders written before there were any.
+    remedy: what to do about a file that changed, the end of a sentence.
+    """
+
+    def __init__(self, folder: Path, expected: Mapping[str, str], remedy: str) -> None:
+        self.folder, self.expected, self._remedy = folder, dict(expected), remedy
+        self._seen: dict[str, tuple[int, int, int]] = {}
+
+    def check(self) -> None:
+        """Raise
+        ------
+        StudyError: a file that vanished, cannot be read or is another one now.
+        """
+        for name, expected in self.expected.items():
+            path = self.folder / name
+            try:
+                stat = path.stat()
+                mark = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                if self._seen.get(name) == mark:
+                    continue
+                same = checksum(path) == expected
+            except OSError as error:
+                raise StudyError(f"{path} cannot be read ({error.strerror}); {self._remedy}.") from None
+            if not same:
+                raise StudyError(f"{path} has changed since it was written; {self._remedy}.")
+            self._seen[name] = mark

@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from causalmix_nb.checksums import Checked, checksums
 from causalmix_nb.data.corpus_build import Kept, build_domain
 from causalmix_nb.data.pool import BOILERPLATE, Pool, Tilt, TiltPlan, plan_tilt
 from causalmix_nb.data.windows import END, RunWindows, Stream
 from causalmix_nb.errors import StudyError
-from causalmix_nb.files import write_whole
+from causalmix_nb.files import Checked, checksums, write_whole
 from causalmix_nb.mixture import Mixture, unknown_domain
 
 FEWEST_DOCUMENTS = 8  # of a domain that a run sees, however few its tokens should be

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.checksums import checksums
 from causalmix_nb.data.corpus import Corpus, write_meta
 from causalmix_nb.data.pool import BOILERPLATE
 from causalmix_nb.errors import StudyError, TrainingError
+from causalmix_nb.files import checksums
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from causalmix_nb.errors import StudyError
-from causalmix_nb.files import write_whole
+from causalmix_nb.files import lock_study, unlock_study, write_whole
 from causalmix_nb.launch.launch import OnProgress, Progress, RunReport
-from causalmix_nb.lock import lock_study, unlock_study
 
 NOTE, STOP = "training.json", "training.stop"
 EVERY = 0.5  # seconds between two notes on disk

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError
+from causalmix_nb.files import Checked
 from causalmix_nb.proxies.config import BASE_CHANGED, DATA, NoRunAxis, as_config
 
 RETRIES = 1  # times that a chunk whose process died is tried again as it was

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.checksums import checksums
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
+from causalmix_nb.files import checksums
 from causalmix_nb.launch.executor import Executor, Work, as_executor
 from causalmix_nb.proxies.config import BASE, DATA, Trainable
 from causalmix_nb.proxies.scores import Score, as_score

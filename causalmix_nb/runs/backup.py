@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 
 from causalmix_nb.errors import RunsError, StudyError
-from causalmix_nb.lock import lock_study, unlock_study
+from causalmix_nb.files import lock_study, unlock_study
 
 FINE, MISSING, DAMAGED, BUSY = "fine", "missing", "damaged", "busy"
 _DONE = "SELECT count(*) FROM runs WHERE status = 'done'"

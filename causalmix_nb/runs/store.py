@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.runs.csv_folder import write_csv
 from causalmix_nb.runs.database import DATA, Database
+from causalmix_nb.runs.directions import lower_is_better
 from causalmix_nb.runs.lm_eval import AttachedScores, attach_lm_eval
 from causalmix_nb.runs.tables.frames import of_frames
 from causalmix_nb.runs.tables.import_report import Imported, ImportReport

@@ -16,8 +16,7 @@ from causalmix_nb.data.pool import Pool, Tilt
 from causalmix_nb.decide.constraints import Constraints, as_constraints
 from causalmix_nb.decide.export.sizes import describe_pool
 from causalmix_nb.errors import StudyError
-from causalmix_nb.files import why_not, write_whole
-from causalmix_nb.lock import lock_study, unlock_study
+from causalmix_nb.files import lock_study, unlock_study, why_not, write_whole
 from causalmix_nb.mixture import Mixture, unknown_domain
 from causalmix_nb.proxies.config import DATA, Trainable, as_config
 from causalmix_nb.proxies.outcomes import outcome_directions, target_weights

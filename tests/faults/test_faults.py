@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from causalmix_nb.errors import CausalMixError, RunsError, StudyError
-from causalmix_nb.lock import lock_study, unlock_study
+from causalmix_nb.files import lock_study, unlock_study
 from causalmix_nb.proxies.config import DATA
 from causalmix_nb.runs.backup import FINE, backup_of, condition
 from causalmix_nb.runs.store import Runs
@@ -86,8 +86,8 @@ def test_nothing_is_recorded_of_data_that_change_under_the_training(study, damag
 
 
 def test_a_base_proxy_that_changes_under_the_training_is_not_trained_on(study):
-    from causalmix_nb.checksums import checksums
     from causalmix_nb.design.simplex import design_runs
+    from causalmix_nb.files import checksums
     from causalmix_nb.launch.chunk import attempt
     from causalmix_nb.proxies.config import BASE
 

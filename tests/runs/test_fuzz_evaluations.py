@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from causalmix_nb.directions import lower_is_better
 from causalmix_nb.errors import CausalMixError
+from causalmix_nb.runs.directions import lower_is_better
 from causalmix_nb.runs.evaluations.reader import read_scores
 from causalmix_nb.runs.lm_eval import _holds, _loose
 from fuzzing import tries

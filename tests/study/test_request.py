@@ -41,7 +41,7 @@ def test_no_part_of_a_request_can_be_left_out():
 
 @pytest.mark.parametrize("method", ["run", "start", "cost"])
 def test_every_argument_reaches_the_request(method, study, monkeypatch):
-    given = RunRequest(12, 4_000, "inline", 1, False, 2, 50_000.0, "causalmix_nb.directions:words_of")
+    given = RunRequest(12, 4_000, "inline", 1, False, 2, 50_000.0, "causalmix_nb.runs.directions:words_of")
 
     class Seen(Exception):
         pass

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.checksums import Checked
 from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import CausalMixError, TrainingError
+from causalmix_nb.files import Checked
 from causalmix_nb.machine import cores
 from causalmix_nb.proxies.adapters.runs import AdapterRuns, train_adapter_runs, why_alone
 from causalmix_nb.proxies.config import (

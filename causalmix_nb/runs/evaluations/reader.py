@@ -2,7 +2,7 @@
 
 A file of this folder that reads a tool's files registers its reader at its end; yours may be registered from anywhere, also from a cell.
 A score is an outcome ``<task>.<metric>``. The file's own word on its direction counts, else the metric's name
-(:mod:`causalmix_nb.directions`).
+(:mod:`causalmix_nb.runs.directions`).
 
 >>> def read(content):
 ...     return {name: score(value, name) for name, value in content["mine"].items()}
@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.directions import direction_of
 from causalmix_nb.errors import RunsError
 from causalmix_nb.registry import Registry
+from causalmix_nb.runs.directions import direction_of
 
 NO_METRIC = frozenset("alias sample_len n_samples samples num_instances num_fewshot n_shot version".split())
 SAID_BY_FILE, SAID_BY_NAME, UNSAID = "file", "name", ""

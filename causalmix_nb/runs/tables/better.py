@@ -1,5 +1,5 @@
 """Which way is better in a table: as its reader asks, else as the table itself says (a row ``higher_is_better``, an arrow in the header), else
-by the words of each name (:mod:`causalmix_nb.directions`).
+by the words of each name (:mod:`causalmix_nb.runs.directions`).
 """
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from causalmix_nb.directions import direction_of
 from causalmix_nb.errors import RunsError, did_you_mean, listed
+from causalmix_nb.runs.directions import direction_of
 from causalmix_nb.runs.tables.import_report import Notes
 from causalmix_nb.runs.tables.tables import Sheet, normal
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from causalmix_nb.directions import direction_of
+from causalmix_nb.runs.directions import direction_of
 
 LOWER = (
     """wer cer ter mse mae rmse error error_rate err loss nll perplexity ppl bpb bits_per_byte cross_entropy brier
