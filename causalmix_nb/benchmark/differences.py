@@ -1,8 +1,9 @@
 """Differences of paired seeds with their intervals, at one shift and averaged over several.
 
-Within a shift every method was trained with the same seeds, so that differences are paired; shifts share no seeds, so that what is
-averaged over shifts has independent parts. The interval of an average over these shifts is Student's t with Satterthwaite's degrees of
-freedom; the one for shifts like these takes the shifts as a sample and resamples them, and the seeds within them.
+Within a shift every method was trained with the same seeds, so that differences are paired; shifts share no
+seeds, so that what is averaged over shifts has independent parts. The interval of an average over these
+shifts is Student's t with Satterthwaite's degrees of freedom; the one for shifts like these takes the shifts
+as a sample and resamples them, and the seeds within them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Difference:
 
 
 def pool_differences(parts: Sequence[Difference]) -> Difference:
-    """The average over shifts that share no seed, for these shifts: errors add in squares, df by Satterthwaite."""
+    """The average over these shifts, which share no seed: errors add in squares, df by Satterthwaite."""
     squares = np.array([part.se**2 for part in parts]) / len(parts) ** 2
     df = np.array([part.df for part in parts])
     total = float(squares.sum())
@@ -51,7 +52,9 @@ def pool_differences(parts: Sequence[Difference]) -> Difference:
 
 
 def resampled_interval(parts: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of an average over shifts like these: shifts resampled, then the seeds (paired differences) within each."""
+    """95 % interval of an average over shifts like these: shifts resampled, then the seeds (paired
+    differences) within each.
+    """
     rng, shape = np.random.default_rng(seed), (DRAWS, len(parts))
     drawn = [rng.choice(part, size=(*shape, len(part))).mean(2) for part in parts]
     draws = np.choose(rng.integers(len(parts), size=shape), drawn).mean(1)

@@ -1,6 +1,7 @@
 """What could be won at a shift at all: the best mixture that direct search finds there by training.
 
-It is given every method's mixture to begin with, and what it ends with is chosen on seeds of its own, so that the best is not the luckiest.
+It is given every method's mixture to begin with, and what it ends with is chosen on seeds of its own, so that
+the best is not the luckiest.
 """
 
 from __future__ import annotations
@@ -50,9 +51,14 @@ def best_found(
         likeliest = likeliest_best(domains, T, y, trials.minimize, size.finalists, rngs[s.name])
         finals[s.name] = [trials.row(row) for row in likeliest]
     values = trials.at(
-        [(s, row, FINAL_SEED + s.seed + j) for s in shifts for row in finals[s.name] for j in range(size.again)],
+        [
+            (s, row, FINAL_SEED + s.seed + j)
+            for s in shifts
+            for row in finals[s.name]
+            for j in range(size.again)
+        ],
         "finalists",
-    )  # fmt: skip
+    )
     sign, best = -1.0 if trials.minimize else 1.0, {}
     for s, mine in zip(shifts, _by_shift(values, [len(finals[s.name]) * size.again for s in shifts])):
         means = sign * np.nan_to_num(mine, nan=-sign * np.inf).reshape(-1, size.again).mean(1)
@@ -66,10 +72,12 @@ def _by_shift(values: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
 
 
 def _starts(mixtures: Mapping[str, Row]) -> list[Row]:
-    """What a search begins with: every method's mixture, but those learnt from a history, so that it is the same without one."""
+    """What a search begins with: every method's mixture, but those learnt from a history, so that it is the
+    same without one.
+    """
     return [row for name, row in mixtures.items() if not name.endswith(LEARNT_FROM_HISTORY)]
 
 
 def _searching_seed(shift: Shift, row: Row) -> int:
-    """Decided by what is tried, so that the order does not matter; never one that methods are compared with."""
+    """Decided by what is tried, so that the order does not matter; never one of a comparison."""
     return SEARCH_SEED + shift.seed + zlib.crc32(repr(row).encode()) % 1000

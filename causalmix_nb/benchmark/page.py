@@ -40,7 +40,8 @@ def write_report(found: PoolShift, folder: str | Path) -> Path:
     write_whole(
         page,
         "<!doctype html><html lang=en><meta charset=utf-8><title>Pool shift</title>"
-        f"<body style='max-width:860px;margin:24px auto'>{first.html}{card('The shifts', what)}{''.join(parts)}</body></html>",
+        "<body style='max-width:860px;margin:24px auto'>"
+        f"{first.html}{card('The shifts', what)}{''.join(parts)}</body></html>",
     )
     write_whole(
         folder / "pool_shift.json",

@@ -1,8 +1,8 @@
-"""The pool-shift experiment: learn from runs once, change the pool, recommend without a new run, and prove it by training there.
+"""The pool-shift experiment: learn once, change the pool, recommend without a run, then train there.
 
-Every training is a run with a content key in a store of the study, made by the study's own launch: stopped at any moment, the same call
-goes on where it was. Direct search at each shift says what could be won at all (:mod:`causalmix_nb.benchmark.direct_search`). See
-:mod:`causalmix_nb.benchmark.results` for what is reported.
+Every training is a run with a content key in a store of the study, made by the study's own launch: stopped at
+any moment, the same call goes on where it was. Direct search at each shift says what could be won at all
+(:mod:`causalmix_nb.benchmark.direct_search`). See :mod:`causalmix_nb.benchmark.results` for what is reported.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ def pool_shift(
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> PoolShift:
-    """Does the mixture that was learnt once survive a change of the pool? Runs the experiment in a study's folder, or goes on with it.
+    """Does the mixture that was learnt once survive a change of the pool? Begins the experiment or goes on.
 
     Parameters
     ----------
     study: of a pool; its runs are made if they are not there, with the tokens a run of it has.
-    shifts: names, as in :func:`causalmix_nb.benchmark.shifts.pool_shifts`; None means all. The pool as it is is always among them.
+    shifts: names, as in :func:`causalmix_nb.benchmark.shifts.pool_shifts`; None means all. The pool as it is
+        is always among them.
     methods: names, as in ``causalmix_nb.benchmark.rivals.RIVALS``; ours and Equal are always among them.
 
     Raises
     ------
-    StudyError: an unknown shift or method, a study of imported runs, or an interrupt; the same call then goes on.
+    StudyError: an unknown shift or method, a study of imported runs, or an interrupt: the same call
+        then goes on.
     """
     trials, methods = Trials(study, executor, workers, progress), check_rivals(methods)
     weights = target_weights(study.files.need_corpus(), study.files.target)
@@ -57,8 +59,15 @@ def pool_shift(
         raise StudyError("the experiment was interrupted; the same call goes on where it was.")
     found = recommend(trials, size, chosen, methods)
     return _prove(
-        trials, size, chosen, found.mixtures(trials.domains), found.ours, found.tokens, found.explained, found.refused
-    )  # fmt: skip
+        trials,
+        size,
+        chosen,
+        found.mixtures(trials.domains),
+        found.ours,
+        found.tokens,
+        found.explained,
+        found.refused,
+    )
 
 
 def prove(
@@ -72,25 +81,27 @@ def prove(
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> PoolShift:
-    """Train on this study what was recommended with the runs of another one of the same domains: does it hold for a larger model?
+    """Train here what was recommended with the runs of another study: does it hold for a larger model?
 
     Parameters
     ----------
-    recommended, advice, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that study; its references and what
-        it learnt from a history are left out, and the best mixtures are searched for again, by training on this study.
+    recommended, advice, tokens: ``mixtures``, ``advice`` and ``tokens`` of the :class:`PoolShift` of that
+        study; its references and what it learnt from a history are left out, and the best mixtures are
+        searched for again, by training on this study.
     shifts: where to train, with the pool as it is.
 
     Raises
     ------
-    StudyError: domains that are not those of the study, shifts without the pool as it is, one without a recommendation, or an interrupt;
-        the same call then goes on.
+    StudyError: domains that are not those of the study, shifts without the pool as it is, one without a
+        recommendation, or an interrupt; the same call then goes on.
     """
     if AS_IT_IS not in [shift.name for shift in shifts]:
         raise StudyError(f"the shifts lack {AS_IT_IS!r}, which the others are compared with; add it.")
     trials = Trials(study, executor, workers, progress)
     if set(recommended.columns) != set(trials.domains):
         raise StudyError(
-            f"the mixtures are over {', '.join(recommended.columns)}; the study has {', '.join(trials.domains)}."
+            f"the mixtures are over {', '.join(recommended.columns)}; "
+            f"the study has {', '.join(trials.domains)}."
         )
     mixtures: dict[str, dict[str, Row]] = {}
     for shift in shifts:

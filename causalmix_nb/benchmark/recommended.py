@@ -1,4 +1,4 @@
-"""What every method recommends at every shift, none with a new run: from the design, from a history, from runs of its own, or from none."""
+"""What every method recommends at every shift, none with a new run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ HISTORY = "history_{}_{:g}_{:g}.sqlite"
 class Recommended:
     """What was recommended, filled method by method.
 
-    advice: shift -> method -> what it says. tokens: method -> training tokens behind it. refused: method -> why it could not be fitted.
+    advice: shift -> method -> what it says. tokens: method -> training tokens behind it. refused: method ->
+        why it could not be fitted.
     explained: design or history -> share of the mixture's variance that the state explains.
     """
 
@@ -48,7 +49,7 @@ class Recommended:
 
     @property
     def ours(self) -> pd.DataFrame:
-        """What ours predicts, indexed by shift: gain, lower, upper, and whether it keeps the mixture of before."""
+        """What ours predicts, indexed by shift: gain, lower, upper, keeps (the mixture of before)."""
         import pandas as pd
 
         given = {shift: by_method[OURS] for shift, by_method in self.advice.items()}
@@ -89,7 +90,7 @@ def _ask(
     states: Mapping[str, pd.Series],
     suffix: str = "",
 ) -> None:
-    """Adds what methods say that learn from these runs; one that cannot be fitted is refused, unless it is ours."""
+    """Adds what methods say that learn from these runs; one that cannot be fitted is refused, but ours."""
     for method in methods:
         try:
             advice = advise(trials.study, runs, method, states, states[AS_IT_IS], trials.outcome)
@@ -103,7 +104,7 @@ def _ask(
 
 
 def _fixed(trials: Trials, size: Size, methods: Sequence[str], tokens: dict[str, int]) -> dict[str, Mixture]:
-    """Mixtures that do not depend on the shift: no run, or runs on the pool as it was, whose tokens are added."""
+    """Mixtures that do not depend on the shift, from no run or from runs on the pool as it was."""
     study, found = trials.study, {}
     for name in methods:
         if name in ("bayes", "grid"):
@@ -120,7 +121,9 @@ def _fixed(trials: Trials, size: Size, methods: Sequence[str], tokens: dict[str,
 
 
 def _train_history(trials: Trials, size: Size) -> str:
-    """Trains runs of somebody who looked at the pool before choosing each mixture; the name of the store that has them."""
+    """Trains runs of somebody who looked at the pool before choosing each mixture; the name of the store that
+    has them.
+    """
     study, n, seed = trials.study, size.history, trials.study.files.seed
     states = history_states(trials.domains, n, seed, study.available(), trials.budget)
     losses = {i: study.measure_state(tilts)["loss"].to_dict() for i, tilts in enumerate(states[: n // 2 + 1])}

@@ -1,7 +1,8 @@
 """What a pool-shift experiment found: headroom, what of it was recovered, and how the methods differ.
 
-Headroom is what adapting could win at most: the best mixture found by direct search at the shift, less the best mixture found at the
-pool as it was, both trained at the shift with paired seeds. Where it is small, no method can win, and keeping the mixture is right.
+Headroom is what adapting could win at most: the best mixture found by direct search at the shift, less the
+best mixture found at the pool as it was, both trained at the shift with paired seeds. Where it is small, no
+method can win, and keeping the mixture is right.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ LEARNT_FROM_HISTORY = " (history)"
 class PoolShift(Finding):
     """Methods at a pool that changed, proven by training; differences are in the good direction.
 
-    outcomes: one row per training: ``shift``, ``method``, ``seed``, ``outcome`` (own units). Methods that learnt from a history of
-        chosen mixtures end in `` (history)``; ``best found`` and ``best before`` are the references.
-    mixtures: (shift, method) × domain. advice: per shift, what ours predicted (``gain``, ``lower``, ``upper``) and whether it ``keeps``.
+    outcomes: one row per training: ``shift``, ``method``, ``seed``, ``outcome`` (own units). Methods that
+        learnt from a history of chosen mixtures end in `` (history)``; ``best found`` and ``best before`` are
+        the references.
+    mixtures: (shift, method) × domain. advice: per shift, what ours predicted (``gain``, ``lower``,
+        ``upper``) and whether it ``keeps``.
     tokens: method -> training tokens that its answers cost, for all shifts together.
     """
 
@@ -84,8 +87,10 @@ class PoolShift(Finding):
 
     @cached_property
     def headroom(self) -> pd.DataFrame:
-        """Per shift: ``headroom`` with its interval, ``noise_floor`` (standard error of a paired difference to the best found, median over
-        methods), ``floors`` (their ratio), ``room`` (whether there is any), and what ours did: ``keeps``, ``recovered``, ``regret``."""
+        """Per shift: ``headroom`` with its interval, ``noise_floor`` (standard error of a paired difference
+        to the best found, median over methods), ``floors`` (their ratio), ``room`` (whether there is any),
+        and what ours did: ``keeps``, ``recovered``, ``regret``.
+        """
         import pandas as pd
 
         rows = {}
@@ -100,15 +105,20 @@ class PoolShift(Finding):
             floor = float(np.median([se for se in differences if se > 0] or [float("nan")]))
             room = most.estimate >= FLOORS * floor and most.lower > 0
             rows[shift.name] = {
-                "headroom": most.estimate, "lower": most.lower, "upper": most.upper, "noise_floor": floor,
-                "floors": most.estimate / floor, "room": bool(room), "keeps": bool(self.advice.loc[shift.name, "keeps"]),
+                "headroom": most.estimate,
+                "lower": most.lower,
+                "upper": most.upper,
+                "noise_floor": floor,
+                "floors": most.estimate / floor,
+                "room": bool(room),
+                "keeps": bool(self.advice.loc[shift.name, "keeps"]),
                 "recovered": self.recovered(shift.name, OURS).estimate if room else float("nan"),
                 "regret": float(self.paired(shift.name, BEST, OURS).mean()),
-            }  # fmt: skip
+            }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("shift")
 
     def recovered(self, shift: str, method: str) -> Difference:
-        """Share of the headroom that a method wins: 1 is the best found there, 0 the mixture that was best before."""
+        """Share of the headroom that a method wins: 1 is the best found there, 0 the best before."""
         values = self.seeds(shift)
         rows = values.loc[[method, KEPT, BEST]].dropna(axis=1)
         return ratio_of_means(
@@ -117,8 +127,9 @@ class PoolShift(Finding):
 
     @cached_property
     def by_shift(self) -> pd.DataFrame:
-        """One row per (shift, method): ``outcome`` (own units), ``difference`` to Equal with ``lower`` and ``upper``, ``rank`` among methods,
-        ``regret`` to the best found, ``recovered`` (NaN without headroom)."""
+        """One row per (shift, method): ``outcome`` (own units), ``difference`` to Equal with ``lower`` and
+        ``upper``, ``rank`` among methods, ``regret`` to the best found, ``recovered`` (NaN without headroom).
+        """
         import pandas as pd
 
         room, rows = self.headroom["room"], []
@@ -128,19 +139,30 @@ class PoolShift(Finding):
             ranks = means[[name for name in self.methods if name in means.index]].rank(ascending=False)
             for name in values.index:
                 gain = Difference.of(self.paired(shift.name, name, EQUAL))
-                rows.append({
-                    "shift": shift.name, "method": name, "outcome": (-1 if self.minimize else 1) * means[name],
-                    "difference": gain.estimate, "lower": gain.lower, "upper": gain.upper, "rank": ranks.get(name, float("nan")),
-                    "regret": means[BEST] - means[name],
-                    "recovered": self.recovered(shift.name, name).estimate if room[shift.name] else float("nan"),
-                    "seeds": int(values.loc[name].notna().sum()),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "shift": shift.name,
+                        "method": name,
+                        "outcome": (-1 if self.minimize else 1) * means[name],
+                        "difference": gain.estimate,
+                        "lower": gain.lower,
+                        "upper": gain.upper,
+                        "rank": ranks.get(name, float("nan")),
+                        "regret": means[BEST] - means[name],
+                        "recovered": self.recovered(shift.name, name).estimate
+                        if room[shift.name]
+                        else float("nan"),
+                        "seeds": int(values.loc[name].notna().sum()),
+                    }
+                )
         return pd.DataFrame(rows)
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per method, best average rank first: ``rank`` and ``regret`` averaged over the shifts where every method was trained,
-        ``recovered`` over those with headroom, with its interval, ``difference`` to Equal pooled over shifts, ``tokens`` it cost."""
+        """One row per method, best average rank first: ``rank`` and ``regret`` averaged over the shifts where
+        every method was trained, ``recovered`` over those with headroom, with its interval, ``difference`` to
+        Equal pooled over shifts, ``tokens`` it cost.
+        """
         import pandas as pd
 
         found, room = self.by_shift, self._with_room
@@ -151,10 +173,17 @@ class PoolShift(Finding):
             won = [self.recovered(s, name) for s in room if name in self.seeds(s).index]
             share = pool_differences(won) if won else Difference.make(*[float("nan")] * 3)
             rows[name] = {
-                "rank": here["rank"].mean(), "recovered": share.estimate, "recovered_lower": share.lower,
-                "recovered_upper": share.upper, "regret": here["regret"].mean(), "difference": gain.estimate,
-                "lower": gain.lower, "upper": gain.upper, "shifts": len(here), "tokens": self.tokens.get(name, 0),
-            }  # fmt: skip
+                "rank": here["rank"].mean(),
+                "recovered": share.estimate,
+                "recovered_lower": share.lower,
+                "recovered_upper": share.upper,
+                "regret": here["regret"].mean(),
+                "difference": gain.estimate,
+                "lower": gain.lower,
+                "upper": gain.upper,
+                "shifts": len(here),
+                "tokens": self.tokens.get(name, 0),
+            }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").sort_values("rank")
 
     @property
@@ -180,8 +209,9 @@ class PoolShift(Finding):
 
     @cached_property
     def pooled_table(self) -> pd.DataFrame:
-        """Ours minus each other method, averaged over the shifts: interval for these shifts (``lower``, ``upper``), and for shifts like
-        these (``wide_lower``, ``wide_upper``)."""
+        """Ours minus each other method, averaged over the shifts: interval for these shifts (``lower``,
+        ``upper``), and for shifts like these (``wide_lower``, ``wide_upper``).
+        """
         import pandas as pd
 
         rows = {}
@@ -191,15 +221,21 @@ class PoolShift(Finding):
             mean = self.pooled(OURS, name)
             wide = resampled_interval(parts)
             rows[name] = {
-                "difference": mean.estimate, "lower": mean.lower, "upper": mean.upper,
-                "wide_lower": wide[0], "wide_upper": wide[1], "shifts": len(parts),
-            }  # fmt: skip
+                "difference": mean.estimate,
+                "lower": mean.lower,
+                "upper": mean.upper,
+                "wide_lower": wide[0],
+                "wide_upper": wide[1],
+                "shifts": len(parts),
+            }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("ours minus")
 
     @cached_property
     def history_table(self) -> pd.DataFrame:
-        """Methods that learnt from a history in which people chose mixtures because of the pool: mean ``regret`` over the shifts, and
-        ours as a ``share`` of it with an interval over seeds. Empty without a history."""
+        """Methods that learnt from a history in which people chose mixtures because of the pool: mean
+        ``regret`` over the shifts, and ours as a ``share`` of it with an interval over seeds. Empty without a
+        history.
+        """
         import pandas as pd
 
         names = [n for n in dict.fromkeys(self.outcomes["method"]) if n.endswith(LEARNT_FROM_HISTORY)]
@@ -219,8 +255,12 @@ class PoolShift(Finding):
             se = float(np.sqrt(np.sum(np.square(errors))) / len(shifts) / abs(below))
             interval = Difference.make(share, se, sum(len(r) - 1 for r in regret))
             rows[name.removesuffix(LEARNT_FROM_HISTORY)] = {
-                "regret": below, "share": share, "lower": interval.lower, "upper": interval.upper, "shifts": len(shifts),
-            }  # fmt: skip
+                "regret": below,
+                "share": share,
+                "lower": interval.lower,
+                "upper": interval.upper,
+                "shifts": len(shifts),
+            }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
     # -- words ---------------------------------------------------------------------------------------------
@@ -237,8 +277,9 @@ class PoolShift(Finding):
         if room:
             ours = table.loc[OURS]
             lines.append(
-                f"of what adapting could gain, {OURS} recovers {ours['recovered']:.0%} ({ours['recovered_lower']:.0%} to "
-                f"{ours['recovered_upper']:.0%}) without a new run, on average over {len(room)} shifts with headroom"
+                f"of what adapting could gain, {OURS} recovers {ours['recovered']:.0%} "
+                f"({ours['recovered_lower']:.0%} to {ours['recovered_upper']:.0%}) without a new run, "
+                f"on average over {len(room)} shifts with headroom"
             )
         else:
             lines.append("no shift leaves headroom that these seeds can detect, so that no method can gain")
@@ -259,21 +300,24 @@ class PoolShift(Finding):
                     else ": not significant, the 95 % interval includes 0"
                 )
                 lines.append(
-                    f"against {name} over all shifts {row['difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f} for these "
-                    f"shifts, {row['wide_lower']:+.4f} to {row['wide_upper']:+.4f} for shifts like these){sure}"
+                    f"against {name} over all shifts {row['difference']:+.4f} "
+                    f"({row['lower']:+.4f} to {row['upper']:+.4f} for these shifts, "
+                    f"{row['wide_lower']:+.4f} to {row['wide_upper']:+.4f} for shifts like these){sure}"
                 )
         for name in self._changed:
             if not head.loc[name, "room"]:
                 did = "keeps the mixture" if head.loc[name, "keeps"] else "changes it"
                 lines.append(
-                    f"{name}: no detectable headroom ({head.loc[name, 'headroom']:.4f}, noise floor {head.loc[name, 'noise_floor']:.4f}); {OURS} {did}"
+                    f"{name}: no detectable headroom ({head.loc[name, 'headroom']:.4f}, "
+                    f"noise floor {head.loc[name, 'noise_floor']:.4f}); {OURS} {did}"
                 )
         logged = self.history_table
         for name in LOGGED[1:]:
             if name in logged.index:
                 row = logged.loc[name]
                 lines.append(
-                    f"from a history of chosen mixtures: regret {row['share']:.2f} of {name}'s ({row['lower']:.2f} to {row['upper']:.2f})"
+                    f"from a history of chosen mixtures: regret {row['share']:.2f} of {name}'s "
+                    f"({row['lower']:.2f} to {row['upper']:.2f})"
                 )
         lines += [f"{name} could not be fitted: {why.rstrip('.')}" for name, why in self.refused.items()]
         return tuple(lines)

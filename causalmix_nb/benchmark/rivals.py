@@ -1,7 +1,7 @@
 """Who recommends what at a changed pool: every method by name, none with a new run.
 
-What a method may use is a table of runs made earlier and, if it looks at a state at all, the state measured at the changed
-pool. Methods that trained for themselves did so on the pool as it was.
+What a method may use is a table of runs made earlier and, if it looks at a state at all, the state measured
+at the changed pool. Methods that trained for themselves did so on the pool as it was.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from causalmix_nb.estimate.model import Model
     from causalmix_nb.runs.store import Runs
 
-STAY = 0.1  # total variation below which a mixture is the one it was: smaller moves changed outcomes by less than could be seen
+STAY = 0.1  # total variation below which a mixture is the one it was: what smaller moves did was not detected
 LEAVE = 0.25  # standard errors of its gain beyond which another mixture is worth leaving the old one for
 OURS, EQUAL, NATURAL = "causalmix", "equal", "natural"
 # method -> how it is fitted, what it does with the fit
@@ -46,7 +46,9 @@ LOGGED = (OURS, "CausalMix-S", "lightgbm", "regmix")  # learn from a history too
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a method says at one shift. gain, lower, upper: predicted over the mixture it would keep, NaN where it predicts none."""
+    """What a method says at one shift. gain, lower, upper: predicted over the mixture it would keep, NaN
+    where it predicts none.
+    """
 
     mixture: Mixture
     gain: float = float("nan")
@@ -80,11 +82,12 @@ def advise(
 ) -> dict[str, Advice]:
     """What a method that learns from runs recommends at every state, by the state's name.
 
-    Ours, asked at a changed pool, is asked whether to leave the mixture that it recommends for the pool as it was. Both are those of the
-    highest expectation, and it leaves if the move is worth the name and its expected gain exceeds :data:`LEAVE` standard errors. More care was
-    tried: marking mixtures down by half a standard error, which is right for one recommendation, counts the same doubt twice here and lost
-    half of what could be won where a domain had been overwritten; waiting for an interval that excludes 0 lost nine tenths where one had gone
-    bad. The other methods have no such notion.
+    Ours, asked at a changed pool, is asked whether to leave the mixture that it recommends for the pool as it
+    was. Both are those of the highest expectation, and it leaves if the move is larger than :data:`STAY` and
+    its expected gain exceeds :data:`LEAVE` standard errors. More care was tried: marking mixtures down by
+    half a standard error, which is right for one recommendation, counts the same doubt twice here and lost
+    half of what could be won where a domain had been overwritten; waiting for an interval that excludes 0
+    lost nine tenths where one had gone bad. The other methods have no such notion.
     """
     if method not in ADAPTING:
         mixture = _blind(study, runs, method, outcome)

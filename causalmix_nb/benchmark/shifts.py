@@ -1,10 +1,13 @@
-"""What may become of a pool after the runs were made: named shifts, and a history of runs in which people reacted to the pool.
+"""What may become of a pool after the runs were made: named shifts, and a history of runs in which people
+reacted to the pool.
 
-A shift is a sub-pool that no run was designed for, sometimes with another budget or a larger proxy. The shifts are those of practice: a
-domain that matters gets harder, goes bad, is copied, runs out or is overwritten. One shift is so mild that nothing can be won by
-adapting; the right answer to it is to keep the mixture.
+A shift is a sub-pool that no run was designed for, sometimes with another budget or a larger proxy. The
+shifts are those of practice: a domain that matters gets harder, goes bad, is copied, runs out or is
+overwritten. One shift is so mild that nothing can be won by adapting; the right answer to it is to keep the
+mixture.
 
-A history is the opposite of a design: whoever made the runs looked at the pool first. Mixture and outcome then have a common cause.
+A history is the opposite of a design: whoever made the runs looked at the pool first. Mixture and outcome
+then have a common cause.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ SPREAD = 0.5  # of a history: standard deviation of what people did for other re
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """One thing that may happen to a pool. budget: times the tokens of a run. larger: with proxies of about five times the size."""
+    """One thing that may happen to a pool. budget: times the tokens of a run. larger: with proxies of about
+    five times the size.
+    """
 
     name: str
     what: str
@@ -38,7 +43,7 @@ class Shift:
 
     @property
     def seed(self) -> int:
-        """A number of its own: runs of different shifts share no chance, runs of one shift share all of it."""
+        """A number of its own: runs of one shift share all chance, runs of two share none."""
         return zlib.crc32(self.name.encode()) % 100_000 * 1000
 
 
@@ -116,14 +121,15 @@ def logged_history(
     reaction: float = REACTION,
     spread: float = SPREAD,
 ) -> list[RunSpec]:
-    """Runs whose mixture was chosen because of the pool: more of a domain whose loss is high, as if it were hard and not bad.
+    """Runs whose mixture was chosen because of the pool: more of a domain whose loss is high, as if it were
+    hard and not bad.
 
     Parameters
     ----------
     states: sub-pools, one after the other, two runs each.
     losses: number of a state -> domain -> the loss that was measured there, before mixing.
-    reaction: log share per standard deviation of a domain's loss. spread: standard deviation of what people did for other reasons, which is
-        normal in log shares.
+    reaction: log share per standard deviation of a domain's loss. spread: standard deviation of what people
+        did for other reasons, which is normal in log shares.
     """
     rng = np.random.default_rng([seed, 11])
     table = np.array([[losses[i][name] for name in domains] for i in range(len(states))])
@@ -134,8 +140,15 @@ def logged_history(
         logs = reaction * scaled[which] + spread * rng.standard_normal(len(domains))
         shares = np.exp(logs - logs.max())
         specs.append(
-            RunSpec(tuple((shares / shares.sum()).tolist()), token_budget, states[which], seed, seed + 500_009 + i, "history")
-        )  # fmt: skip
+            RunSpec(
+                tuple((shares / shares.sum()).tolist()),
+                token_budget,
+                states[which],
+                seed,
+                seed + 500_009 + i,
+                "history",
+            )
+        )
     return specs
 
 

@@ -11,10 +11,12 @@ from causalmix_nb.benchmark.shifts import REACTION, SPREAD
 class Size:
     """How large an experiment is, in runs.
 
-    runs: of the design. history: runs whose mixture somebody chose; 0 leaves that part out. seeds: paired, of every method at every shift.
-    first, rounds, batch: of the direct search at each shift, besides the methods' mixtures. finalists: mixtures of it that are trained
-    again, with ``again`` seeds each. search: runs of grid and Bayesian optimisation as methods. reaction, spread: of the history, as in
-    :func:`causalmix_nb.benchmark.shifts.logged_history`.
+    runs: of the design. history: runs whose mixture somebody chose; 0 leaves that part out. seeds: paired, of
+        every method at every shift.
+    first, rounds, batch: of the direct search at each shift, besides the methods' mixtures. finalists:
+        mixtures of it that are trained again, with ``again`` seeds each. search: runs of grid and Bayesian
+        optimisation as methods. reaction, spread: of the history, as in
+        :func:`causalmix_nb.benchmark.shifts.logged_history`.
     """
 
     runs: int = 256

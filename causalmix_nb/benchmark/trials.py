@@ -1,4 +1,4 @@
-"""Training at a changed pool: the outcome of any mixture at any shift with any seed, each trained once and kept in the study's folder."""
+"""Training at a changed pool: the outcome of any mixture at any shift with any seed, each trained once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ Row = tuple[float, ...]  # shares in the order of the domains, to four decimals
 
 
 class Trials:
-    """Trains for an experiment on a study. executor, workers, progress: as for :meth:`causalmix_nb.study.study.Study.run`.
+    """Trains for an experiment on a study. executor, workers, progress: as for ``Study.run``.
 
     Attributes
     ----------
-    domains: of the pool. budget: training tokens of a run. outcome, minimize: what is compared, and whether less of it is better.
+    domains: of the pool. budget: training tokens of a run. outcome, minimize: what is compared, and whether
+        less of it is better.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class Trials:
 
 
 def larger_study(study: Subject, times: float = LARGER) -> Subject:
-    """A study of the same tokens with proxies of about ``times`` as many parameters; its base proxy is trained when it is needed.
+    """A study of the same tokens with proxies of about ``times`` as many parameters; its base proxy is
+    trained when it is needed.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def larger_study(study: Subject, times: float = LARGER) -> Subject:
     config = study.files.config
     if not config.resizable:
         raise StudyError(
-            "a larger proxy is made of the package's own only; leave the shift 'larger proxy' out with --shifts."
+            "a larger proxy is made of the package's own only; "
+            "leave the shift 'larger proxy' out with --shifts."
         )
     return study.with_proxies(config.enlarged(times), LARGER_STUDY)

@@ -1,8 +1,9 @@
 """A study as one page: every card in the order of the work, and the code that gives the same again.
 
-The page stands alone: styles and pictures are inside it, it has no script and asks no server for anything (its own content
-policy forbids both), follows the reader's light or dark setting and prints without broken cards. It shows what has been
-done and computes no step that has not been: what is missing is named with the line that makes it.
+The page stands alone: styles and pictures are inside it, it has no script and asks no server for anything
+(its own content policy forbids both), follows the reader's light or dark setting and prints without broken
+cards. It shows what has been done and computes no step that has not been: what is missing is named with the
+line that makes it.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _anchor(title: str) -> str:
     return title.lower().replace(" ", "-")
 
 
-# -- sections: whether the step has been made, and its cards ---------------------------------------------------
+# -- sections: whether the step has been made, and its cards -----------------------------------------------
 
 
 def _cards(*results: Any) -> tuple[bool, str]:

@@ -53,9 +53,10 @@ class Steps(Protocol):
 class StudyStatus:
     """A phrase per step (``not yet …`` or ``none yet`` where it has not been made), and what to do next.
 
-    The numbers behind the phrases, where there are some: shares – natural mixture; scores – of the finished runs, with the
-    direction ``minimize``; rank – rank correlation on unseen mixtures, and its ceiling or None; best and baseline –
-    mixtures; gain – estimate, lower, upper in the good direction; checked – differences to each method after training.
+    The numbers behind the phrases, where there are some: shares – natural mixture; scores – of the finished
+    runs, with the direction ``minimize``; rank – rank correlation on unseen mixtures, and its ceiling or
+    None; best and baseline – mixtures; gain – estimate, lower, upper in the good direction; checked –
+    differences to each method after training.
     """
 
     pool: str

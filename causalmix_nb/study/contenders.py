@@ -1,7 +1,8 @@
 """Baselines of a study, and what trains for those that cost training of their own.
 
-Their runs go into a store of their own. They are made on the pool as it is, whatever became of it later: what was found there does not
-adapt, which is what a comparison on a changed pool is to show. The functions are methods of :class:`causalmix_nb.study.study.Study`.
+Their runs go into a store of their own. They are made on the pool as it is, whatever became of it later: what
+was found there does not adapt, which is what a comparison on a changed pool is to show. The functions are
+methods of :class:`causalmix_nb.study.study.Study`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from causalmix_nb.decide.baselines import searched
 from causalmix_nb.decide.baselines.baseline import Case, Proxy, baseline_mixture
 from causalmix_nb.decide.search import Search
 from causalmix_nb.design.simplex import RunSpec
-from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.config import BASE
@@ -56,16 +57,13 @@ class StudyLab:
         return self._files.seed
 
     def lower(self, outcome: str) -> bool:
-        """Whether lower is better. Raises StudyError: an unknown outcome."""
-        directions = outcome_directions(self._files.need_corpus())
-        if outcome not in directions:
-            raise StudyError(
-                f"unknown outcome {outcome!r}.{did_you_mean(outcome, directions)} Outcomes are {', '.join(directions)}."
-            )
-        return directions[outcome]
+        """Whether less of an outcome is better; a StudyError for an unknown one."""
+        return self._files.lower(outcome)
 
     def outcomes(self, mixtures: np.ndarray, outcome: str, purpose: str) -> np.ndarray:
-        """Outcomes (n,) of runs on mixtures (n, K); each run for a purpose has a seed of its own, the same when it is asked for again."""
+        """Outcomes (n,) of runs on mixtures (n, K); each run for a purpose has a seed of its own, the same
+        when it is asked for again.
+        """
         budget, seed, made = self._files.token_budget, self.seed, self._made[purpose]
         specs = [
             RunSpec(tuple(row), budget, {}, seed, SEED + seed + made + i, f"search:{purpose}")
@@ -75,11 +73,12 @@ class StudyLab:
         return self._trainer.outcomes(specs, SEARCHED, outcome, f"search by {purpose}", *self._where)
 
     def proxy(self) -> Proxy:
-        """A proxy that continues from the study's base. Raises StudyError: a kind that cannot be trained so."""
+        """A proxy that continues from the study's base; a StudyError for a kind that does not train so."""
         files, (_, _, progress) = self._files, self._where
         if not files.config.mixes_online:
             raise StudyError(
-                "doremi and odm train the built-in proxy only; compare with grid or bayes, or create a study without model."
+                "doremi and odm train the built-in proxy only; compare with grid or bayes, "
+                "or create a study without model."
             )
         self._trainer.meter.train_base(progress)
         weights = load_weights(files.need_path() / BASE)
@@ -98,14 +97,16 @@ def search(
 ) -> Search:
     """Look for the best mixture by training: ``"bayes"`` or ``"grid"``, ``n_runs`` runs on the pool as it is.
 
-    options: as in :func:`causalmix_nb.decide.baselines.searched.search`. The same call again trains nothing twice.
+    options: as in :func:`causalmix_nb.decide.baselines.searched.search`. Nothing is trained twice.
     """
     lab = StudyLab(study.trainer, executor, workers, progress)
     return searched.search(lab, method, _outcome(study, outcome), n_runs, **options)
 
 
 def online(study: Trains, method: str = "doremi", progress: OnProgress | None = None) -> OnlineMixture:
-    """The mixture of DoReMi (``"doremi"``, against a reference on the natural mixture) or Online Data Mixing (``"odm"``)."""
+    """The mixture of DoReMi (``"doremi"``, against a reference on the natural mixture) or Online Data Mixing
+    (``"odm"``).
+    """
     return _online.online(StudyLab(study.trainer, progress=progress), method)
 
 
@@ -117,7 +118,7 @@ def baseline(
     executor: AnyExecutor = "local",
     workers: int | None = None,
 ) -> Mixture:
-    """A baseline by name; ``grid``, ``bayes``, ``doremi`` and ``odm`` are trained for it, the others come from what is there."""
+    """A baseline by name, or a mixture of your own; some names train runs of their own for it."""
     files, lab = study.trainer.files, StudyLab(study.trainer, executor, workers, progress)
     weights = target_weights(files.need_corpus(), files.target)
     case = Case(files.need_runs(), _outcome(study, outcome), files.natural, weights, lab)

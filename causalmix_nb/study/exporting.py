@@ -1,4 +1,4 @@
-"""The end of a study: its recommendation in the form that a trainer reads, with all that the study knows of its pool.
+"""The end of a study: its recommendation as a trainer reads it, with all that is known of the pool.
 
 The functions are methods of :class:`causalmix_nb.study.study.Study`.
 """
@@ -51,8 +51,10 @@ def export(
 
     Parameters
     ----------
-    token_budget, max_epochs: tokens to train on, and how often one may be read; those of the recommendation by default.
-    tokenizer: of the model to be trained, or its name; by default what the proxies read counts (bytes, or their model's tokens).
+    token_budget, max_epochs: tokens to train on, and how often one may be read; those of the recommendation
+        by default.
+    tokenizer: of the model to be trained, or its name; by default what the proxies read counts (bytes, or
+        their model's tokens).
     max_length: tokens after which the trainer cuts an example.
     options: ``sources`` and ``lengths`` of :func:`causalmix_nb.decide.export.export.export`.
     """
@@ -79,7 +81,7 @@ def export(
 
 
 def sizes(study: Recommended, tokenizer: Any = None, max_length: int | None = None) -> PoolSizes | None:
-    """How many examples there are of each domain, how long they are and where they lie; None for imported runs."""
+    """How many examples each domain has, how long they are, where they lie; None for imported runs."""
     files, pool = study.files, study.pool
     if (corpus := files.corpus) is None:
         return None

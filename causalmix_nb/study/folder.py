@@ -1,4 +1,4 @@
-"""What is kept of a study: its tokens, its runs and what it was made of; written whole or not at all, trained by one process at a time."""
+"""What is kept of a study: its tokens, its runs, what it was made of; trained by one process at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from causalmix_nb.data.corpus import Corpus
 from causalmix_nb.data.pool import Pool, Tilt
 from causalmix_nb.decide.constraints import Constraints, as_constraints
 from causalmix_nb.decide.export.sizes import describe_pool
-from causalmix_nb.errors import StudyError
+from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.files import lock_study, unlock_study, why_not, write_whole
 from causalmix_nb.mixture import Mixture, unknown_domain
 from causalmix_nb.proxies.config import DATA, Trainable, as_config
@@ -35,8 +35,9 @@ class StudyFolder:
     Attributes
     ----------
     path: the folder; None for runs that were made elsewhere, of which nothing is kept.
-    meta: what ``study.json`` holds: format, fingerprint and sizes of the pool, config, target, seed and graph; since the first launch also
-        token_budget, target_tokens, request and covariates. :meth:`note` changes it.
+    meta: what ``study.json`` holds: format, fingerprint and sizes of the pool, config, target, seed and
+        graph; since the first launch also token_budget, target_tokens, request and covariates. :meth:`note`
+        changes it.
     corpus: the tokenised pool, None without a folder. runs: the store of the designed runs.
     """
 
@@ -58,7 +59,7 @@ class StudyFolder:
         exist_ok: bool,
         max_bytes: int,
     ) -> StudyFolder:
-        """Tokenise a pool into a new folder, or open the folder that holds the same study; see :meth:`Study.create`.
+        """Tokenise a pool into a new folder, or open the one of the same study, as ``Study.create`` does.
 
         Raises
         ------
@@ -113,17 +114,20 @@ class StudyFolder:
             ) from None
         if version > FORMAT:
             raise StudyError(
-                f"{path} was written by a newer version (format {version}, this one reads {FORMAT}); upgrade causalmix_nb."
+                f"{path} was written by a newer version (format {version}, this one reads {FORMAT}); "
+                "upgrade causalmix_nb."
             )
         return cls(path, meta, Corpus.open(path / DATA), Runs.open(path / RUNS))
 
     def for_job(self) -> StudyFolder:
-        """The same files for a thread that trains, with a connection of its own to the store; what one notes, both know."""
+        """The same files for a thread that trains, with a connection of its own to the store; what one notes,
+        both know.
+        """
         path = self.need_path()
         return StudyFolder(path, self.meta, Corpus.open(path / DATA), Runs.open(path / RUNS))
 
     def with_config(self, name: str, config: Trainable) -> StudyFolder:
-        """A study of the same tokens with other proxies, without a run or a base, in a folder inside this one; opened if it is there.
+        """A study of the same tokens with other proxies in a folder inside this one; opened if it is there.
 
         name: of that folder. A run there has another key than one here, because its proxy is another.
         """
@@ -153,6 +157,16 @@ class StudyFolder:
         names = self.runs.outcome_names if self.runs else ()
         return names[0] if names else None
 
+    def lower(self, outcome: str) -> bool:
+        """Whether less of an outcome that the proxies measure is better; a StudyError where they do not."""
+        directions = outcome_directions(self.need_corpus())
+        if outcome not in directions:
+            raise StudyError(
+                f"unknown outcome {outcome!r}.{did_you_mean(outcome, directions)} "
+                f"Outcomes are {', '.join(directions)}."
+            )
+        return directions[outcome]
+
     @property
     def natural(self) -> Mixture | None:
         """Shares proportional to the size of the domains; None without a pool."""
@@ -178,7 +192,7 @@ class StudyFolder:
         return int(self.meta.get("token_budget") or BUDGET)
 
     def available(self, tilt: Tilts | None = None) -> dict[str, int]:
-        """Distinct tokens that the pool has of every domain, also of what was held out or too much to keep here."""
+        """Distinct tokens of every domain in the pool, also those held out or too many to keep here."""
         corpus, tilt = self.need_corpus(), self.checked(tilt)
         return {
             name: round(corpus.view(name, tilt.get(name), self.seed).available_tokens * corpus.growth(name))
@@ -188,7 +202,7 @@ class StudyFolder:
     def limits(
         self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None = None
     ) -> Constraints:
-        """Constraints, with what the pool has of each domain, and with the budget of the training that the mixture is for."""
+        """Constraints, with what the pool has of each domain and the budget that the mixture is for."""
         given = as_constraints(constraints)
         if self.corpus and not given.available:
             budget = given.token_budget or self.meta.get("target_tokens") or self.token_budget

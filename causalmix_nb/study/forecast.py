@@ -17,7 +17,7 @@ from causalmix_nb.study.trainer import Trainer
 
 
 def forecast(trainer: Trainer, request: RunRequest) -> Cost:
-    """Time, memory, disk and arithmetic of :meth:`Trainer.run` with a request, runs that are there already left out.
+    """Time, memory, disk and arithmetic that a request takes, without the runs that are there already.
 
     Raises
     ------
@@ -46,13 +46,17 @@ def forecast(trainer: Trainer, request: RunRequest) -> Cost:
         width=width,
         finished=len(asked) - len(pending),
         base=config.has_base and not trainer.meter.has_base,
-        states=trainer.meter.unmeasured((name, spec.tilts.get(name) or Tilt()) for spec in asked for name in domains),
-    )  # fmt: skip
+        states=trainer.meter.unmeasured(
+            (name, spec.tilts.get(name) or Tilt()) for spec in asked for name in domains
+        ),
+    )
     return replace(cost, notes=(*cost.notes, executor.remark)) if executor.remark else cost
 
 
 def _rungs(design: list[RunSpec], eta: int, step: int) -> list[RunSpec]:
-    """Runs that halving will make: who goes on is not known yet, so the first ones stand for them on the higher rungs."""
+    """Runs that halving will make: who goes on is not known yet, so the first ones stand for them on the
+    higher rungs.
+    """
     budgets = rungs(design[0].token_budget, eta, step)
     counts = sizes(len(design), len(budgets), eta)
     return [replace(spec, token_budget=b) for b, n in zip(budgets, counts) for spec in design[:n]]

@@ -1,7 +1,8 @@
 """Graphs that a study has kept, read as they were meant when they were written, whichever version wrote them.
 
-What ``to_text`` writes is one name or one arrow a statement, today and before. Earlier versions left more signs without quotes
-(``loss(val)``, ``{a}``, ``y~x``) and wrote a graph without arrows as names on lines, which a person's text may no longer be.
+What ``to_text`` writes is one name or one arrow a statement, today and before. Earlier versions left more
+signs without quotes (``loss(val)``, ``{a}``, ``y~x``) and wrote a graph without arrows as names on lines,
+which a person's text may no longer be.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _STATEMENT = re.compile(rf"({_NAME})(?: (<->|->) ({_NAME}))?(?:[;\n] ?|\Z)")
 
 
 def kept_graph(text: str) -> CausalGraph:
-    """The graph of a study's file; one that somebody put there by hand is read as :meth:`CausalGraph.parse` reads it.
+    """The graph of a study's file; one that somebody put there by hand is read as :meth:`CausalGraph.parse`
+    reads it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Who measures the state of a study's pool: a scorer of the user's, or the base that its runs start from, trained when it is first needed."""
+"""Who measures the state of a study's pool: a scorer of the user's, or the base that its runs start from."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class StateMeter:
 
     @property
     def covariates(self) -> str | None:
-        """What the states of runs are, where they are not what the first stores hold: another definition, or another scorer."""
+        """What the states of runs are, where they are not what the first stores hold: another definition, or
+        another scorer.
+        """
         scorer = "" if self.given is None else f"scored by {identity_of(self.given)}"
         return "; ".join(filter(None, (DEFINITION if DEFINITION != FIRST_DEFINITION else "", scorer))) or None
 
@@ -69,7 +71,7 @@ class StateMeter:
 
     @property
     def knows_state(self) -> bool:
-        """Whether the pool's own state is known at once: the base is trained, and what takes long has been measured."""
+        """Whether the pool's own state is known at once: trained is the base, measured what takes long."""
         if not self.has_base:
             return False
         return not self.files.config.measures_slowly or not self.unmeasured(
@@ -85,7 +87,7 @@ class StateMeter:
         return sum(measured_as(*one, self.files.seed, scorer) not in self._measured for one in wanted)
 
     def open(self, progress: OnProgress | None = None) -> Scorer:
-        """What measures: the scorer that was given, or the study's own, whose base is trained now if it is not there yet."""
+        """What measures: the scorer that was given, or the study's own, whose base is trained if need be."""
         if self.scorer is None:
             self.train_base(progress)
             config = self.files.config
@@ -110,7 +112,7 @@ class StateMeter:
         return measure_state(corpus, self.open(), tilt, self.files.seed, self._measured)
 
     def flat_state(self, tilt: Tilts | None) -> pd.Series | None:
-        """State of a sub-pool as a fit takes it, ``<domain>.<covariate>`` -> value; None for the pool as it is."""
+        """State of a sub-pool as a fit takes it, ``<domain>.<covariate>`` -> value; None without a tilt."""
         import pandas as pd
 
         return pd.Series(flatten_state(self.measure(tilt))) if tilt else None
@@ -118,7 +120,9 @@ class StateMeter:
     def of_runs(
         self, jobs: Mapping[str, RunSpec], progress: OnProgress | None = None
     ) -> dict[str, dict[str, float]]:
-        """States of the sub-pools of runs, key -> ``<domain>.<covariate>`` -> value; afterwards the base is there, whoever measured."""
+        """States of the sub-pools of runs, key -> ``<domain>.<covariate>`` -> value; afterwards the base is
+        there, whoever measured.
+        """
         scorer, found = self.open(progress), {}
         if self.given is not None and not self.has_base:
             self.train_base(progress)

@@ -1,4 +1,4 @@
-"""The recommendation against baselines, settled by training: every mixture with the same seeds, so that what is compared is the mixture."""
+"""The recommendation against baselines by training, with the same seeds for every mixture."""
 
 from __future__ import annotations
 
@@ -54,14 +54,15 @@ def compare(
 ) -> Comparison:
     """Train the recommendation and the baselines with paired seeds and show the differences.
 
-    Baselines are names (equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm train their own runs first),
-    mixtures of your own, or a dict of name -> mixture.
-    The sub-pool is the one the recommendation was made for, unless ``tilt`` says otherwise. The runs go into a
-    store of their own: mixtures chosen by the model must not be fed back to it as if they were designed.
+    Baselines are names (equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm train their own
+    runs first), mixtures of your own, or a dict of name -> mixture. The sub-pool is the one the
+    recommendation was made for, unless ``tilt`` says otherwise. The runs go into a store of their own:
+    mixtures chosen by the model must not be fed back to it as if they were designed.
 
     Raises
     ------
-    StudyError: no recommendation, a number of seeds that gives no interval, imported runs, or an interrupt; the same call then goes on.
+    StudyError: no recommendation, a number of seeds that gives no interval, imported runs, or an interrupt;
+        the same call then goes on.
     """
     import pandas as pd
 

@@ -1,7 +1,7 @@
-"""What can be asked of runs, a graph and a fitted model: one function a question, and what it returns is the answer's own object.
+"""What can be asked of runs, a graph and a fitted model: one function a question.
 
-They add nothing to the functions they call but the study's own runs, graph, model and state. Each is a method of
-:class:`causalmix_nb.study.study.Study`, which it is given as :class:`Asked`.
+They add nothing to the functions they call but the study's own runs, graph, model and state. Each is a method
+of :class:`causalmix_nb.study.study.Study`, which it is given as :class:`Asked`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Asked(Protocol):
 
 
 def check(study: Asked, outcome: str | None = None, random_state: int = 0) -> Audit:
-    """Can these runs support a causal estimate? Assignment, overlap, rank, noise, minimum detectable gain; before any fit."""
+    """Can these runs support a causal estimate? Assignment, overlap, rank, minimum detectable gain."""
     return audit(study.files.need_runs(), outcome or study.files.outcome, study.graph, random_state)
 
 
@@ -139,7 +139,7 @@ def dose_response(
 def paths(
     study: Asked, outcome: str | None = None, through: Sequence[str] = (), random_state: int = 0
 ) -> PathEffects:
-    """Through which recorded capability does a domain help? Linear structural equations along the graph's paths."""
+    """Through which recorded capability does a domain help? Linear equations along the graph's paths."""
     wanted = outcome or study.files.outcome
     return path_effects(
         study.files.need_runs(), study.graph, wanted, through=through, random_state=random_state
@@ -153,7 +153,7 @@ def price(
     outcome: str | None = None,
     random_state: int = 0,
 ) -> DomainPrice:
-    """What a domain that no run has had would be worth, from its description (``{"loss": 2.1, "style": 9.0}``)."""
+    """What a domain that no run has had would be worth, from its features (``{"loss": 2.1}``)."""
     wanted, state = outcome or study.files.outcome, study.trainer.meter.flat_state(tilt)
     return price_domain(
         study.files.need_runs(), features, state, wanted, study.graph, random_state=random_state
@@ -186,12 +186,12 @@ def interpret(study: Asked, depth: int = 2) -> Interpretation:
 def see(
     study: Asked, shares: Mapping[str, float], keep: str = "proportional", baseline: Mixture | None = None
 ) -> Effect:
-    """What runs with such mixtures happened to score, against those like the baseline: not what the mixture causes."""
+    """What runs with such mixtures scored, against those like the baseline: not what the mixture causes."""
     return interventions.see(study.fitted(), shares, keep, baseline)
 
 
 def explore(study: Asked, tilt: Tilts | None = None) -> MixtureExplorer:
-    """Sliders over the fitted model: one per domain, the gain over the baseline with its interval as they move."""
+    """Sliders over the fitted model, one per domain, and the gain over the baseline as they move."""
     from causalmix_nb.widgets.explorer import MixtureExplorer
 
     model, limits = study.fitted(), study.files.limits(None, tilt)
@@ -200,11 +200,16 @@ def explore(study: Asked, tilt: Tilts | None = None) -> MixtureExplorer:
         "natural": study.files.natural,
     }
     return MixtureExplorer(
-        model, presets={name: mixture for name, mixture in known.items() if mixture is not None},
-        available=limits.available, token_budget=limits.token_budget, state=study.trainer.meter.flat_state(tilt),
-        runs=study.files.runs, graph=study.graph, sizes=study.sizes,
+        model,
+        presets={name: mixture for name, mixture in known.items() if mixture is not None},
+        available=limits.available,
+        token_budget=limits.token_budget,
+        state=study.trainer.meter.flat_state(tilt),
+        runs=study.files.runs,
+        graph=study.graph,
+        sizes=study.sizes,
         recipe=recipe_of(study.files.path, study.graph.to_text(), study.arguments.get("fit", {}), tilt),
-    )  # fmt: skip
+    )
 
 
 def pareto(
@@ -215,7 +220,7 @@ def pareto(
     method: str = "gp",
     random_state: int = 0,
 ) -> ParetoFront:
-    """Mixtures that trade several outcomes off; None means the first few that the runs record, without their mean."""
+    """Mixtures that trade several outcomes off; None: the first few of the runs, without their mean."""
     runs = study.files.need_runs()
     names = list(outcomes) if outcomes else [n for n in runs.outcome_names if n != study.files.outcome][:3]
     fitted = fit_outcomes(runs, names, method, study.graph, random_state)

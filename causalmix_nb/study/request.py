@@ -1,9 +1,10 @@
-"""What training is asked for: the one object that ``run``, ``start``, ``resume`` and ``cost`` of a study make and pass on.
+"""What training is asked for: the object that ``run``, ``start``, ``resume`` and ``cost`` make and pass on.
 
-No field has a default, so that whoever makes a request says all of it: an argument that one of the four takes and another forgets is an
-error when it is made, not another training. Defaults stand in the signatures of ``run``, ``start`` and ``cost``, which are written out: ``progress``
-stands amid the arguments of ``run``, and a signature that a decorator made of these fields is one that editors and the documentation cannot
-read. A test holds the three to each other and to the fields here.
+No field has a default, so that whoever makes a request says all of it: an argument that one of the four takes
+and another forgets is an error when it is made, not another training. Defaults stand in the signatures of
+``run``, ``start`` and ``cost``, which are written out: ``progress`` stands amid the arguments of ``run``, and
+a signature that a decorator made of these fields is one that editors and the documentation cannot read. A
+test holds the three to each other and to the fields here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from causalmix_nb.launch.executor import EXECUTORS, as_executor
 from causalmix_nb.launch.launch import AnyExecutor
 from causalmix_nb.proxies.scores import Score
 
+USUAL = {  # field -> its default in the signatures of run, start and cost
+    "executor": "local",
+    "workers": None,
+    "states": True,
+    "halving": None,
+    "target_tokens": None,
+    "score": None,
+}
 FLAGS = {  # field -> its option in a notebook
     "executor": "--executor",
     "workers": "--workers",
@@ -29,7 +38,7 @@ FLAGS = {  # field -> its option in a notebook
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """The arguments of :meth:`causalmix_nb.study.study.Study.run` that decide what is trained and where; their meaning stands there."""
+    """The arguments of ``Study.run`` that decide what is trained and where; see there what they mean."""
 
     n_runs: int
     token_budget: int
@@ -68,13 +77,13 @@ class RunRequest:
             found["executor"] = replace(EXECUTORS.find(name), **options)
         if isinstance(found["score"], Mapping):
             raise StudyError(
-                f"the runs were scored by {found['score']['function']}, a function of another session; start them again with "
-                "study.start(…, score=…), or without a score."
+                f"the runs were scored by {found['score']['function']}, a function of another session; "
+                "start them again with study.start(…, score=…), or without a score."
             )
         return cls(**found)
 
     def as_code(self, n_runs: int = 0) -> str:
-        """The arguments of a call as Python, those that are not the usual ones by name. n_runs: instead of its own."""
+        """The arguments of a call as Python, unusual ones by name. n_runs: instead of its own."""
         given = self._unusual()
         written = {name: repr(value) for name, value in given.items()}
         if not isinstance(self.executor, str):
@@ -101,5 +110,4 @@ class RunRequest:
         return shlex.join(words)
 
     def _unusual(self) -> dict[str, Any]:
-        usual = replace(self, executor="local", workers=None, states=True, halving=None, target_tokens=None, score=None)  # fmt: skip
-        return {name: value for name, value in self.arguments.items() if value != getattr(usual, name)}
+        return {name: value for name, value in self.arguments.items() if value != USUAL.get(name, value)}

@@ -1,4 +1,4 @@
-"""Do mixtures keep their order under another setting of the proxy? The same ones are trained under both, each in a folder of its own."""
+"""Do mixtures keep their order under another setting of the proxy? The same ones are trained under both."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from causalmix_nb.answers.transfer import FEWEST, Transfer, rank_agreement, setting_name
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
-from causalmix_nb.errors import StudyError, did_you_mean
+from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.proxies.outcomes import outcome_directions
 from causalmix_nb.study.folder import RUNS
@@ -27,7 +27,7 @@ def transfer(
     workers: int | None = None,
     progress: OnProgress | None = None,
 ) -> Transfer:
-    """Do mixtures keep their order at another size or learning rate of the proxy? Trains the same ones under both, on the pool as it is.
+    """Do mixtures keep their order at another size or learning rate of the proxy? Trains them under both.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def transfer(
 
     Raises
     ------
-    StudyError: too few mixtures, an unknown outcome, the study's own setting, proxies that are not the built-in ones, or an interrupt.
+    StudyError: too few mixtures, an unknown outcome, the study's own setting, proxies that are not the
+        built-in ones, or an interrupt.
     """
     import pandas as pd
 
@@ -52,24 +53,24 @@ def transfer(
     if parameters is None and learning_rate is None:
         parameters = 4 * mine.n_parameters
     other = mine.resized(parameters) if parameters is not None else mine
-    other = replace(other, learning_rate=learning_rate) if learning_rate is not None else other  # type: ignore[type-var]
+    if learning_rate is not None:
+        other = replace(other, learning_rate=learning_rate)
     if other == mine:
         raise StudyError(
-            f"that is the setting of the study ({setting_name(mine)}); give other parameters or another learning rate."
+            f"that is the setting of the study ({setting_name(mine)}); "
+            "give other parameters or another learning rate."
         )
-    directions = outcome_directions(files.need_corpus())
-    wanted = outcome or next(iter(directions))
-    if wanted not in directions:
-        raise StudyError(
-            f"unknown outcome {wanted!r}.{did_you_mean(wanted, directions)} Outcomes are {', '.join(directions)}."
-        )
+    wanted = outcome or next(iter(outcome_directions(files.need_corpus())))
+    lower = files.lower(wanted)
     mixtures = sample_mixtures(n_mixtures, len(files.domains), files.seed)
     budget, columns = token_budget or files.token_budget, {}
     for turn, (name, config) in enumerate((("first", mine), ("other", other), ("first again", mine))):
         specs = [
-            RunSpec(tuple(row), budget, {}, files.seed, SEED + files.seed + turn * APART + i, f"transfer:{name}")
+            RunSpec(
+                tuple(row), budget, {}, files.seed, SEED + files.seed + turn * APART + i, f"transfer:{name}"
+            )
             for i, row in enumerate(mixtures.tolist())
-        ]  # fmt: skip
+        ]
         setting = setting_name(config)
         inside = files.with_config(f"{TRANSFERRED}/{setting.replace(' ', '-')}", config)
         inside.need_runs().close()  # the trainer opens it by its name
@@ -78,7 +79,13 @@ def transfer(
         )
     outcomes = pd.DataFrame(columns).rename_axis("mixture")
     return Transfer(
-        outcomes, (setting_name(mine), setting_name(other)), (mine.n_parameters, other.n_parameters),
-        (mine.learning_rate, other.learning_rate), rank_agreement(outcomes["first"], outcomes["other"], files.seed),
-        rank_agreement(outcomes["first"], outcomes["first again"], files.seed), wanted, directions[wanted], budget,
-    )  # fmt: skip
+        outcomes,
+        (setting_name(mine), setting_name(other)),
+        (mine.n_parameters, other.n_parameters),
+        (mine.learning_rate, other.learning_rate),
+        rank_agreement(outcomes["first"], outcomes["other"], files.seed),
+        rank_agreement(outcomes["first"], outcomes["first again"], files.seed),
+        wanted,
+        lower,
+        budget,
+    )

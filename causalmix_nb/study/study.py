@@ -1,7 +1,7 @@
 """A study: one pool, one graph, its runs, what was fitted and what is recommended, in one folder.
 
-Every method is one step; every step leaves what the next one reads, so that a study can be closed after any of them
-and opened again. ``%causalmix`` is a thin wrapper over this class.
+Every method is one step; every step leaves what the next one reads, so that a study can be closed after any
+of them and opened again. ``%causalmix`` is a thin wrapper over this class.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Study:
     Attributes
     ----------
     files: what is kept of it, a :class:`~causalmix_nb.study.folder.StudyFolder`.
-    trainer: what trains for it, a :class:`~causalmix_nb.study.trainer.Trainer`; ``trainer.meter`` measures states.
+    trainer: what trains for it, a :class:`~causalmix_nb.study.trainer.Trainer`; ``trainer.meter`` measures
+        states.
     pool: the pool it was created from in this session, else None.
     graph: the causal graph; assign a :class:`CausalGraph` or its text with :meth:`set_graph`.
     model, recommendation, comparison: what the steps left, or None.
@@ -95,11 +96,14 @@ class Study:
         folder: made if it is not there.
         pool: the data; it is tokenised into the folder, so that the study no longer depends on it.
         target: domain -> weight in the mean outcome ``bpb``; equal weights by default.
-        config: shape and training of the proxies; an :class:`~causalmix_nb.HFConfig` takes a Hugging Face model instead.
-        graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture -> score.
+        config: shape and training of the proxies; an :class:`~causalmix_nb.HFConfig` takes a Hugging Face
+            model instead.
+        graph: what causes what; by default the state confounds: state -> mixture, state -> score, mixture ->
+            score.
         seed: for everything that involves chance.
         exist_ok: open the study that is there if it is of the same pool, target, proxies and seed.
-        max_bytes: what is kept of each domain, in documents taken at random; more is worth it for runs that would see them all.
+        max_bytes: what is kept of each domain, in documents taken at random; more is worth it for runs that
+            would see them all.
 
         Raises
         ------
@@ -110,10 +114,16 @@ class Study:
         ).to_text()
         study = cls(
             StudyFolder.create(
-                Path(folder), pool, config or ProxyConfig(),
-                target=target, graph=text, seed=seed, exist_ok=exist_ok, max_bytes=max_bytes,
+                Path(folder),
+                pool,
+                config or ProxyConfig(),
+                target=target,
+                graph=text,
+                seed=seed,
+                exist_ok=exist_ok,
+                max_bytes=max_bytes,
             )
-        )  # fmt: skip
+        )
         study.pool = pool
         return study
 
@@ -129,13 +139,13 @@ class Study:
 
     @classmethod
     def from_runs(cls, runs: Runs, graph: CausalGraph | str | None = None) -> Study:
-        """A study of runs that were made elsewhere: it can fit, intervene, optimise and export, but not train."""
+        """A study of runs made elsewhere: it can fit, intervene, optimise and export, but not train."""
         graph = CausalGraph.parse(graph or (DEFAULT_GRAPH if runs.state_names else "mixture -> score"))
         meta = {"format": FORMAT, "config": None, "target": None, "seed": 0, "graph": graph.to_text()}
         return cls(StudyFolder(None, meta, None, runs))
 
     def with_proxies(self, config: Trainable, name: str) -> Study:
-        """A study of the same tokens with other proxies, without a run, in the folder ``name`` inside this one's."""
+        """A study of the same tokens with other proxies, in the folder ``name`` inside this one's."""
         return type(self)(self.files.with_config(name, config))
 
     # -- what there is -----------------------------------------------------------------------------------
@@ -188,7 +198,7 @@ class Study:
 
     @property
     def scorer(self) -> Scorer | None:
-        """What measures the state; assign one of your own before the first run, else it is the base that the runs start from."""
+        """What measures the state: one that you assign before the first run, else what runs start from."""
         return self.trainer.meter.scorer
 
     @scorer.setter
@@ -197,16 +207,16 @@ class Study:
 
     @property
     def state(self) -> pd.DataFrame | None:
-        """State of the pool as it is, once the base proxy is trained (a checkpoint: once it has measured it); else None."""
+        """State of the pool as it is; None before the base is trained (a checkpoint: has measured it)."""
         return self.measure_state() if self.corpus and self.trainer.meter.knows_state else None
 
     def available(self, tilt: Tilts | None = None) -> dict[str, int]:
-        """Distinct tokens that the pool has of every domain, also of what was held out or too much to keep here."""
+        """Distinct tokens of every domain in the pool, also those held out or too many to keep here."""
         return self.files.available(tilt)
 
     @property
     def document_notes(self) -> tuple[str, ...]:
-        """How the documents were read, cut, left out and held out, one sentence each; kept in the folder. Nothing where all is as usual."""
+        """How documents were read, cut, left out and held out, a sentence each; none if all is as usual."""
         return self.corpus.notes if self.corpus is not None else ()
 
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
@@ -243,17 +253,21 @@ class Study:
         ----------
         n_runs: runs in all; asking for more later adds the difference.
         token_budget: training tokens (bytes) of each run.
-        executor: "local" – worker processes; "inline" – this process; "ray" or a :class:`RayExecutor` – a Ray cluster.
+        executor: "local" – worker processes; "inline" – this process; "ray" or a :class:`RayExecutor` – a Ray
+            cluster.
         workers: number of worker processes; by default one per core.
         states: vary the pool's state between runs; False trains on the pool as it is.
         progress: called with a :class:`Progress` a few times a second.
-        halving: successive halving by this number (4 is usual): all runs at a small budget, the better part again at larger ones, the best at
-            ``token_budget``. A fit then uses all of them, with the scale as a covariate. See :mod:`causalmix_nb.launch.halving`.
+        halving: successive halving by this number (4 is usual): all runs at a small budget, the better part
+            again at larger ones, the best at ``token_budget``. A fit then uses all of them, with the scale as
+            a covariate. See :mod:`causalmix_nb.launch.halving`.
 
-        target_tokens: of the training that the mixture is for, counted as the runs' are: every run sees so few documents of a domain that it
-            repeats them as often as that training would. See :mod:`causalmix_nb.design.repetition`.
-        score: a function of a trained proxy that returns a number, or several by name, recorded as further outcomes; for workers as
-            ``"module:function"``. Runs that are there already are not scored again. See :mod:`causalmix_nb.proxies.scores`.
+        target_tokens: of the training that the mixture is for, counted as the runs' are: every run sees so
+            few documents of a domain that it repeats them as often as that training would. See
+            :mod:`causalmix_nb.design.repetition`.
+        score: a function of a trained proxy that returns a number, or several by name, recorded as further
+            outcomes; for workers as ``"module:function"``. Runs that are there already are not scored again.
+            See :mod:`causalmix_nb.proxies.scores`.
 
         An interrupt (Ctrl-C) stops the workers; what has finished stays, and the same call resumes.
         """
@@ -273,7 +287,7 @@ class Study:
         target_tokens: float | None = None,
         score: str | Score | None = None,
     ) -> Job:
-        """:meth:`run` in the background: returns at once with a job that can be watched, stopped and waited for.
+        """:meth:`run` in the background: returns at once, with a job to watch, to stop and to wait for.
 
         Raises
         ------
@@ -285,7 +299,7 @@ class Study:
         return self.job
 
     def resume(self) -> Job:
-        """Go on in the background with what :meth:`start` was asked for last, or with as many runs as were asked for by anybody."""
+        """Go on in the background with what was asked for last, here or by another session."""
         return self.start(**self.trainer.unfinished())
 
     def cost(
@@ -299,9 +313,9 @@ class Study:
         target_tokens: float | None = None,
         score: str | Score | None = None,
     ) -> Cost:
-        """What :meth:`run` with the same arguments would take: time, memory, disk and arithmetic. It trains nothing.
+        """Time, memory, disk and arithmetic that :meth:`run` with these arguments would take; trains nothing.
 
-        The speed is that of the study's last launch, else it is measured here, which takes less than a second.
+        The speed is that of the study's last launch, else it is measured here in less than a second.
 
         Raises
         ------
@@ -311,11 +325,11 @@ class Study:
         return forecast(self.trainer, request)
 
     def measure_state(self, tilt: Tilts | None = None) -> pd.DataFrame:
-        """State of a sub-pool before mixing, DataFrame domain × covariate; trains the base proxy if there is none."""
+        """State of a sub-pool before mixing, DataFrame domain × covariate; trains the base if need be."""
         return self.trainer.meter.measure(tilt)
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
-        """Record scores that an evaluation tool (lm_eval, OLMES, …) gave models of these runs, as further outcomes.
+        """Record scores that an evaluation tool (lm_eval, OLMES) gave models of these runs as outcomes.
 
         path: a result file or a folder of them; key: as for :func:`causalmix_nb.runs.lm_eval.attach_lm_eval`.
         """
@@ -349,7 +363,8 @@ class Study:
     ) -> Recommendation:
         """The mixture to train on, for the pool as it is or for a sub-pool, with the predicted gain.
 
-        options: ``caution``, ``worst``, ``scale``, ``baseline`` of :func:`causalmix_nb.decide.policy.optimize`.
+        options: ``caution``, ``worst``, ``scale``, ``baseline`` of
+            :func:`causalmix_nb.decide.policy.optimize`.
         """
         given = {"policy": policy, "n_candidates": n_candidates, "random_state": random_state, **options}
         best = optimize(
@@ -372,7 +387,7 @@ class Study:
         return best
 
     def report(self, path: str | Path = "causalmix_report.html", overwrite: bool = False) -> Report:
-        """Write the study as one page that stands alone: every card in order, and the code that makes it again."""
+        """Write the study as one page that stands alone: every card, and the code that makes it again."""
         return write_report(self, path, overwrite)
 
     # -- what is asked of it: functions of a study, each in the file of its idea -----------------------------

@@ -1,4 +1,4 @@
-"""Training for a study: from a request to a design, to a launch, to the record; here, in the background or elsewhere."""
+"""Training for a study: from a request to a design, to a launch, to the record."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Trainer:
             return RunRequest.from_dict({**known, "score": None})
 
     def unfinished(self) -> dict[str, Any]:
-        """The arguments with which training goes on: those of this session, else what another one asked for last.
+        """The arguments with which training goes on: of this session, else of the one that asked last.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Trainer:
     # -- design --------------------------------------------------------------------------------------------
 
     def design(self, request: RunRequest) -> list[RunSpec]:
-        """The runs that a request asks for, all at its full budget; a TrainingError for what cannot be made."""
+        """The runs that a request asks for, at its full budget; a TrainingError for what cannot be made."""
         budget = request.token_budget
         if request.halving is not None:
             rungs(budget, request.halving, self.step)  # refuses what cannot be halved
@@ -169,7 +169,9 @@ class Trainer:
 
     @property
     def context(self) -> str:
-        """What decides a run besides its own specification; keys of runs made before covariates had a definition stay what they were."""
+        """What decides a run besides its own specification; keys of runs made before covariates had a
+        definition stay what they were.
+        """
         meta, covariates = self.files.meta, self.meter.covariates
         content = [meta["fingerprint"], meta["config"], meta["target"], meta["seed"]]
         return json.dumps(content + ([covariates] if covariates else []), sort_keys=True)
@@ -186,7 +188,7 @@ class Trainer:
         workers: int | None = None,
         progress: OnProgress | None = None,
     ) -> np.ndarray:
-        """Outcome (n,) of n runs that are kept beside the designed ones, trained if they are not there; NaN where one failed.
+        """Outcome (n,) of n runs kept beside the designed ones, each trained once; NaN where one failed.
 
         store: name of the file in the study's folder. stage: what they are for, in words.
 
@@ -212,7 +214,7 @@ class Trainer:
         stage: str = "proxy runs",
         score: str | Score | None = None,
     ) -> RunReport:
-        """Train the runs that a store has not got yet, and record them there; nobody else trains the study meanwhile."""
+        """Train the runs that a store lacks and record them there, under the lock of the study."""
         with nullcontext() if self._locked else self.files.lock():
             return self._launch(specs, store, executor, workers, progress, stage, score)
 
@@ -237,9 +239,19 @@ class Trainer:
         except KeyboardInterrupt:
             return RunReport(len(jobs), 0, 0, 0, 0.0, 0.0, interrupted=True)
         report = launch(
-            path, jobs, states, store, config, files.target,
-            executor=executor, workers=workers, seed=files.seed, progress=progress, stage=stage, score=score,
-        )  # fmt: skip
+            path,
+            jobs,
+            states,
+            store,
+            config,
+            files.target,
+            executor=executor,
+            workers=workers,
+            seed=files.seed,
+            progress=progress,
+            stage=stage,
+            score=score,
+        )
         new = store.keys("done") - store.described().keys()
         store.describe({key: repetition(corpus, spec) for key, spec in jobs.items() if key in new})
         place = as_executor(executor)
@@ -249,7 +261,8 @@ class Trainer:
         return report
 
     def _keep_covariates(self, store: Runs) -> None:
-        """Note what the states of the designed runs are; another kind must not be mixed with it, nor finished runs trained again unasked.
+        """Note what the states of the designed runs are; another kind must not be mixed with it, nor finished
+        runs trained again unasked.
 
         Raises
         ------
@@ -262,7 +275,8 @@ class Trainer:
         if before != now and done:
             usual = "the study's own scorer"
             raise StudyError(
-                f"the {done} finished runs of this study have states of another kind: {before or usual} then, "
-                f"{now or usual} now; set study.scorer to the one of before, or create a study in another folder."
+                f"the {done} finished runs of this study have states of another kind: "
+                f"{before or usual} then, {now or usual} now; "
+                "set study.scorer to the one of before, or create another study."
             )
         self.files.note(covariates=now)

@@ -1,7 +1,9 @@
-"""The swarm while it trains: how far it is, what each run became, what failed and why; a button to stop, one to go on.
+"""The swarm while it trains: how far it is, what each run became, what failed and why; a button to stop, one
+to go on.
 
-What is shown comes from the store and from the note that whoever trains keeps on disk, so that a monitor of another notebook's training
-shows the same. The page is updated by a thread that only sets traits; it never prints.
+What is shown comes from the store and from the note that whoever trains keeps on disk, so that a monitor of
+another notebook's training shows the same. The page is updated by a thread that only sets traits; it never
+prints.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ SHOWN = 600  # runs that are drawn, one square each
 
 
 class Request(Protocol):
-    """What training was asked for, as what one would type; n_runs: if other runs in all were asked for since."""
+    """What training was asked for, as one would type it; n_runs: if another number was asked for since."""
 
     def as_code(self, n_runs: int = 0) -> str: ...
 
@@ -68,7 +70,8 @@ class SwarmMonitor(LiveWidget):
 
     Attributes
     ----------
-    job: the :class:`causalmix_nb.launch.background.Job` of this process, or None while another process trains. standing: how it stands.
+    job: the :class:`causalmix_nb.launch.background.Job` of this process, or None while another process
+        trains. standing: how it stands.
     """
 
     _esm = STATIC / "monitor.js"
@@ -173,12 +176,17 @@ class SwarmMonitor(LiveWidget):
         view = {
             "status": stands.status if stands else "never",
             "said": clean(str(stands)) if stands else "no proxy has been trained in the background yet",
-            "stage": p.stage if p else "", "done": p.done if p else 0, "total": p.total if p else 0,
-            "failed": p.failed if p else 0, "speed": number(p.tokens_per_second) if p else None,
-            "eta": number(p.eta_seconds) if p else None, "best": best, "outcome": clean(self._study.outcome or ""),
+            "stage": p.stage if p else "",
+            "done": p.done if p else 0,
+            "total": p.total if p else 0,
+            "failed": p.failed if p else 0,
+            "speed": number(p.tokens_per_second) if p else None,
+            "eta": number(p.eta_seconds) if p else None,
+            "best": best,
+            "outcome": clean(self._study.outcome or ""),
             "recorded": len(runs) if runs is not None else 0,
             "failures": [f"{reason} ({n}x)" for reason, n in list(failures.items())[:5]],
-        }  # fmt: skip
+        }
         return view, rows
 
     def _recorded(self) -> tuple[list[dict[str, Any]], float | None, dict[str, int]]:
@@ -224,7 +232,11 @@ class SwarmMonitor(LiveWidget):
         runs = f"{f'n_runs={asked}, ' if asked else ''}token_budget={budget}"
         if request is not None:
             words, runs = request.as_options(asked), request.as_code(asked)
-        magic = ["%load_ext causalmix_nb", f"%causalmix study open {shlex.quote(str(folder))}", f"%causalmix run {words} --wait"]  # fmt: skip
+        magic = [
+            "%load_ext causalmix_nb",
+            f"%causalmix study open {shlex.quote(str(folder))}",
+            f"%causalmix run {words} --wait",
+        ]
         python = [
             "import causalmix_nb as cm",
             f"study = cm.Study.open({str(folder)!r})",

@@ -1,4 +1,6 @@
-"""Claims about the pool-shift experiment: its statistics are right, chance is shared within a shift, and a stop costs nothing."""
+"""Claims about the pool-shift experiment: its statistics are right, chance is shared within a shift, and a
+stop costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ def experiment(gains: dict[str, dict[str, float]], noise: float, n_seeds: int = 
     )  # fmt: skip
 
 
-# -- statistics -----------------------------------------------------------------------------------------------
+# -- statistics
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_difference_is_the_paired_t_test():

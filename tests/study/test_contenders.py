@@ -1,4 +1,6 @@
-"""Claims about baselines that train: they do what their papers say on a pool where that can be seen, and pay for their runs once."""
+"""Claims about baselines that train: they do what their papers say on a pool where that can be seen, and pay
+for their runs once.
+"""
 
 from __future__ import annotations
 

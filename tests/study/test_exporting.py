@@ -115,7 +115,8 @@ def test_the_recommendation_is_still_needed(study):
         study.export("mixture.yaml")
 
 
-# -- files ------------------------------------------------------------------------------------------------------
+# -- files
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_left_of_an_export_that_cannot_be_written(study, tmp_path):
@@ -144,12 +145,15 @@ def test_a_recommendation_and_a_dict_are_mixtures_too(tmp_path):
     assert yaml.safe_load(export(BEST, tmp_path / "m.yaml").path.read_text())["n_runs"] == 64
 
 
-# -- a model's tokens -------------------------------------------------------------------------------------------
+# -- a model's tokens
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
-    """Words for tokens, a beginning-of-text token that nobody asked for, and a chat template of four words a turn."""
+    """Words for tokens, a beginning-of-text token that nobody asked for, and a chat template of four words a
+    turn.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,6 @@
-"""Claims about what is kept of a study: written whole, known to whoever trains it, shared and not copied by other proxies of its tokens."""
+"""Claims about what is kept of a study: written whole, known to whoever trains it, shared and not copied by
+other proxies of its tokens.
+"""
 
 import json
 import os
@@ -86,7 +88,8 @@ def test_a_perturbation_that_is_none_is_refused_before_anything_is_measured(stud
     assert not (study.folder / BASE).exists()
 
 
-# -- other proxies of the same tokens --------------------------------------------------------------------------
+# -- other proxies of the same tokens
+# --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "a system without links"])
@@ -115,7 +118,8 @@ def test_a_copy_of_the_tokens_that_was_cut_short_is_made_again(study, monkeypatc
     assert study.with_proxies(WIDER, "wider").run(8, 1_000, executor="inline").done == 8
 
 
-# -- training beside the design --------------------------------------------------------------------------------
+# -- training beside the design
+# --------------------------------------------------------------------------------
 
 
 def test_outcomes_are_trained_once_and_kept_apart_from_the_design(study):

@@ -1,4 +1,6 @@
-"""What training is asked for reaches everybody who has to know: the worker, the one that goes on, the one that counts the cost."""
+"""What training is asked for reaches everybody who has to know: the worker, the one that goes on, the one
+that counts the cost.
+"""
 
 import inspect
 import json
@@ -12,13 +14,14 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.launch.executors.ray_cluster import RayExecutor
 from causalmix_nb.proxies import state as state_module
 from causalmix_nb.proxies.state import measure_state, read_measured, write_measured
-from causalmix_nb.study.request import RunRequest
+from causalmix_nb.study.request import USUAL, RunRequest
 from causalmix_nb.study.study import Study
 
 ASKED = [field.name for field in fields(RunRequest)]
 
 
-# -- one request -------------------------------------------------------------------------------------------------
+# -- one request
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", [Study.run, Study.start, Study.cost])
@@ -28,6 +31,7 @@ def test_whoever_trains_or_counts_takes_all_that_can_be_asked(method):
 
 
 def test_the_defaults_are_the_same_everywhere():
+    assert {name: inspect.signature(Study.run).parameters[name].default for name in USUAL} == USUAL
     run, start, cost = (inspect.signature(m).parameters for m in (Study.run, Study.start, Study.cost))
     for name in ASKED:
         assert run[name].default == start[name].default == cost[name].default is not inspect.Parameter.empty
@@ -112,7 +116,8 @@ def test_code_that_makes_a_study_again_asks_for_all_of_it(study):
     assert study.request.as_options() == "--runs 8 --budget 2000 --executor inline --fixed-state --target-tokens 60000"  # fmt: skip
 
 
-# -- states know their scorer ------------------------------------------------------------------------------------
+# -- states know their scorer
+# ------------------------------------------------------------------------------------
 
 
 class Flat:
@@ -178,7 +183,8 @@ def test_background_training_measures_with_the_scorer_that_was_set(study):
     assert np.allclose(loss, 1 / np.log(2))
 
 
-# -- runs know what their states are -----------------------------------------------------------------------------
+# -- runs know what their states are
+# -----------------------------------------------------------------------------
 
 
 def test_keys_of_runs_are_what_they_were_before_covariates_had_a_definition(study):
@@ -223,5 +229,7 @@ def test_runs_of_another_definition_are_not_trained_again_without_a_word(finishe
 
 
 def test_the_definition_names_all_that_makes_a_covariate():
-    """Where this fails, what a covariate means has changed: leave FIRST_DEFINITION as it is, old stores have states of it."""
+    """Where this fails, what a covariate means has changed: leave FIRST_DEFINITION as it is, old stores have
+    states of it.
+    """
     assert state_module.DEFINITION == state_module.FIRST_DEFINITION
