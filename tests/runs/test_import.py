@@ -647,3 +647,13 @@ def test_names_that_differ_in_signs_are_not_guessed_where_a_run_is_left_over(rea
 
 def test_a_table_of_one_metric_with_names_of_rows_as_r_writes_it_has_a_header(read):
     assert scores(read('"math","code"\n"1",.2,.8\n"2",.6,.4\n', '"loss"\n"1",1\n"2",3\n')) == OWN
+
+
+def test_a_domain_that_no_run_has_is_named(tmp_path):
+    (tmp_path / "runs.csv").write_text(
+        "run,web,code,law,loss\na,0.2,0.8,0,1.2\nb,0.7,0.3,0,1.1\nc,0.5,0.5,0,1.0\n"
+    )
+    with pytest.warns(UserWarning, match="the domains are those that sum to 1"):
+        report = Runs.from_wide(tmp_path / "runs.csv").import_report
+    assert "no run has any of law, so nothing can be learnt of it from these runs" in report.sentences
+    assert report.table.loc["law", "why"] == "0 in every run" and report.table.loc["web", "why"] == ""

@@ -20,10 +20,6 @@ from causalmix_nb.mixture import Mixture, unknown_domain
 DIGITS = 6  # of a share of tokens in a file
 CLOSE = 0.01  # relative difference between tokens asked for and tokens drawn that is not worth a word
 BYTES = "bytes of text"
-SAMPLED, SAMPLED_BYTES = (
-    1000,
-    20_000_000,
-)  # documents that a tokenizer reads to know how long the tokens of a domain are
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,8 @@ from causalmix_nb.errors import ExportError
 if TYPE_CHECKING:
     from causalmix_nb.data.pool import Pool
 
-SAMPLED, SAMPLED_BYTES = (
-    1000,
-    20_000_000,
-)  # documents that a tokenizer reads to know how long the tokens of a domain are
+# documents, and characters of them, that a tokenizer reads to know how long the tokens of a domain are
+SAMPLED, SAMPLED_BYTES = 1000, 20_000_000
 
 
 def describe_pool(pool: Pool) -> dict[str, dict[str, Any]]:

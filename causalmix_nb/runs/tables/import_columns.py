@@ -200,8 +200,13 @@ def domain_shares(
         notes.said.append("shares are in per cent")
     notes.said += shares.said
     notes.doubts += shares.doubts
+    never = [domain for j, domain in enumerate(domains) if not shares.T[:, j].any()]
+    if never:
+        notes.said.append(
+            f"no run has any of {listed(never)}, so nothing can be learnt of it from these runs"
+        )
     for k, domain in zip(ks, domains):
-        notes.column(sheet, k, "domain", domain)
+        notes.column(sheet, k, "domain", domain, "0 in every run" if domain in never else "")
     return domains, shares, kept
 
 
