@@ -18,6 +18,7 @@ from causalmix_nb.estimate.folds import folds, pure_error, rank_correlation
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import weighed
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.methods.method import METHODS, Method
 
 if TYPE_CHECKING:
@@ -292,8 +293,6 @@ def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
 
 def _assignment(problem: Problem, random_state: int) -> dict[str, Any]:
     """Was the mixture randomised, or did the state decide it? The treatment model of double machine learning says."""
-    from causalmix_nb.methods.linear import fit_linear
-
     try:
         found = fit_linear(problem, n_repeats=1, random_state=random_state).diagnostics
     except FitError as refused:

@@ -87,7 +87,7 @@ class GaussianProcess(Model):
         if self._inducing is None:
             best = self._judge_again(y, best, max_iter // 2)
         theta = self._mode.theta
-        self._inflation = self._surprise() if self._inducing is None else 1.0
+        self._inflation = self._misfit() if self._inducing is None else 1.0
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
@@ -180,7 +180,7 @@ class GaussianProcess(Model):
         rows = torch.as_tensor(np.sort(rng.permutation(len(self._data[0]))[:INDUCING]), device=self.device)
         return self._data[0][rows], self._data[1][rows]
 
-    def _surprise(self) -> float:
+    def _misfit(self) -> float:
         """Mean squared standardised error of left-out groups of runs that fit the others, at least 1."""
         import torch
 
