@@ -1,8 +1,8 @@
-"""The audit before the answer: can these runs say what a mixture causes, and how small an effect could they see?
+"""The audit before the answer: can these runs support a causal estimate, and how small a gain can they detect?
 
 Everything here is read off the runs and the graph before the careful surface is fitted: whether the state decided the mixture, whether
 the mixtures moved in all directions, whether states are told apart, how noisy one run is and what that hides, which runs do not
-fit the others and how much of the answer hangs on single ones.
+fit the others and how much of the answer depends on single ones.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from causalmix_nb.graph.graph import CausalGraph
     from causalmix_nb.runs.store import Runs
 
-GOOD, MIND, BAD = "fine", "mind this", "stop"
+GOOD, WARN, BAD = "fine", "warning", "stop"
+POWER = 2.8  # 1.96 + 0.84: standard errors of a difference that a test at 5 % detects with a power of 80 %
 COLLINEAR = 30.0  # condition number of the standardised state from which its columns are not told apart (Belsley et al. 1980)
 
 
@@ -49,7 +50,7 @@ class Audit(Finding):
     """What the runs can and cannot say, question by question.
 
     table: by question: ``answer`` (a sentence), ``figure`` (the number behind it, NaN where there is none), ``verdict``: "fine",
-    "mind this" or "stop". treatment_r2, noise_sd, smallest_gain: NaN where they cannot be known. notes: what was left out.
+    "warning" or "stop". treatment_r2, noise_sd, smallest_gain: NaN where they cannot be known. notes: what was left out.
     runs: the runs that do not fit the others and the three on which the answer hangs most; see :class:`Influence`.
     """
 
@@ -66,16 +67,19 @@ class Audit(Finding):
     def verdict(self) -> str:
         """The worst of the answers, in words."""
         stop = self.table[self.table["verdict"] == BAD]
-        mind = self.table[self.table["verdict"] == MIND]
+        warned = self.table[self.table["verdict"] == WARN]
         if len(stop):
-            return f"these runs cannot carry an answer yet: {stop['answer'].iloc[0]}"
-        if len(mind):
-            return f"these runs can carry an answer; mind {len(mind)} of {len(self.table)} points: {mind['answer'].iloc[0]}"
-        return f"nothing in the {len(self.table)} points stands against an answer from these runs"
+            return f"these runs cannot support a causal estimate yet: {stop['answer'].iloc[0]}"
+        if len(warned):
+            return (
+                f"these runs can support a causal estimate, with warnings in {len(warned)} of {len(self.table)} checks: "
+                f"{warned['answer'].iloc[0]}"
+            )
+        return f"these runs can support a causal estimate: none of the {len(self.table)} checks warns"
 
     @property
     def title(self) -> str:
-        return f"Before the answer: {self.n_runs} runs, outcome {self.outcome}"
+        return f"Can these runs support a causal estimate? {self.n_runs} runs, outcome {self.outcome}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -123,9 +127,9 @@ def _adjustment(problem: Problem, graph: CausalGraph | None) -> Row:
     if graph is None:
         return (
             question,
-            "no graph was given, so every recorded state is adjusted for: say what causes what",
+            "no graph was given, so every recorded state is adjusted for: give one with %causalmix graph",
             math.nan,
-            MIND,
+            WARN,
         )
     if not problem.adjustment:
         return (
@@ -148,12 +152,12 @@ def _assignment(problem: Problem, seed: int) -> tuple[float, Row]:
     W = state_and_scale(problem)
     if not W.shape[1]:
         answer = "no state is recorded, so it cannot be told; the mixture is taken as randomised"
-        return math.nan, (question, answer, math.nan, MIND)
+        return math.nan, (question, answer, math.nan, WARN)
     L = log_mixture(problem.T)
     L = L - L.mean(1, keepdims=True)
     splits = [split_folds(problem.groups, 5, np.random.default_rng(seed))]
     r2 = learn_nuisance(W, L, splits, seed).r2
-    verdict = GOOD if r2 < 0.5 else MIND if r2 < 0.95 else BAD
+    verdict = GOOD if r2 < 0.5 else WARN if r2 < 0.95 else BAD
     answer = assignment_sentence(r2, True)
     if r2 >= RANDOMISED:
         answer += "; double machine learning takes it away, a hidden cause it cannot"
@@ -164,7 +168,7 @@ def _enough(problem: Problem) -> Row:
     distinct, K = len(np.unique(problem.groups)), len(problem.moving_domains)
     per = distinct / max(K - 1, 1)
     answer = f"{distinct} different runs for {K - 1} directions of the mixture, {per:.1f} each"
-    verdict = GOOD if per >= 8 else MIND if per >= 2 else BAD
+    verdict = GOOD if per >= 8 else WARN if per >= 2 else BAD
     return (
         "are there enough runs?",
         answer + ("" if verdict == GOOD else "; 8 each are comfortable"),
@@ -184,13 +188,13 @@ def _directions(problem: Problem) -> Row:
     condition = float(s[0] / s[-1]) if s[-1] > 0 else math.inf
     missing = not_identified(problem, coordinates)
     if missing:
-        return (question, "; ".join(missing), condition, MIND)
+        return (question, "; ".join(missing), condition, WARN)
     if condition > COLLINEAR:
         return (
             question,
             f"hardly in some: the widest is {condition:.0f} times the narrowest",
             condition,
-            MIND,
+            WARN,
         )
     return (question, f"yes: the widest direction is {condition:.1f} times the narrowest", condition, GOOD)
 
@@ -205,33 +209,35 @@ def _states(problem: Problem) -> Row:
     if condition <= COLLINEAR:
         return (question, f"yes: condition number {condition:.1f} over {X.shape[1]} columns", condition, GOOD)
     tied = [name for name, weight in zip(problem.state_names, Vt[-1]) if abs(weight) > 0.3]
-    answer = f"{', '.join(tied)} move together, so their parts cannot be told apart; predictions do not mind"
-    return (question, answer, condition, MIND)
+    answer = (
+        f"{', '.join(tied)} move together, so their parts cannot be told apart; predictions are not affected"
+    )
+    return (question, answer, condition, WARN)
 
 
 def _support(problem: Problem) -> Row:
     share = overlap(problem).covered[0]
-    verdict = GOOD if share >= 0.5 else MIND
+    verdict = GOOD if share >= 0.5 else WARN
     answer = f"{share:.0%} of all mixtures lie where runs are; a recommendation stays inside"
     return ("do the runs cover the mixtures?", answer, share, verdict)
 
 
 def _noise(problem: Problem) -> tuple[float, float, list[Row]]:
-    """Noise of one run, the smallest gain that a comparison by training would show, and what both mean."""
+    """Noise of one run, the gain that a comparison by training detects with 80 % power, and what both mean."""
     problem = weighed(problem)
     noise, df = pure_error(problem)
     question = "how noisy is one run?"
     if df < 3:
         answer = "too few runs are repeated with other seeds to know; repeat some mixtures"
-        return math.nan, math.nan, [(question, answer, math.nan, MIND)]
+        return math.nan, math.nan, [(question, answer, math.nan, WARN)]
     ratio = noise / moments(problem.y, problem.trust)[1]
-    smallest = 2.8 * noise * math.sqrt(2 / SEEDS)
+    smallest = POWER * noise * math.sqrt(2 / SEEDS)
     answer = f"its standard deviation is {noise:.3g}, {ratio:.0%} of what the runs differ by ({df} degrees of freedom)"
-    verdict = GOOD if ratio < 0.5 else MIND if ratio < 0.9 else BAD
-    hidden = f"a gain below {smallest:.3g} would not show in a comparison with {SEEDS} seeds each"
+    verdict = GOOD if ratio < 0.5 else WARN if ratio < 0.9 else BAD
+    hidden = f"{smallest:.3g} in a comparison with {SEEDS} seeds each; a smaller one will probably not be significant"
     rows = [
         (question, answer, noise, verdict),
-        ("what is the smallest gain to be seen?", hidden, smallest, GOOD),
+        ("what is the minimum detectable gain (80 % power)?", hidden, smallest, GOOD),
     ]
     return noise, smallest, rows
 
@@ -243,7 +249,7 @@ MOVED = 0.15  # share of the tokens that leaving one run out may move before it 
 def _misfits(found: Influence) -> Row:
     question, wild = "does every run fit the others?", found.table[found.table["weight"] < TRUSTED]
     if not len(wild):
-        return (question, "yes: no run is further off than chance allows", 0.0, GOOD)
+        return (question, "yes: no run is further off than noise explains", 0.0, GOOD)
     named = [
         f"{key} ({row.observed:.4g} where {row.expected:.4g} is expected, {abs(row.off):.0f} standard deviations off)"
         for key, row in zip(wild.index[:NAMED], wild.itertuples())
@@ -255,7 +261,7 @@ def _misfits(found: Influence) -> Row:
         f"Best of a quick look: {found.weighed}; without {'them' if plural else 'it'} {found.without}; "
         f"counted in full {found.in_full}. Look at the log{'s' * plural} before you trust or drop {'them' if plural else 'it'}"
     )
-    return (question, answer, float(len(wild)), MIND)
+    return (question, answer, float(len(wild)), WARN)
 
 
 def _single_runs(found: Influence) -> Row:
@@ -263,7 +269,7 @@ def _single_runs(found: Influence) -> Row:
     worst = float(top["moved"].iloc[0])
     named = ", ".join(f"{key} {moved:.0%}" for key, moved in top["moved"].items())
     answer = f"leaving out one run moves at most {worst:.0%} of the tokens of a quick recommendation: {named}"
-    return ("how much hangs on single runs?", answer, worst, GOOD if worst <= MOVED else MIND)
+    return ("how much depends on single runs?", answer, worst, GOOD if worst <= MOVED else WARN)
 
 
 QUESTIONS.register(

@@ -63,7 +63,7 @@ class Interpretation(Finding):
 
     @property
     def title(self) -> str:
-        return f"What each domain is worth for {self.outcome}, by the state of the pool"
+        return f"Marginal return of each domain for {self.outcome}, by the state of the pool"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -72,19 +72,17 @@ class Interpretation(Finding):
             for where, rows in self.leaves.groupby("where", sort=False):
                 gains = rows["estimate"] * (-1 if self.minimize else 1)
                 best, worst = rows.loc[gains.idxmax(), "domain"], rows.loc[gains.idxmin(), "domain"]
-                said.append(f"where {where}: {short(best)} is worth most, {short(worst)} least")
+                said.append(f"where {where}: {short(best)} has the highest return, {short(worst)} the lowest")
         else:
-            said.append(
-                "no column of the state visibly changes what the domains are worth: one tree of one leaf"
-            )
+            said.append("no column of the state changes the returns significantly: the tree has one leaf")
         sure = self.table[(self.table["change_lower"] > 0) | (self.table["change_upper"] < 0)]
         for row in sure.head(3).itertuples():
             said.append(
-                f"from low to high {short(row.column)}, what {short(row.domain)} is worth changes by {row.change:+.3g} "
+                f"from low to high {short(row.column)}, the return of {short(row.domain)} changes by {row.change:+.3g} "
                 f"({row.change_lower:+.3g} to {row.change_upper:+.3g})"
             )
         if not len(sure):
-            said.append("no single column changes the worth of any domain by more than its error")
+            said.append("no single column changes the return of any domain significantly")
         return tuple(said)
 
     @property
@@ -290,7 +288,7 @@ def _changes(returns: _Returns, level: float) -> pd.DataFrame:
 QUESTIONS.register(
     Question(
         "interpret",
-        "How what each domain is worth depends on the state of the pool: a tree and a heat map.",
+        "How the marginal return of each domain depends on the state of the pool: a tree and a heat map.",
         "%causalmix interpret",
         lambda study, depth: study.interpret(depth),
         (Argument("--depth", "questions that the tree asks in a row, 1 to 3 (2)", "count", 2, metavar="N"),),

@@ -78,7 +78,9 @@ class DomainPrice(Finding):
 
     @property
     def title(self) -> str:
-        return f"Price of a domain never seen: {self.outcome}, {len(self.table)} domains, {self.n_runs} runs"
+        return (
+            f"Predicted return of a new domain: {self.outcome}, {len(self.table)} domains, {self.n_runs} runs"
+        )
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -63,11 +63,11 @@ class Overlap(Finding):
                 said.insert(
                     0,
                     "the runs at states like this one tried much fewer mixtures than the runs in all: an answer for this "
-                    "state leans on other states",
+                    "state is extrapolated from other states",
                 )
         never = [str(name) for name in self.table.index[self.table["most"] <= 0]]
         if never:
-            said.append(f"no run has any {', '.join(never)}: its effect cannot be seen")
+            said.append(f"no run has any {', '.join(never)}: its effect is not identified")
         rare = [str(name) for name in self.table.index[(self.table["most"] > 0) & (self.table["most"] < 0.2)]]
         if rare:
             said.append(f"never more than a fifth in any run: {', '.join(rare)}")

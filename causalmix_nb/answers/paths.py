@@ -59,7 +59,7 @@ class PathEffects(Finding):
 
     @property
     def title(self) -> str:
-        return f"Through what the mixture acts on {self.outcome}"
+        return f"Paths by which the mixture acts on {self.outcome}"
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -75,10 +75,14 @@ class PathEffects(Finding):
                 f"{top.estimate:+.3g} ({top.lower:+.3g} to {top.upper:+.3g})"
             )
         if not said:
-            said.append("no path carries an effect that can be told from 0")
+            said.append("no path carries a significant effect: all 95 % intervals include 0")
         silent = [path for path in dict.fromkeys(single["path"]) if path not in set(sure["path"])]
-        said += [f"{path}: nothing that can be told from 0" for path in silent if len(sure)]
-        return (*said, *self.notes, "equations are straight lines: a curved mechanism is told only in part")
+        said += [f"{path}: not significant, the 95 % intervals include 0" for path in silent if len(sure)]
+        return (
+            *said,
+            *self.notes,
+            "the equations are linear: a nonlinear mechanism is captured only in part",
+        )
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -130,7 +134,7 @@ def path_effects(
         pair: _door(observed, *pair) for pair in dict.fromkeys(p for r in routes for p in zip(r, r[1:]))
     }
     stand = {f"{a} -> {b}": why for (a, b), why in arrows.items() if isinstance(why, str)}
-    notes += [f"{arrow}: {why}, so what runs over it cannot be told" for arrow, why in stand.items()]
+    notes += [f"{arrow}: {why}, so its effect is not identified" for arrow, why in stand.items()]
     designs = {
         (a, b): _design(data, a, b, given, problem)
         for (a, b), given in arrows.items()

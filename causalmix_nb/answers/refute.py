@@ -153,7 +153,7 @@ def _joint_statistic(estimate: np.ndarray, cov: np.ndarray) -> float:
 
 
 def _permuted(problem: Problem, rng: np.random.Generator) -> Problem:
-    """The same runs with the mixtures dealt out anew; repeated seeds keep one mixture among them."""
+    """The same runs with the mixtures permuted; repeated seeds keep one mixture among them."""
     groups, first, index = np.unique(problem.groups, return_index=True, return_inverse=True)
     return replace(problem, T=problem.T[first][rng.permutation(len(groups))][index.ravel()])
 
@@ -163,8 +163,8 @@ def _placebo(actual: float, placebo: np.ndarray) -> Row:
     found = f"the mixture's joint statistic is {actual:.3g}, that of placebos {np.median(placebo):.3g} (p = {p:.3f})"
     verdict = STANDS if p <= max(0.05, 1 / (1 + len(placebo))) else UNSURE
     if verdict == UNSURE:
-        found += ": chance alone may do as well, so there may be no effect to refute"
-    return (f"mixtures dealt out anew, {len(placebo)} times", "no effect", found, verdict)
+        found += ": not significant against permuted mixtures, so there may be no effect to refute"
+    return (f"mixtures permuted (placebo), {len(placebo)} times", "no effect", found, verdict)
 
 
 def _random_cause(problem: Problem, estimate: float, se: float, k: int, rng: np.random.Generator) -> Row:

@@ -1,7 +1,7 @@
 """What a small proxy costs: do mixtures keep their order when the proxy's size or its learning rate changes?
 
 The same mixtures are trained under two settings with data orders of their own, and once more under the first with other orders. Spearman's
-rank correlation between the settings is the agreement; between the two trainings under the first it is what chance alone allows.
+rank correlation between the settings is the agreement; between the two trainings under the first it is the ceiling that seed noise allows.
 
 Known from elsewhere: rankings flip with the proxy's learning rate, and a small one raised rank agreement with large models from below 0.75
 to above 0.95 (arXiv 2512.24503); against models of a thousand million parameters Olmix reports 0.73 for proxies of 1M and above 0.89 for 15M.
@@ -70,13 +70,13 @@ class Transfer(Finding):
         n, (first, other) = self.agreement.n, self.settings
         said = [
             f"ranks of {n} mixtures by {self.outcome} agree {self.agreement} between {first} and {other}",
-            f"with another order of its data the first agrees {self.ceiling} with itself: chance allows no more",
+            f"with another order of its data the first agrees {self.ceiling} with itself: the ceiling that seed noise allows",
         ]
         if self.agreement.lower <= 0:
             said.append("that is not distinguishable from no agreement: train more mixtures, or longer")
         elif self.agreement.upper >= self.ceiling.rho:
             said.append(
-                "no loss beyond chance is seen: what this proxy ranks, the other setting ranks alike, as far as these runs can tell"
+                "no loss beyond seed noise is detected: what this proxy ranks, the other setting ranks alike, as far as these runs can tell"
             )
         else:
             said.append(

@@ -217,7 +217,7 @@ def escape_lines(text: str) -> str:
 
 
 SECTIONS: dict[str, Callable[[Shown], tuple[bool, str]]] = {
-    "Where it stands": _standing,
+    "Status": _standing,
     "Pool": _pool,
     "Graph": _graph,
     "Runs": _runs,

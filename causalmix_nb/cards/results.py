@@ -74,7 +74,7 @@ def _mixture(mixture: Any) -> Bundle:
 
 def _run_report(report: Any) -> Bundle:
     left = report.requested - report.reused - report.done - report.failed
-    title = f"{report.reused + report.done} of {report.requested} runs are there"
+    title = f"{report.reused + report.done} of {report.requested} runs recorded"
     segments = [("finished before", report.reused, BLUE, 0.5), ("trained now", report.done, BLUE, 1.0)]
     segments += [("failed", report.failed, ORANGE, 1.0), ("to go", left, "currentColor", 0.15)]
     segments = [segment for segment in segments if segment[1] > 0]
@@ -154,11 +154,11 @@ def _effect(effect: Any) -> Bundle:
     )
     body = figure_svg(figure) + verdict_line(sentence, verdict) + paragraph(moved)
     text = text_lines(as_sentence(sentence), "  " + moved, "  " + foot)
-    return Bundle(card(f"What {label} causes", body, foot), text, figure)
+    return Bundle(card(f"Causal effect of {label}", body, foot), text, figure)
 
 
 def _recommendation(best: Any) -> Bundle:
-    title = f"The mixture to train on, by {best.n_runs} runs"
+    title = f"Recommended mixture (fitted on {best.n_runs} runs)"
     figure = mixtures.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
     gain = f"Gain over the baseline: {interval_words(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
     told = best.predicted
@@ -167,11 +167,9 @@ def _recommendation(best: Any) -> Bundle:
         f"baseline {number_text(best.baseline_outcome)}; {'lower' if best.minimize else 'higher'} is better."
     )
     worn = {name: count for name, count in best.epochs.items() if count > 1}
-    epochs = (
-        "Data seen more than once: " + ", ".join(f"{short(n)} {c:.1f} times" for n, c in worn.items()) + "."
-    )
+    epochs = "Epochs above 1: " + ", ".join(f"{short(n)} {c:.1f} times" for n, c in worn.items()) + "."
     lines = [gain + ".", expected, *([epochs] if worn else [])]
-    foot = f"{clean(best.policy)} policy; the mixture lies {clean(best.support)}. Training it settles it: %causalmix compare"
+    foot = f"{clean(best.policy)} policy; the mixture lies {clean(best.support)}. Validate by training: %causalmix compare"
     verdict = "better" if best.lower > 0 else "open"
     shares = _compared(best.mixture, {"recommended": best.mixture, "baseline": best.baseline})
     shares["change"] = shares["recommended"] - shares["baseline"]
@@ -203,7 +201,7 @@ def _compared(first: Any, mixtures: Mapping[str, Any]) -> pd.DataFrame:
 def _comparison(compared: Any) -> Bundle:
     found = compared.table
     reference = next((str(n) for n, d in found["difference"].items() if is_missing(d)), "")
-    title = f"Checked by training: {clean(compared.outcome)}"
+    title = f"Validated by training: {clean(compared.outcome)}"
     figure = effects.comparison(found, compared.outcome, reference)
     formats = {"p": lambda p: f"{p:.3f}" if p >= 0.001 else "<0.001"}
     formats |= signed_formats(found[["difference", "lower", "upper"]].astype(float))
@@ -213,8 +211,8 @@ def _comparison(compared: Any) -> Bundle:
         f"{clean(compared.outcome)} in {unit(compared.outcome)}, {better} is better; difference: {short(reference)} minus method "
         f"in the good direction, 95% paired t interval over {compared.n_seeds} seeds"
     )
-    promised = _promise(compared)
-    body = figure_svg(figure) + paragraph(as_sentence(compared.verdict), strong=True) + paragraph(promised)
+    predicted = _predicted(compared)
+    body = figure_svg(figure) + paragraph(as_sentence(compared.verdict), strong=True) + paragraph(predicted)
     body += table(frame, caption, formats)
     shares = (
         _compared(next(iter(compared.mixtures.values())), compared.mixtures) if compared.mixtures else None
@@ -222,27 +220,30 @@ def _comparison(compared: Any) -> Bundle:
     if shares is not None:
         body += table(shares, "The mixtures", dict.fromkeys(map(str, shares.columns), percent))
     text = text_lines(
-        as_sentence(compared.verdict), *([promised] if promised else []), text_table(frame, formats), caption
+        as_sentence(compared.verdict),
+        *([predicted] if predicted else []),
+        text_table(frame, formats),
+        caption,
     )
     return Bundle(card(title, body), text, figure)
 
 
-def _promise(compared: Any) -> str:
-    """What the recommendation promised over its baseline, beside what training showed over equal shares."""
-    if compared.promised is None:
+def _predicted(compared: Any) -> str:
+    """The gain that was predicted over the baseline, beside the one that training showed over equal shares."""
+    if compared.predicted is None:
         return ""
-    gain, lower, upper = compared.promised
-    said = f"Promised over the baseline: {interval_words(gain, lower, upper, compared.outcome)}"
+    gain, lower, upper = compared.predicted
+    said = f"Predicted gain over the baseline: {interval_words(gain, lower, upper, compared.outcome)}"
     if "equal" not in compared.table.index:
         return said + "."
     row = compared.table.loc["equal"]
     got = interval_words(float(row["difference"]), float(row["lower"]), float(row["upper"]), compared.outcome)
-    return f"{said}; obtained over equal: {got}."
+    return f"{said}; observed over equal: {got}."
 
 
 def _model(model: Any) -> Bundle:
     found, outcome = model.diagnostics, model.outcome
-    title = f"What the runs say about {clean(outcome)}"
+    title = f"Fitted model of {clean(outcome)}"
     returns = model.marginal_return()
     figure = effects.marginal_returns(returns, outcome, bool(model.minimize))
     body = figure_svg(figure)
@@ -286,9 +287,11 @@ def _quality(model: Any) -> list[str]:
     if known("smallest_detectable_gain"):
         gain = number_text(float(f"{found['smallest_detectable_gain']:.3g}"))
         gain += unit_after(model.outcome) or f" of {short(model.outcome)}"
-        lines.append(f"Smallest gain that training with five seeds each would show: {gain}.")
+        lines.append(f"Minimum detectable gain (80 % power, five seeds each): {gain}.")
     if known("calibration"):
-        lines.append(f"Of the runs left out, {found['calibration']:.0%} fell inside their 95% interval.")
+        lines.append(
+            f"Of the runs left out, {found['calibration']:.0%} fell inside their 95% prediction interval."
+        )
     lines += [as_sentence(str(found[name])) for name in ("assignment", "not_identified") if found.get(name)]
     return lines
 
@@ -319,7 +322,7 @@ def _finding(found: Any) -> Bundle:
 
 def _graph(graph: Any) -> Bundle:
     text = "\n".join(map(clean, graph.to_text().split("\n")))
-    return Bundle(card("What causes what", picture(graph.to_svg())), text)
+    return Bundle(card("Causal graph", picture(graph.to_svg())), text)
 
 
 def _export(result: Any) -> Bundle:

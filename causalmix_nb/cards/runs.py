@@ -61,12 +61,12 @@ def effects_card(frame: pd.DataFrame, outcome: str, minimize: bool, pairs: bool,
     """What more of each domain causes, or one domain rather than another."""
     from causalmix_nb.plots import effects
 
-    title = "What one domain rather than another causes" if pairs else "What more of each domain causes"
+    title = "Causal effect of one domain in place of another" if pairs else "Marginal return of each domain"
     shown = frame
     if pairs:
         shown = frame.set_axis([f"{more} rather than {less}" for more, less in frame.index])
     figure = effects.marginal_returns(shown[["estimate", "lower", "upper"]], outcome, minimize)
-    all_of = "all 95% intervals hold together" if together else "95% intervals, each for itself"
+    all_of = "simultaneous 95% intervals" if together else "95% intervals, each on its own"
     foot = (
         f"change of {outcome} per unit of log share, {'lower' if minimize else 'higher'} is better; {all_of}"
     )

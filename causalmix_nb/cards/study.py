@@ -63,7 +63,7 @@ def status_card(status: Any) -> Bundle:
         for line in lines
     ]
     text.append(f"→ next: {clean(status.next_step)}")
-    return Bundle(card("Where the study stands", body), "\n".join(text))
+    return Bundle(card("Status of the study", body), "\n".join(text))
 
 
 def _open(where: str) -> bool:
@@ -211,7 +211,7 @@ def check_up_card(found: Any) -> Bundle:
             f'<details{"" if fine else " open"} style="margin-top:8px"><summary style="cursor:pointer;font-weight:600">'
             f"{summary}</summary>{inner}</details>"
         )
-    return Bundle(card("Is everything here?", body), text_lines(str(found)))
+    return Bundle(card("Installation", body), text_lines(str(found)))
 
 
 def tutorial_card(found: Any) -> Bundle:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECOMMENDED = "causalmix"
+OPEN = "not significant"  # the 95 % interval includes 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Comparison:
     minimize: bool
     n_seeds: int
     verdict: str
-    promised: tuple[float, float, float] | None = None  # gain, lower, upper that the recommendation promised
+    predicted: tuple[float, float, float] | None = (
+        None  # gain, lower, upper that the recommendation predicted
+    )
 
     def __str__(self) -> str:
         return f"{self.verdict}\n{self.table.round(5).to_string()}"
@@ -45,7 +48,7 @@ def compare_outcomes(
     outcome: str,
     minimize: bool,
     reference: str = RECOMMENDED,
-    promised: tuple[float, float, float] | None = None,
+    predicted: tuple[float, float, float] | None = None,
 ) -> Comparison:
     """Paired comparison of a method with all others.
 
@@ -70,13 +73,13 @@ def compare_outcomes(
             half = stats.t.ppf(0.975, len(pairs) - 1) * se
             row |= {"difference": mean, "lower": mean - half, "upper": mean + half}
             row["p"] = 2 * stats.t.sf(abs(mean / se), len(pairs) - 1) if se > 0 else float(mean == 0)
-            row["verdict"] = "better" if mean > half else "worse" if mean < -half else "no difference seen"
+            row["verdict"] = "better" if mean > half else "worse" if mean < -half else OPEN
         rows[method] = row
     table = pd.DataFrame(rows).T
     numeric = [column for column in table if column != "verdict"]
     table[numeric] = table[numeric].astype(float)
     return Comparison(
-        table, outcomes, dict(mixtures), outcome, minimize, outcomes.shape[1], _verdict(table, reference, outcomes.shape[1]), promised
+        table, outcomes, dict(mixtures), outcome, minimize, outcomes.shape[1], _verdict(table, reference, outcomes.shape[1]), predicted
     )  # fmt: skip
 
 
@@ -84,13 +87,13 @@ def _verdict(table: pd.DataFrame, reference: str, n_seeds: int) -> str:
     others = table.drop(index=reference)
     said = {
         verdict: [str(name) for name in others.index[others["verdict"] == verdict]]
-        for verdict in ("better", "worse", "no difference seen")
+        for verdict in ("better", "worse", OPEN)
     }
     parts = []
     if said["better"]:
         parts.append(f"better than {', '.join(said['better'])}")
     if said["worse"]:
         parts.append(f"worse than {', '.join(said['worse'])}")
-    if said["no difference seen"]:
-        parts.append(f"no difference seen from {', '.join(said['no difference seen'])}")
+    if said[OPEN]:
+        parts.append(f"not significant against {', '.join(said[OPEN])}: the 95 % interval includes 0")
     return f"The recommended mixture, trained with {n_seeds} paired seeds: {'; '.join(parts)}."

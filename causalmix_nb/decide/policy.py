@@ -9,7 +9,7 @@ inside the user's constraints.
 The gain is the model's own contrast between the mixture and the baseline. Choosing the best of many
 predictions favours the lucky ones: the posterior of the Gaussian process accounts for this as far as its
 prior is right; the intervals of the other methods do not, and are optimistic for a chosen mixture. Only
-training settles it.
+training validates it.
 """
 
 from __future__ import annotations
@@ -371,7 +371,7 @@ def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, wo
             f"better than {name} by {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"
         )
     if gain <= 0 and not worst:
-        return f"no mixture covered by the runs is expected to beat {name}: keep what you have"
+        return f"no mixture covered by the runs is expected to beat {name}: keep {name}"
     return f"not distinguishable from {name} (gain {ends[0]:.3g} to {ends[1]:.3g} of {model.outcome}, {LEVEL:.0%} interval)"
 
 
@@ -395,7 +395,7 @@ def _elsewhere(model: Model, T: np.ndarray, state: Any, scale: Any) -> str:
     support, W = Support(model.problem), np.hstack([model.states(state)[:1], model.scales(scale, 1)])
     if support.distance(T[None], W)[0] <= 1.25:
         return ""
-    return "no run at a state like this one has tried such a mixture: the gain leans on runs at other states"
+    return "no run at a state like this one has tried such a mixture: the gain is extrapolated from runs at other states"
 
 
 def _epochs(mixture: Mixture, limits: Constraints) -> dict[str, float]:

@@ -95,7 +95,7 @@ def compare(
     y_NS = study.trainer.outcomes(specs, COMPARED, model.outcome, stage, executor, workers, progress)
     outcomes = pd.DataFrame(y_NS.reshape(len(mixtures), n_seeds), index=list(mixtures))  # name, seed
     study.comparison = compare_outcomes(
-        outcomes, mixtures, model.outcome, model.minimize, promised=(best.gain, best.lower, best.upper)
+        outcomes, mixtures, model.outcome, model.minimize, predicted=(best.gain, best.lower, best.upper)
     )
     study.arguments["compare"] = {"baselines": baselines, "n_seeds": n_seeds, "tilt": tilt}
     files.write("comparison.json", json.dumps({"verdict": study.comparison.verdict}))

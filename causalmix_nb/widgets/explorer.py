@@ -348,7 +348,7 @@ class MixtureExplorer(LiveWidget):
         ]
         if a["mode"] == "see":
             gain, low, high = a["done"]
-            said += [a["why"], f"If one did it: gain {gain:+.3g} ({low:+.3g} to {high:+.3g})."]
+            said += [a["why"], f"Causal effect (do): gain {gain:+.3g} ({low:+.3g} to {high:+.3g})."]
         said += [
             f"{b['outcome']}: gain {b['gain']:+.3g} ({b['gain_lower']:+.3g} to {b['gain_upper']:+.3g})."
             for b in self.bars[1:]

@@ -182,7 +182,7 @@ class DagEditor(LiveWidget):
         return said
 
     def snapshot(self) -> Bundle:
-        return Bundle(card("What causes what", picture(self._graph.to_svg())), self._graph.to_text())
+        return Bundle(card("Causal graph", picture(self._graph.to_svg())), self._graph.to_text())
 
     def show_code(self) -> str:
         text = self._graph.to_text()

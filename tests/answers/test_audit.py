@@ -48,14 +48,14 @@ def confounded():
 def test_nothing_stands_against_a_well_designed_swarm(random):
     found = audit(random, graph=GRAPH)
     assert set(found.table["verdict"]) == {"fine"}
-    assert found.verdict == "nothing in the 10 points stands against an answer from these runs"
+    assert found.verdict == "these runs can support a causal estimate: none of the 10 checks warns"
     assert found.treatment_r2 < 0.05
 
 
 def test_a_history_that_the_state_decided_is_told_from_a_random_one(random, confounded):
     row = answers(confounded).loc["was the mixture randomised?"]
     assert row["figure"] > 0.5
-    assert row["verdict"] == "mind this"
+    assert row["verdict"] == "warning"
     assert "the state decided" in row["answer"] and "a hidden cause it cannot" in row["answer"]
     assert "looks randomised" in answers(random).loc["was the mixture randomised?", "answer"]
 
@@ -75,7 +75,7 @@ def test_states_that_move_together_are_named():
     X[:, 2] = X[:, 0] + 0.01 * rng.normal(size=80)
     T = rng.dirichlet(np.ones(3), 80)
     row = answers(table_of(T, T[:, 0] + rng.normal(size=80), X)).loc["can the states be told apart?"]
-    assert row["verdict"] == "mind this"
+    assert row["verdict"] == "warning"
     assert row["answer"].startswith("s0, s2 move together")
 
 
@@ -89,7 +89,7 @@ def test_a_domain_that_is_never_there_is_named():
 def test_one_mixture_in_all_runs_stops_the_audit():
     rng = np.random.default_rng(0)
     found = audit(table_of(np.full((30, 3), 1 / 3), rng.normal(size=30)))
-    assert found.verdict.startswith("these runs cannot carry an answer yet")
+    assert found.verdict.startswith("these runs cannot support a causal estimate yet")
 
 
 def test_few_runs_for_many_domains_are_said_to_be_few():
@@ -107,7 +107,7 @@ def test_the_graph_says_whether_adjustment_is_needed(random):
     assert "asks to adjust for state" in answers(random).loc[question, "answer"]
     free = CausalGraph.parse("state -> score; mixture -> score")
     assert "asks for no adjustment" in answers(random, free).loc[question, "answer"]
-    assert answers(random, None).loc[question, "verdict"] == "mind this"
+    assert answers(random, None).loc[question, "verdict"] == "warning"
 
 
 def test_a_constant_outcome_is_refused():

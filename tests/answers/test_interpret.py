@@ -57,7 +57,7 @@ def test_leaves_are_what_the_model_says_of_their_states(found):
     )
     flat = interpret(model)
     assert flat.tree == 0
-    assert "no column of the state visibly changes" in flat.sentences[0]
+    assert "no column of the state changes the returns significantly" in flat.sentences[0]
     expected = model.marginal_return(state=None)
     np.testing.assert_allclose(flat.leaves["estimate"], expected["estimate"], atol=0.15)
     assert found.leaves.groupby("leaf")["part"].first().sum() == pytest.approx(1)

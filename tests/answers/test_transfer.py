@@ -76,7 +76,7 @@ def test_it_says_what_it_means_with_an_interval(compared):
     said = " ".join(found.sentences)
     assert (
         "95% interval" in said
-        and "chance allows no more" in said
+        and "the ceiling that seed noise allows" in said
         and "the smaller one is the better guide" in said
     )
     assert "Olmix reports" in said

@@ -36,7 +36,7 @@ trained.runs.add([row(20 + i, "failed", name, {{}}) for i, name in enumerate(nam
 EDITOR = "editor = DagEditor('mixture -> score')\nfor name in names: editor.graph = editor.graph.with_node(name).with_edge(name, 'mixture')\neditor"
 EXPLORER = "explorer = imported.explore()\nexplorer"
 MONITOR = "monitor = SwarmMonitor(trained)\nmonitor"
-WIDGETS = {".cm-dag": "What causes what", ".cm-explorer": "A mixture by hand", ".cm-monitor": "Proxy runs"}
+WIDGETS = {".cm-dag": "Causal graph", ".cm-explorer": "A mixture by hand", ".cm-monitor": "Proxy runs"}
 # what Tab reaches inside a widget, and whether each shows that it has the focus
 REACHED = """selector => {
   const root = document.querySelector(selector), can = 'button, input, select, [tabindex="0"]';
@@ -121,7 +121,7 @@ def test_a_saved_notebook_shows_the_last_state_without_a_kernel_and_offline(page
     kept = [jupyter.written(cell) for cell in book.cells]
     assert "added last" in kept[1] and "seen" not in kept[1]
     assert "60%" in jupyter.written(book.cells[2], "text/plain")
-    assert "If one did it" in kept[2]
+    assert "Causal effect (do)" in kept[2]
 
     assert page_of.strangers() == []
     page_of.close()  # and the kernel ends

@@ -58,7 +58,7 @@ def compared(names=("causalmix", "equal", "regmix"), outcome="bpb"):
     values = rng.normal(2, 0.01, (3, 5)) + np.array([[0], [0.05], [0.003]])
     mixtures = {name: Mixture.equal(DOMAINS) for name in names}
     frame = pd.DataFrame(values, index=list(names))
-    return compare_outcomes(frame, mixtures, outcome, True, reference=names[0], promised=(0.04, 0.01, 0.07))
+    return compare_outcomes(frame, mixtures, outcome, True, reference=names[0], predicted=(0.04, 0.01, 0.07))
 
 
 def recommendation(name: str = "math", **changes) -> Recommendation:
@@ -146,10 +146,10 @@ def test_hostile_names_appear_only_escaped(name):
 def test_a_model_shows_returns_quality_and_the_methods_tried(model):
     bundle = results.render(model)
     Elements(bundle.html)
-    assert "What the runs say about score" in bundle.html and "<img" in bundle.html
+    assert "Fitted model of score" in bundle.html and "<img" in bundle.html
     for text in (bundle.html, bundle.text):
         assert "LightGBM on the mixture alone" in text and "a perfect model would" in " ".join(text.split())
-        assert "Smallest gain" in text and "regmix" in text
+        assert "Minimum detectable gain" in text and "regmix" in text
         assert all(domain in text for domain in DOMAINS)
 
 
@@ -235,9 +235,12 @@ def test_a_recommendation_names_data_seen_more_than_once():
     assert "more than once" not in results.render(recommendation(epochs={"math": 0.9})).text
 
 
-def test_a_comparison_sets_what_was_promised_beside_what_was_obtained():
+def test_a_comparison_sets_what_was_predicted_beside_what_was_observed():
     text = " ".join(results.render(compared()).text.split())
-    assert "Promised over the baseline: +0.040 bits per byte" in text and "obtained over equal: +0.05" in text
+    assert (
+        "Predicted gain over the baseline: +0.040 bits per byte" in text
+        and "observed over equal: +0.05" in text
+    )
 
 
 def test_progress_is_one_line_with_the_time_left():

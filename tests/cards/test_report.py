@@ -61,7 +61,7 @@ def test_the_page_has_every_section_and_asks_nobody_for_anything(reported):
     study, report, html = reported
     page = alone(html)
     assert report.sections == tuple(SECTIONS) and report.size == len(html.encode()) < 2_000_000
-    for said in ("Recommendation", "2026-01-02", "Checked by training", "Marginal returns", "apples"):
+    for said in ("Recommendation", "2026-01-02", "Validated by training", "Marginal returns", "apples"):
         assert said in page.text
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) > 10 and all(attributes["alt"] for attributes in pictures)
@@ -98,7 +98,7 @@ def test_a_page_is_not_written_over_a_file_unless_asked(reported, tmp_path):
 def test_steps_that_were_not_made_are_named_and_not_made(study, tmp_path):
     report = study.report(tmp_path / "page.html")
     text = alone((tmp_path / "page.html").read_text()).text
-    assert report.sections == ("Where it stands", "Pool", "Graph", "Code")
+    assert report.sections == ("Status", "Pool", "Graph", "Code")
     assert "%causalmix run makes it" in text and study.model is None and not len(study.runs)
 
 

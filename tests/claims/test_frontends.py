@@ -12,20 +12,20 @@ from nbconvert import HTMLExporter, LatexExporter, MarkdownExporter
 from nbformat.v4 import new_code_cell, new_notebook
 
 LINES = {  # a line -> what its text says, in a terminal and for frontends that strip HTML
-    "status": "Where|pool ",
+    "status": "Status|pool ",
     "runs": "24 runs over 3 domains",
     "check": "fine",
     "fit --method gp": "Marginal returns",
     "do apples=0.4": "changes bpb by",
-    "effect": "What more of each domain causes",
+    "effect": "Marginal return of each domain",
     "overlap": "mixtures",
-    "optimize --candidates 500": "The mixture to train on",
+    "optimize --candidates 500": "Recommended mixture",
     "explore": "A mixture by hand",
     "compare equal --seeds 2 --executor inline": "paired seeds",
     "export --format yaml": "mixture",
     "doctor": "Python",
     "dag --show": "state -> mixture",
-    "study": "Where|pool ",
+    "study": "Status|pool ",
     "report page.html": "opens without a network",
 }
 PICTURES = ("runs", "fit", "do", "optimize", "compare", "overlap")  # that carry a PNG besides

@@ -609,11 +609,11 @@ def test_loading_takes_less_than_a_tenth_of_a_second_and_nothing_heavy():
         ("check", "Audit", "Was the mixture randomised?"),
         ("overlap", "Overlap", "mixtures"),
         ("refute --repeats 5", "Refutation", "Placebo mixture"),
-        ("interpret --depth 1", "Interpretation", "worth"),
+        ("interpret --depth 1", "Interpretation", "return"),
         ("leaderboard linear equal --runs 12 --splits 1", "Leaderboard", "unseen"),
         ("paths", "PathEffects", "mixture -> score"),
-        ("predict-domain loss=2 style=5", "DomainPrice", "worth"),
-        ("price loss=2 style=5", "DomainPrice", "worth"),
+        ("predict-domain loss=2 style=5", "DomainPrice", "return"),
+        ("price loss=2 style=5", "DomainPrice", "return"),
         ("select --method linear", "StateSelection", "rank correlation"),
         ("counterfactual {{key}} apples=0.4", "Effect", "instead of"),
         ("pareto --method linear --cap 0.8", "ParetoFront", "trade"),
@@ -631,7 +631,7 @@ def test_a_question_gives_an_object_with_a_card(fitted, line, kind, said):
 
 def test_effects_are_shown_as_a_card_and_returned_as_a_table(fitted):
     table = run(fitted, "%causalmix effect --pairs --together")
-    assert "What one domain rather than another causes" in fitted.printed
+    assert "Causal effect of one domain in place of another" in fitted.printed
     assert list(table.columns) == ["estimate", "se", "lower", "upper", "verdict"]
     assert run(fitted, "%causalmix effect;") is None and "What" not in fitted.printed
 

@@ -212,7 +212,7 @@ def test_check_names_the_wild_runs_and_says_what_the_answer_is_without_them():
     found = audit(runs)
     row = found.table.loc["does every run fit the others?"]
     keys = runs.frame["key"].iloc[[20, 5]].tolist()
-    assert row["verdict"] == "mind this"
+    assert row["verdict"] == "warning"
     assert row["figure"] == 2
     assert f"no: runs {keys[0]} (-40 where " in row["answer"] and f"{keys[1]} (5 where " in row["answer"]
     assert "without them" in row["answer"] and "counted in full" in row["answer"]
@@ -230,7 +230,7 @@ def test_the_run_on_which_the_recommendation_hangs_is_named():
     y = 0.02 * rng.normal(size=41) + T[:, 2]
     runs = Runs.from_frames(pd.DataFrame(T, columns=["a", "b", "c"]), pd.DataFrame({"score": y}))
     found = audit(runs)
-    answer = found.table.loc["how much hangs on single runs?", "answer"]
+    answer = found.table.loc["how much depends on single runs?", "answer"]
     moved = found.runs["moved"].sort_values(ascending=False)
     assert moved.index[0] in answer
     assert len(moved) >= 3

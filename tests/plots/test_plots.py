@@ -32,7 +32,7 @@ def estimates(names) -> pd.DataFrame:
 
 def compared(names) -> pd.DataFrame:
     numbers = estimates(names).rename(columns={"estimate": "difference"})
-    numbers["verdict"] = "no difference seen"
+    numbers["verdict"] = "not significant"
     numbers.loc["causalmix"] = [np.nan, np.nan, np.nan, None]
     return numbers
 

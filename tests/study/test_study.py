@@ -238,7 +238,7 @@ def test_two_identical_mixtures_show_no_difference():
     equal = Mixture.equal(["a", "b"])
     outcomes = pd.DataFrame({0: [1.0, 1.01], 1: [1.1, 1.08], 2: [0.9, 0.91]}, index=[RECOMMENDED, "equal"])
     comparison = compare_outcomes(outcomes, {RECOMMENDED: equal, "equal": equal}, "y", False)
-    assert "no difference seen from equal" in comparison.verdict
+    assert "not significant against equal" in comparison.verdict
 
 
 def test_differences_are_paired_and_point_in_the_good_direction():

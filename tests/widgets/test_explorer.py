@@ -177,7 +177,7 @@ def test_seeing_is_not_doing_where_the_pool_decided_the_mixture():
     assert "quality" not in seen["why"] and "state of the pool moved both" in seen["why"]
     effect = study.see({"a": 0.6, "b": 0.2, "c": 0.2})
     assert effect.estimate == pytest.approx(seen["gain"], abs=1e-6)
-    assert "If one did it" in explorer.snapshot().text
+    assert "Causal effect (do)" in explorer.snapshot().text
     send(explorer, mode="do", seq=2)
     assert explorer.answer["gain"] == pytest.approx(a["gain"])
 

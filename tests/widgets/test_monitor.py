@@ -31,7 +31,7 @@ def test_the_page_is_told_of_every_run_and_of_the_end(study):
     assert monitor.view["recorded"] == len(monitor.runs) == 8
     ranks = [run["rank"] for run in monitor.runs]
     assert max(ranks) == 0.88 and min(ranks) == 0  # the best run beats seven of eight
-    assert "8 of 8 runs are there" in monitor.snapshot().html
+    assert "8 of 8 runs recorded" in monitor.snapshot().html
     assert monitor.report.done == 8
 
 
@@ -137,10 +137,10 @@ study = cm.Study.create("causalmix_study", cm.Pool.from_dict(mine), config=confi
     )
     client.execute()
     shown = "".join(str(output.get("data", {}).get("text/html", "")) for output in book.cells[2].outputs)
-    assert "12 of 12 runs are there" in shown
+    assert "12 of 12 runs recorded" in shown
     assert any(output.output_type == "execute_result" for output in book.cells[3].outputs)
     assert "there is nothing to stop" in str(book.cells[4].outputs)
-    for cell, words in ((5, "A mixture by hand"), (6, "What causes what"), (7, "12 of 12 runs are there")):
+    for cell, words in ((5, "A mixture by hand"), (6, "Causal graph"), (7, "12 of 12 runs recorded")):
         mimes = [set(output.data) for output in book.cells[cell].outputs]
         assert any("application/vnd.jupyter.widget-view+json" in mime for mime in mimes)
         assert words in str(book.cells[cell].outputs)

@@ -295,7 +295,7 @@ function render({ model, el }) {
     big.textContent = `${SHAPE[a.verdict.split(" ")[0]]} ${a.mode === "see" ? "seen " : ""}${a.verdict}`;
     said.textContent = `Gain ${signed(a.gain)} (95% interval ${signed(a.gain_lower)} to ${signed(a.gain_upper)}). Expected ${a.outcome} ` +
       `${number(a.mean)} (${number(a.lower)} to ${number(a.upper)}); ${a.minimize ? "lower" : "higher"} is better.`;
-    why.textContent = a.why + (a.done ? ` If one did it: gain ${signed(a.done[0])} (${signed(a.done[1])} to ${signed(a.done[2])}).` : "");
+    why.textContent = a.why + (a.done ? ` Causal effect (do): gain ${signed(a.done[0])} (${signed(a.done[1])} to ${signed(a.done[2])}).` : "");
     picture.setAttribute("aria-label", said.textContent);
     band(picture, a.gain, a.gain_lower, a.gain_upper, Math.max(Math.abs(a.gain_lower), Math.abs(a.gain_upper), ...(a.done ?? []).map(Math.abs), 1e-12) * 1.1);
     warning.textContent = a.warning ? `Mind: ${a.warning}.` : "";
