@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cards.typesetting import Bundle, card, figure_svg, table, text_table
+from causalmix_nb.plots import effects, mixtures
+from causalmix_nb.plots.state import state_heatmap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 def runs_card(runs: Any) -> Bundle:
     """What the runs are, what they scored, and where the best ones lie."""
     import pandas as pd
-
-    from causalmix_nb.plots import mixtures
 
     frame, n, failed = runs.frame, len(runs), len(runs.keys("failed"))
     title = f"{n} runs over {len(runs.domains)} domains" + (f", {failed} failed" if failed else "")
@@ -49,18 +49,14 @@ def runs_card(runs: Any) -> Bundle:
 
 def state_card(state: pd.DataFrame, title: str) -> Bundle:
     """How the domains differ."""
-    from causalmix_nb.plots import state
-
     foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
-    figure = state.state_heatmap(state)
+    figure = state_heatmap(state)
     text = f"{title}\n{text_table(state)}\n{foot}"
     return Bundle(card(title, figure_svg(figure), foot), text, figure)
 
 
 def effects_card(frame: pd.DataFrame, outcome: str, minimize: bool, pairs: bool, together: bool) -> Bundle:
     """What more of each domain causes, or one domain rather than another."""
-    from causalmix_nb.plots import effects
-
     title = "Causal effect of one domain in place of another" if pairs else "Marginal return of each domain"
     shown = frame
     if pairs:
@@ -78,8 +74,6 @@ def dose_card(
     frame: pd.DataFrame, domain: str, outcome: str, minimize: bool, baseline_share: float | None
 ) -> Bundle:
     """The outcome to be expected as one domain's share changes."""
-    from causalmix_nb.plots import effects
-
     rows = frame.iloc[:: max(1, len(frame) // 6)].set_index("share")[["mean", "lower", "upper"]]
     title = f"Expected {outcome} as the share of {domain} changes"
     figure = effects.dose_response(frame, domain, outcome, minimize, baseline_share)

@@ -332,7 +332,9 @@ def test_noise_means_the_same_pool_with_a_share_of_a_domain_corrupted(fitted):
     assert "noise 90%" in fitted.printed
 
 
-@pytest.mark.parametrize("line, says", [("state", "before mixing"), ("effect", "more of each domain causes")])
+@pytest.mark.parametrize(
+    "line, says", [("state", "before mixing"), ("effect", "Marginal return of each domain")]
+)
 def test_a_table_that_a_magic_returns_is_shown_once_as_its_card(fitted, line, says):
     table = run(fitted, f"%causalmix {line}")
     assert says in fitted.printed
