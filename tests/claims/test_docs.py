@@ -197,3 +197,13 @@ def test_help_on_a_public_name_teaches(capsys):
         help(getattr(causalmix_nb, name))
         shown = capsys.readouterr().out
         assert len(shown.split("\n")) > 8 and name in shown
+
+
+def test_the_glossary_explains_each_term_once_in_a_sentence():
+    rows = re.findall(
+        r"^\| (.+) \| (.+) \|$", (ROOT / "docs/glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )[1:]
+    terms = [term for term, _ in rows]
+    assert len(rows) > 20 and terms == sorted(set(terms))
+    assert all(meaning.endswith(".") and meaning.count(". ") == 0 for _, meaning in rows)
+    assert "docs/glossary.md" in README
