@@ -26,6 +26,11 @@ ALIVE = "(a widget; below is its picture)"
 CALM = 0.6  # seconds without a change before the snapshot is drawn again
 
 
+def page(name: str) -> str:
+    """The module that the browser loads for a widget: what all pages share, and the page's own file of ``static/``."""
+    return "".join((STATIC / part).read_text(encoding="utf-8") for part in ("shared.js", name))
+
+
 def answers(method: Callable[..., Any]) -> Callable[..., Any]:
     """A callback whose exceptions are shown in the widget: Jupyter would swallow them."""
 
@@ -46,7 +51,7 @@ def answers(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class LiveWidget(anywidget.AnyWidget):
-    """Base of the widgets; subclasses set ``_esm = STATIC / "name.js"`` and give :meth:`snapshot` and :meth:`show_code`.
+    """Base of the widgets; subclasses set ``_esm = page("name.js")`` and give :meth:`snapshot` and :meth:`show_code`.
 
     Traits for the page: ``error`` (shown in red until the next success), ``code`` (the magic and the Python that give the same result),
     ``live_id``: while alive, the page hides elements of the class ``causalmix-snapshot-<live_id>``.

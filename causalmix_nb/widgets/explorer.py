@@ -36,7 +36,7 @@ from causalmix_nb.methods.quick_surface import problems_of, quick_surfaces
 from causalmix_nb.mixture import Mixture, as_shares
 from causalmix_nb.plots.mixtures import mixture_bars
 from causalmix_nb.plots.pictures import clean, picture
-from causalmix_nb.widgets.base import STATIC, LiveWidget, answers
+from causalmix_nb.widgets.base import LiveWidget, answers, page
 from causalmix_nb.widgets.ternary import Ternary, mixtures, ternary_svg
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class MixtureExplorer(LiveWidget):
     mode: ``"do"`` or ``"see"``. partner: the domain that gives what a slider takes, or -1 for all in proportion.
     """
 
-    _esm = STATIC / "explorer.js"
+    _esm = page("explorer.js")
     domains: Any = traitlets.List().tag(sync=True)
     shares: Any = traitlets.List().tag(sync=True)
     locked: Any = traitlets.List().tag(sync=True)

@@ -16,7 +16,7 @@ from causalmix_nb.cards.typesetting import Bundle, card
 from causalmix_nb.errors import GraphError
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.plots.pictures import picture
-from causalmix_nb.widgets.base import STATIC, LiveWidget, answers
+from causalmix_nb.widgets.base import LiveWidget, answers, page
 
 if TYPE_CHECKING:
     from causalmix_nb.runs.store import Runs
@@ -38,7 +38,7 @@ class DagEditor(LiveWidget):
     graph: the graph as it stands; assign one (or its text) to replace it. view: what the page draws.
     """
 
-    _esm = STATIC / "graph_editor.js"
+    _esm = page("graph_editor.js")
     view: Any = traitlets.Dict().tag(sync=True)
 
     def __init__(

@@ -22,7 +22,7 @@ from causalmix_nb.cards.results import render
 from causalmix_nb.cards.typesetting import Bundle, card, escape, note_list, paragraph, text_lines
 from causalmix_nb.launch.background import GONE, RUNNING, Standing, ask_to_stop, standing
 from causalmix_nb.plots.pictures import clean, short
-from causalmix_nb.widgets.base import STATIC, LiveWidget, answers
+from causalmix_nb.widgets.base import LiveWidget, answers, page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ class SwarmMonitor(LiveWidget):
         trains. standing: how it stands.
     """
 
-    _esm = STATIC / "monitor.js"
+    _esm = page("monitor.js")
     view: Any = traitlets.Dict().tag(sync=True)
     runs: Any = traitlets.List().tag(sync=True)  # of its own: it is sent only when a run has finished
 

@@ -38,25 +38,8 @@ const STYLE = `
   .cm-explorer .outcome > :last-child { grid-column: 1 / -1; }
 }
 `;
-const SVG = "http://www.w3.org/2000/svg";
 const SHAPE = { better: "▲", worse: "▼", not: "●" };
 const SIDE = 16, SIZE = 300, MARGIN = 80, TALL = Math.sqrt(0.75), MUCH = 4;
-
-function make(parent, tag, props = {}, text = "") {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
-function draw(parent, tag, props = {}, text = "") {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  if (text) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 
 const number = (x) => (Math.abs(x) >= 1000 ? x.toFixed(0) : x.toPrecision(4));
 const signed = (x) => (x < 0 ? "−" : "+") + Math.abs(x).toPrecision(3);
@@ -74,9 +57,7 @@ function band(svg, gain, low, high, reach) { // a gain with its interval around 
 }
 
 function render({ model, el }) {
-  const sheet = document.createElement("style");
-  sheet.textContent = `${STYLE} .causalmix-snapshot-${model.get("live_id")} { display: none; }`;
-  document.head.appendChild(sheet);
+  const sheet = dress(model, STYLE);
   const root = make(el, "div", { class: "cm-explorer", role: "group", "aria-label": "mixture explorer", "data-testid": "explorer", "data-lm-suppress-shortcuts": "true" });
   make(root, "div", { class: "title" }, "What would this mixture give?");
   const domains = model.get("domains"), base = model.get("base");
@@ -305,15 +286,14 @@ function render({ model, el }) {
   const told = () => { note.textContent = model.get("note"); };
   const recode = () => { shown.textContent = model.get("code"); };
   const triangle = () => { drawTriangle(); placeRing(); };
-  const heard = [["answer", answered], ["code", recode], ["error", complain], ["bars", drawBars], ["triangle", triangle], ["note", told]];
-  heard.forEach(([name, act]) => model.on(`change:${name}`, act));
+  const deaf = listen(model, { answer: answered, code: recode, error: complain, bars: drawBars, triangle, note: told });
   answered();
   recode();
   complain();
   drawBars();
   triangle();
   return () => {
-    heard.forEach(([name, act]) => model.off(`change:${name}`, act));
+    deaf();
     sheet.remove();
   };
 }

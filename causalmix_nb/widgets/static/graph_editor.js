@@ -32,32 +32,15 @@ const STYLE = `
 .cm-dag ul { margin: 4px 0; padding-left: 18px; }
 .cm-dag pre { padding: 8px; overflow-x: auto; color: inherit; background: transparent; border: 1px solid var(--jp-border-color2, rgba(128,128,128,.4)); }
 `;
-const SVG = "http://www.w3.org/2000/svg";
 const COLOR = { treatment: "#0072B2", outcome: "#D55E00", mediator: "#CC79A7", covariate: "#009E73", other: "#808080" }; // as in graph/drawing.py
 const H = 22; // half the height of a node
 
-function make(parent, tag, props = {}, text = "") {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-function draw(parent, tag, props = {}, text) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
 const short = (name) => ([...name].length > 20 ? `${[...name].slice(0, 19).join("")}…` : name);
 const wide = (text) => [...text].reduce((sum, c) => sum + (c.codePointAt(0) > 0x2e7f ? 8.6 : 4.4), 0); // half of what it takes, in pixels
 const half = (name, role) => Math.max(wide(short(name)), role.length * 3.2, 20) + 16;
 
 function render({ model, el }) {
-  const sheet = document.createElement("style");
-  sheet.textContent = `${STYLE} .causalmix-snapshot-${model.get("live_id")} { display: none; }`;
-  document.head.appendChild(sheet);
+  const sheet = dress(model, STYLE);
   const root = make(el, "div", { class: "cm-dag", role: "group", "aria-label": "causal graph editor", "data-testid": "dag", "data-lm-suppress-shortcuts": "true" });
   const bar = make(root, "div", { class: "bar", role: "toolbar", "aria-label": "edit" });
   const field = make(bar, "input", { type: "text", placeholder: "name of a node", "aria-label": "name of a node", maxlength: 200, "data-testid": "dag-name" });
@@ -324,15 +307,11 @@ function render({ model, el }) {
   const renew = () => { view = model.get("view"); redraw(); };
   const complain = () => { error.textContent = model.get("error"); };
   const recode = () => { shown.textContent = model.get("code"); };
-  model.on("change:view", renew);
-  model.on("change:error", complain);
-  model.on("change:code", recode);
+  const deaf = listen(model, { view: renew, error: complain, code: recode });
   redraw();
   complain();
   return () => {
-    model.off("change:view", renew);
-    model.off("change:error", complain);
-    model.off("change:code", recode);
+    deaf();
     sheet.remove();
   };
 }

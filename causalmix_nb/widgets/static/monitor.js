@@ -27,19 +27,9 @@ const MOST = 600; // squares
 const clock = (s) => (s >= 3600 ? `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`
   : s >= 60 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${Math.round(s)} s`);
 
-function make(parent, tag, props = {}, text = "") {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) node.setAttribute(name, value);
-  node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
 function render({ model, el }) {
   const id = model.get("live_id");
-  const sheet = document.createElement("style");
-  sheet.textContent = `${STYLE} .causalmix-snapshot-${id} { display: none; }`;
-  document.head.appendChild(sheet);
+  const sheet = dress(model, STYLE);
 
   const root = make(el, "div", { class: "cm-monitor", role: "group", "aria-label": "monitor of the proxy runs", "data-testid": "monitor", "data-lm-suppress-shortcuts": "true" });
   make(root, "div", { class: "title" }, "Proxy runs");
@@ -120,15 +110,11 @@ function render({ model, el }) {
     if (!shown.hidden) shown.textContent = model.get("code");
   }
   const complain = () => { error.textContent = model.get("error"); if (error.textContent) draw(); };
-  model.on("change:view", draw);
-  model.on("change:runs", draw);
-  model.on("change:error", complain);
+  const deaf = listen(model, { view: draw, runs: draw, error: complain });
   draw();
   complain();
   return () => {
-    model.off("change:view", draw);
-    model.off("change:runs", draw);
-    model.off("change:error", complain);
+    deaf();
     sheet.remove();
   };
 }
