@@ -118,7 +118,7 @@ TOPICS: dict[str, Topic] = {
     ),
     "executors": Topic(
         (("launch.executor", 2), ("launch.executors.ray_cluster", 2)),
-        "--executor local is for daily use, inline for debugging, ray for a cluster.",
+        "--executor local (worker processes) is for daily use, inline (this process) for debugging, ray for a cluster.",
         ("run", "compare"),
     ),
     "background": Topic(
