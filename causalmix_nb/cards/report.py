@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from causalmix_nb.cards.results import view
+from causalmix_nb.cards.results import render
 from causalmix_nb.cards.runs import dose_card, effects_card
 from causalmix_nb.cards.status import Steps, StudyStatus
-from causalmix_nb.cards.study import state_sparklines
+from causalmix_nb.cards.study import report_card, state_sparklines
 from causalmix_nb.cards.typesetting import Bundle, escape, paragraph
 from causalmix_nb.errors import ExportError
 from causalmix_nb.files import write_whole
+from causalmix_nb.mixture import Mixture
 from causalmix_nb.plots.pictures import clean
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _anchor(title: str) -> str:
 
 
 def _cards(*results: Any) -> tuple[bool, str]:
-    bundles = [result if isinstance(result, Bundle) else view(result) for result in results]
+    bundles = [result if isinstance(result, Bundle) else render(result) for result in results]
     return True, "".join(f"<div>{bundle.html}</div>" for bundle in bundles if bundle is not None)
 
 
@@ -269,10 +270,13 @@ def literal(value: Any) -> str:
     >>> literal({"tilt": None, "baselines": ("equal", 0.5)})
     "{'tilt': None, 'baselines': ['equal', 0.5]}"
     """
-    if type(value).__name__ == "Mixture":
+    if isinstance(value, Mixture):
         return f"Mixture({value.shares!r})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name!r}: {literal(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(literal, value)) + "]"
     return repr(value)
+
+
+render.register(Report, report_card)

@@ -1,7 +1,8 @@
 """What a result looks like: a card of HTML in a notebook, the same in words in a terminal.
 
-:func:`render` makes a :class:`Bundle` of any result of this package, told by the name of its class. The picture comes
-first, the table under it. Whatever comes from data is escaped; colours follow the page, light or dark.
+:func:`render` makes a :class:`Bundle` of any result. One that brings its words (:class:`causalmix_nb.finding.Finding`) needs no more; a kind
+with a card of its own registers it, here or beside the kind (``render.register``). The picture comes first, the table under it. Whatever comes
+from data is escaped; colours follow the page, light or dark.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import html
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cards.runs import runs_card
-from causalmix_nb.cards.study import check_up_card, pool_card, report_card, status_card, tutorial_card
+from causalmix_nb.cards.status import StudyStatus
+from causalmix_nb.cards.study import check_up_card, pool_card, status_card, tutorial_card
 from causalmix_nb.cards.typesetting import (
     COLUMNS,
     LINE,
@@ -37,42 +40,46 @@ from causalmix_nb.cards.typesetting import (
     unit_after,
     verdict_line,
 )
+from causalmix_nb.checkup import CheckUp
+from causalmix_nb.data.pool import Pool
+from causalmix_nb.decide.comparison import Comparison
+from causalmix_nb.decide.export.export import ExportResult
+from causalmix_nb.decide.policy import Recommendation
+from causalmix_nb.estimate.model import Effect, Model
+from causalmix_nb.graph.graph import CausalGraph
+from causalmix_nb.launch.launch import Progress, RunReport
+from causalmix_nb.mixture import Mixture
 from causalmix_nb.plots import effects, mixtures, sparklines
 from causalmix_nb.plots.pictures import clean, percent, picture, short, unit
 from causalmix_nb.plots.style import BLUE, ORANGE
+from causalmix_nb.runs.store import Runs
+from causalmix_nb.tutorial import Tutorial
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@singledispatch
 def render(result: Any) -> Bundle | None:
     """The card of a result, or None for something that has none."""
-    for kind in type(result).__mro__:
-        if (make := _CARDS.get(kind.__name__)) is not None:
-            return make(result)
-    return _finding(result) if hasattr(result, "sentences") else None
-
-
-def view(result: Any) -> Bundle | None:
-    """The card of any result of a magic."""
-    kind = type(result).__name__
-    if kind == "Runs":
-        return runs_card(result)
-    if kind == "Study":
-        return render(result.status())
-    return render(result)
+    match result:
+        case object(title=str(), sentences=_, table=_):
+            return _finding(result)
+    return None
 
 
 # -- results ---------------------------------------------------------------------------------------------
 
 
-def _mixture(mixture: Any) -> Bundle:
+@render.register
+def _mixture(mixture: Mixture) -> Bundle:
     title = f"A mixture of {len(mixture)} domains"
     figure = mixtures.mixture_bars(mixture.to_series(), names=("mixture", ""))
     return Bundle(card(title, figure_svg(figure)), text_lines(title, text_bars(mixture.shares)), figure)
 
 
-def _run_report(report: Any) -> Bundle:
+@render.register
+def _run_report(report: RunReport) -> Bundle:
     left = report.requested - report.reused - report.done - report.failed
     title = f"{report.reused + report.done} of {report.requested} runs recorded"
     segments = [("finished before", report.reused, BLUE, 0.5), ("trained now", report.done, BLUE, 1.0)]
@@ -98,7 +105,8 @@ def _run_report(report: Any) -> Bundle:
     return Bundle(card(title, body), text_lines(as_sentence(str(report)), *failed))
 
 
-def _progress(progress: Any) -> Bundle:
+@render.register
+def _progress(progress: Progress) -> Bundle:
     share = min(1.0, progress.done / progress.total) if progress.total > 0 else 0.0
     words = [f"{progress.done:,}/{progress.total:,}"]
     if math.isfinite(progress.tokens_per_second):
@@ -134,7 +142,8 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
-def _effect(effect: Any) -> Bundle:
+@render.register
+def _effect(effect: Effect) -> Bundle:
     better = (effect.estimate < 0) == bool(effect.minimize)
     verdict = (
         ("better" if better else "worse") if effect.distinguishable else "not distinguishable from no effect"
@@ -157,7 +166,8 @@ def _effect(effect: Any) -> Bundle:
     return Bundle(card(f"Causal effect of {label}", body, foot), text, figure)
 
 
-def _recommendation(best: Any) -> Bundle:
+@render.register
+def _recommendation(best: Recommendation) -> Bundle:
     title = f"Recommended mixture (fitted on {best.n_runs} runs)"
     figure = mixtures.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
     gain = f"Gain over the baseline: {interval_words(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
@@ -198,7 +208,8 @@ def _compared(first: Any, mixtures: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def _comparison(compared: Any) -> Bundle:
+@render.register
+def _comparison(compared: Comparison) -> Bundle:
     found = compared.table
     reference = next((str(n) for n, d in found["difference"].items() if is_missing(d)), "")
     title = f"Validated by training: {clean(compared.outcome)}"
@@ -241,7 +252,8 @@ def _predicted(compared: Any) -> str:
     return f"{said}; observed over equal: {got}."
 
 
-def _model(model: Any) -> Bundle:
+@render.register
+def _model(model: Model) -> Bundle:
     found, outcome = model.diagnostics, model.outcome
     title = f"Fitted model of {clean(outcome)}"
     returns = model.marginal_return()
@@ -320,12 +332,14 @@ def _finding(found: Any) -> Bundle:
     return Bundle(card(found.title, body), text, figures[0] if figures else None)
 
 
-def _graph(graph: Any) -> Bundle:
+@render.register
+def _graph(graph: CausalGraph) -> Bundle:
     text = "\n".join(map(clean, graph.to_text().split("\n")))
     return Bundle(card("Causal graph", picture(graph.to_svg())), text)
 
 
-def _export(result: Any) -> Bundle:
+@render.register
+def _export(result: ExportResult) -> Bundle:
     beside = "".join(f", with {clean(name)} beside it" for name in getattr(result, "files", {}))
     title = (
         f"Written to {clean(result.path)}{beside}"
@@ -340,19 +354,8 @@ def _export(result: Any) -> Bundle:
     return Bundle(card(title, pre), "\n".join(folded))
 
 
-_CARDS: dict[str, Callable[[Any], Bundle]] = {
-    "Mixture": _mixture,
-    "Pool": pool_card,
-    "RunReport": _run_report,
-    "Progress": _progress,
-    "Model": _model,
-    "Effect": _effect,
-    "Recommendation": _recommendation,
-    "Comparison": _comparison,
-    "StudyStatus": status_card,
-    "CausalGraph": _graph,
-    "ExportResult": _export,
-    "CheckUp": check_up_card,
-    "Report": report_card,
-    "Tutorial": tutorial_card,
-}
+render.register(CheckUp, check_up_card)
+render.register(Pool, pool_card)
+render.register(Runs, runs_card)
+render.register(StudyStatus, status_card)
+render.register(Tutorial, tutorial_card)

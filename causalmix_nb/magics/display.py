@@ -97,10 +97,10 @@ class ResultDisplay:
 
     def bundle(self, result: Any) -> Bundle | None:
         """The card of a result with everything that is attached to it."""
-        from causalmix_nb.cards.results import view
+        from causalmix_nb.cards.results import render
         from causalmix_nb.cards.typesetting import Bundle, escape
 
-        found = view(result)
+        found = render(result)
         note, more = next(((note, more) for known, note, more in self._attached if known is result), ("", ()))
         parts = [*([found] if found else []), *(make() for make in more)]
         if not parts:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from causalmix_nb.answers.transfer import small_proxy
 from causalmix_nb.benchmark.pool_shift import pool_shift
 from causalmix_nb.cards.report import Report, write_report
+from causalmix_nb.cards.results import render
 from causalmix_nb.cards.status import StudyStatus, next_step, study_status
 from causalmix_nb.data.corpus import MAX_BYTES, Corpus
 from causalmix_nb.data.pool import Pool
@@ -421,3 +422,6 @@ class Study:
 
     def _drop_results(self) -> None:
         self.model = self.recommendation = self.comparison = None
+
+
+render.register(Study, lambda study: render(study.status()))

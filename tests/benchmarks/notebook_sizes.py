@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from causalmix_nb.cards.results import view
+from causalmix_nb.cards.results import render
 from causalmix_nb.cards.runs import dose_card, effects_card
 from causalmix_nb.cards.study import state_sparklines
 from causalmix_nb.checkup import doctor
@@ -90,7 +90,7 @@ def main() -> None:
     study, total = demo_sized(), 0
     print(f"{'card':<20}{'html':>9}{'png':>9}{'text':>9}{'saved':>9}  bytes")
     for name, result in results(study).items():
-        bundle = view(result) or result
+        bundle = render(result) or result
         data = bundle._repr_mimebundle_()  # type: ignore[attr-defined]
         sizes = [len(data.get(kind, "")) for kind in ("text/html", "image/png", "text/plain")]
         saved = len(json.dumps(data))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
-from causalmix_nb.cards.results import view
+from causalmix_nb.cards.results import render
 from causalmix_nb.errors import CausalMixError
 from causalmix_nb.magics.command import commands
 from causalmix_nb.magics.completion import suggest
@@ -146,7 +146,7 @@ def test_hostile_names_are_text_in_every_card_and_every_picture(shell, hostile):
     for line in ASKED:
         result, error = run(shell, f"%causalmix {line}")
         assert error is None, f"{line}: {error!r}"
-        bundle = view(result)
+        bundle = render(result)
         html = bundle.html if bundle else ""
         assert html or line.startswith("effect"), line
         outside = re.sub(r'"data:image/[^"]*"', "", html)
@@ -163,7 +163,9 @@ def test_a_graph_with_hostile_nodes_is_refused_or_drawn_as_text(shell):
         shell.user_ns["text"] = f"mixture -> score; {name} -> score"
         result, error = run(shell, "%causalmix dag text")
         assert (
-            a_sentence(error) or "<script" not in view(result).html and "<img src=x" not in view(result).html
+            a_sentence(error)
+            or "<script" not in render(result).html
+            and "<img src=x" not in render(result).html
         )
 
 

@@ -331,8 +331,8 @@ def test_describe_and_the_picture_say_what_was_left_out():
 
 
 def test_the_words_of_a_bad_row_do_not_reach_a_page_as_markup():
-    from causalmix_nb.cards.results import view
+    from causalmix_nb.cards.results import render
 
     pool = Pool.from_dict({"a": ["one", {"messages": [{"role": "<b>x", "content": "y"}]}], "b": OTHER})
-    html = view(pool).html
+    html = render(pool).html
     assert "<b>x" not in html and "&lt;b&gt;x" in html

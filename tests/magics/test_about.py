@@ -114,3 +114,13 @@ def test_topics_lead_on_to_subcommands_that_exist():
     from causalmix_nb.magics.command import commands
 
     assert {see for about in topics.TOPICS.values() for see in about.see} <= set(commands())
+
+
+def test_every_kind_that_has_a_card_of_its_own_is_shown_by_the_magics():
+    import causalmix_nb.study.study  # noqa: F401  (registers the card of a study)
+    from causalmix_nb.cards.results import render
+    from causalmix_nb.magics.display import TYPES
+
+    kinds = {(kind.__module__.removeprefix("causalmix_nb."), kind.__name__) for kind in render.registry}
+    shown_by_steps = {("launch.launch", "Progress"), ("builtins", "object")}
+    assert kinds - shown_by_steps == set(TYPES) - {("finding", "Finding")}

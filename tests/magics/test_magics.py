@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.oinspect import getdoc
 from jupyter_client.manager import start_new_kernel
 
-from causalmix_nb.cards.results import view
+from causalmix_nb.cards.results import render
 from causalmix_nb.data.pool import Pool
 from causalmix_nb.decide.policy import Recommendation
 from causalmix_nb.errors import CausalMixError, MixtureError, PoolError, StudyError
@@ -690,5 +690,5 @@ def test_the_example_of_benchmark_runs_as_its_help_writes_it(working):
     found = run(working, f"{example} --seeds 2 --no-history --executor inline --report report")
     assert {shift.name for shift in found.shifts} == {"as it is", "noisier", "mild"}
     assert {"causalmix", "regmix", "natural", "equal"} == set(found.methods)
-    assert view(found).text.startswith(found.title) and any("mild" in said for said in found.sentences)
+    assert render(found).text.startswith(found.title) and any("mild" in said for said in found.sentences)
     assert (Path("report") / "pool_shift.html").exists() and "Written to" in working.printed
