@@ -32,6 +32,7 @@ PICTURES = ("runs", "fit", "do", "optimize", "compare", "overlap")  # that carry
 
 
 def said(line: str, text: str) -> bool:
+    text = " ".join(text.split())  # wherever a line of text was folded
     return any(words in text for words in LINES[line].split("|"))
 
 
