@@ -127,7 +127,7 @@ def _adjustment(problem: Problem, graph: CausalGraph | None) -> Row:
     if graph is None:
         return (
             question,
-            "no graph was given, so every recorded state is adjusted for: give one with %causalmix graph",
+            "no graph was given, so every recorded state is adjusted for: give one with %causalmix dag",
             math.nan,
             WARN,
         )
@@ -151,7 +151,7 @@ def _assignment(problem: Problem, seed: int) -> tuple[float, Row]:
     question = "was the mixture randomised?"
     W = state_and_scale(problem)
     if not W.shape[1]:
-        answer = "no state is recorded, so it cannot be told; the mixture is taken as randomised"
+        answer = "unknown: no state is recorded; the mixture is assumed randomised"
         return math.nan, (question, answer, math.nan, WARN)
     L = log_mixture(problem.T)
     L = L - L.mean(1, keepdims=True)
@@ -160,7 +160,7 @@ def _assignment(problem: Problem, seed: int) -> tuple[float, Row]:
     verdict = GOOD if r2 < 0.5 else WARN if r2 < 0.95 else BAD
     answer = assignment_sentence(r2, True)
     if r2 >= RANDOMISED:
-        answer += "; double machine learning takes it away, a hidden cause it cannot"
+        answer += "; double machine learning adjusts for the recorded state, not for an unobserved confounder"
     return r2, (question, answer, r2, verdict)
 
 

@@ -299,7 +299,7 @@ def _door(graph: CausalGraph, a: str, b: str) -> tuple[str, ...] | str:
     if given is not None:
         return tuple(sorted(given))
     pairs = [f"{x} <-> {y}" for x, y in graph.hidden if b in (x, y) or a in (x, y)]
-    return f"a hidden cause stands in the way ({', '.join(pairs)})"
+    return f"an unobserved confounder ({', '.join(pairs)})"
 
 
 # -- the equations -----------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def refute(
     import pandas as pd
 
     if n_repeats < 5:
-        raise FitError(f"{n_repeats} repeats tell chance from nothing; take at least 5, better 20.")
+        raise FitError(f"{n_repeats} repeats give no null distribution; take at least 5, better 20.")
     if n_repeats > 10_000:
         raise FitError(f"{n_repeats} repeats would never end; take at most 10,000, 20 is usual.")
     problem = Problem.from_runs(runs, outcome, graph, use_state)
@@ -278,7 +278,7 @@ def _hidden(
         robust_95,
         table,
         e,
-        ("a common cause that nobody recorded", "a weak one changes little", found, verdict),
+        ("an unobserved confounder", "a weak one changes little", found, verdict),
     )
 
 

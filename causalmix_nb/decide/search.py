@@ -58,7 +58,7 @@ class Search(Finding):
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.mixture.shares.items())
         said = [
             f"it ends with {shares}",
-            f"the best of its {len(y)} runs scored {best:.4g}, which is partly luck",
+            f"the best of its {len(y)} runs scored {best:.4g}, which is optimistic (winner's curse)",
         ]
         if y.isna().any():
             said.append(f"{int(y.isna().sum())} runs failed")

@@ -319,6 +319,6 @@ def refuse_decided(residual: np.ndarray, Z: np.ndarray, n_distinct: int) -> None
     left = np.linalg.svd(residual - residual.mean(0), compute_uv=False)
     if left[-1] < 1e-4 * spread[0] and left[-1] < 0.01 * spread[-1]:
         raise FitError(
-            f"the state decides the mixture in all {n_distinct} distinct runs, so the two cannot be told apart; "
+            f"the state decides the mixture in all {n_distinct} distinct runs, so there is no overlap and the effect is not identified; "
             "add runs that try other mixtures at the same state, or leave the state out of the graph."
         )

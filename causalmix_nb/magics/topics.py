@@ -46,7 +46,7 @@ TOPICS: dict[str, Topic] = {
     "mixture": Topic(
         (("mixture", 2),),
         "Write shares as math=0.4 or math=40%; the others make room in proportion unless --keep from=code "
-        "says who pays.",
+        "says which domain gives up the share.",
         ("do", "optimize"),
     ),
     "graph": Topic(

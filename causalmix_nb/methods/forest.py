@@ -150,7 +150,7 @@ def fit_forest(
     n_distinct, needed = len(np.unique(problem.groups)), max(40, 6 * coordinates.basis.shape[1])
     if n_distinct < needed:
         raise FitError(
-            f"{n_distinct} distinct runs do not carry a causal forest over {int(coordinates.active.sum())} domains; "
+            f"{n_distinct} distinct runs are too few for a causal forest over {int(coordinates.active.sum())} domains; "
             f"at least {needed} are needed: add runs, or use method='linear'."
         )
     folds = split_folds(problem.groups, n_folds, np.random.default_rng(random_state))

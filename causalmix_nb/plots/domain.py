@@ -69,6 +69,6 @@ def price_forest(
         )
     return with_alt(
         figure,
-        f"Dots with {level:.0%} intervals: worth of domains for {short(outcome)} against the average one. "
+        f"Dots with {level:.0%} intervals: marginal return of the domains for {short(outcome)} against the average one. "
         f"The new domain {price[0]:+.3g} ({price[1]:+.3g} to {price[2]:+.3g}). {'; '.join(told)}.",
     )

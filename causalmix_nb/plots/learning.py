@@ -102,7 +102,7 @@ def learning_curves(table: pd.DataFrame, ceiling: float | None, chance: float) -
             label="rank correlation on unseen runs (95% interval)",
         )  # fmt: skip
         if ceiling is not None:
-            axes.axvline(ceiling, color=ORANGE, linestyle="--", label="ceiling of the noise")
+            axes.axvline(ceiling, color=ORANGE, linestyle="--", label="noise ceiling")
         legend_above(axes, 2)
         axes.set_xlabel("rank correlation on unseen runs")
     else:

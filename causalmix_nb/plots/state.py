@@ -54,7 +54,9 @@ def state_tree(tree: Any, leaves: pd.DataFrame, outcome: str, minimize: bool) ->
         told.append(_leaf(axes, rows, domains, sign, first=leaf == 0))
     if levels:
         _questions(figure.add_subplot(grid[0, :], facecolor="none"), tree, n)
-    figure.supxlabel(plain(f"worth of a unit of log share, in {axis_label(outcome, minimize)}"), fontsize=9)
+    figure.supxlabel(
+        plain(f"marginal return (per unit of log share), in {axis_label(outcome, minimize)}"), fontsize=9
+    )
     return with_alt(figure, f"Tree with {n} {'leaves' if n > 1 else 'leaf'}. {' '.join(told)}")
 
 
@@ -159,14 +161,14 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     axes.spines["bottom"].set_visible(False)
     axes.set_xlabel(
         plain(
-            f"change of the worth,{powers} in {axis_label(outcome, minimize)},\nas the column rises from low to high; "
+            f"change of the marginal return,{powers} in {axis_label(outcome, minimize)},\nas the column rises from low to high; "
             "in brackets: not distinguishable from 0"
         ),
         fontsize=9,
     )
     return with_alt(
         figure,
-        f"Table of domain by column of the state: change of the worth for {short(outcome)} from low to high. "
+        f"Table of domain by column of the state: change of the marginal return for {short(outcome)} from low to high. "
         + ("; ".join(told) if told else "No change is distinguishable from 0")
         + ".",
     )

@@ -353,7 +353,7 @@ class MixtureExplorer(LiveWidget):
             f"{b['outcome']}: gain {b['gain']:+.3g} ({b['gain_lower']:+.3g} to {b['gain_upper']:+.3g})."
             for b in self.bars[1:]
         ]
-        return [*said, f"Mind: {a['warning']}."] if a["warning"] else said
+        return [*said, f"Warning: {a['warning']}."] if a["warning"] else said
 
     def snapshot(self) -> Bundle:
         said, mixture = self.words(), self.mixture.to_series()

@@ -118,7 +118,7 @@ def test_an_arrow_behind_a_hidden_cause_cannot_be_told_and_the_cause_is_named():
     assert rows(found, "mixture -> words -> score")["estimate"].isna().all()
     assert rows(found, "mixture -> maths -> score")["estimate"].notna().all()
     assert rows(found, TOTAL)["estimate"].isna().all()
-    assert "words -> score: a hidden cause stands in the way (words <-> score)" in " ".join(found.notes)
+    assert "words -> score: an unobserved confounder (words <-> score)" in " ".join(found.notes)
 
 
 def test_a_node_that_nobody_recorded_leaves_a_direct_path():

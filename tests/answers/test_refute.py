@@ -95,5 +95,5 @@ def test_it_is_repeatable_and_drawn_with_words(found):
 
 
 def test_too_few_repeats_are_refused():
-    with pytest.raises(FitError, match="2 repeats tell chance from nothing; take at least 5"):
+    with pytest.raises(FitError, match="2 repeats give no null distribution; take at least 5"):
         refute(make_world(0).runs(40, 0), n_repeats=2)

@@ -19,6 +19,7 @@ from causalmix_nb.answers.question import QUESTIONS, handed
 from causalmix_nb.cards.results import render
 from causalmix_nb.magics.language import MagicError
 from causalmix_nb.magics.parser import parse
+from causalmix_nb.methods.method import METHODS
 
 ROOT = Path(__file__).parents[2]
 README, CONTRIBUTING = ((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
@@ -110,7 +111,8 @@ def example(tmp_path):
         spec.loader.exec_module(module)
         return module
 
-    return load
+    yield load
+    METHODS.remove("constant")
 
 
 def test_the_example_of_an_estimator_has_intervals(example):

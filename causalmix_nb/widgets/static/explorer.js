@@ -279,7 +279,7 @@ function render({ model, el }) {
     why.textContent = a.why + (a.done ? ` Causal effect (do): gain ${signed(a.done[0])} (${signed(a.done[1])} to ${signed(a.done[2])}).` : "");
     picture.setAttribute("aria-label", said.textContent);
     band(picture, a.gain, a.gain_lower, a.gain_upper, Math.max(Math.abs(a.gain_lower), Math.abs(a.gain_upper), ...(a.done ?? []).map(Math.abs), 1e-12) * 1.1);
-    warning.textContent = a.warning ? `Mind: ${a.warning}.` : "";
+    warning.textContent = a.warning ? `Warning: ${a.warning}.` : "";
     root.setAttribute("data-seq", String(a.seq));
   }
   const complain = () => { error.textContent = model.get("error"); if (error.textContent) answered(); };
