@@ -56,7 +56,7 @@ def test_a_history_that_the_state_decided_is_told_from_a_random_one(random, conf
     row = answers(confounded).loc["was the mixture randomised?"]
     assert row["figure"] > 0.5
     assert row["verdict"] == "warning"
-    assert "the state decided" in row["answer"] and "a hidden cause it cannot" in row["answer"]
+    assert "the state decided" in row["answer"] and "not for an unobserved confounder" in row["answer"]
     assert "looks randomised" in answers(random).loc["was the mixture randomised?", "answer"]
 
 

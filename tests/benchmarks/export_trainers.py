@@ -44,7 +44,7 @@ def llamafactory(folder: Path, pool: Pool) -> dict[str, int]:
 
     path = export(SHARES, folder / "mix.yaml", "llamafactory", pool=pool, token_budget=BUDGET).path
     given = OmegaConf.to_container(OmegaConf.load(path))
-    options = {name: given[name] for name in ("dataset_dir", "dataset", "mix_strategy", "interleave_probs")}
+    options = {name: given[name] for name in ("dataset_dir", "dataset", "mix_strategy")}
     data, training = DataArguments(**options), TrainingArguments(output_dir=str(folder / "out"))
     np.random.seed(0)
     rows = _get_merged_dataset(

@@ -221,7 +221,7 @@ def test_shares_of_examples_drawn_by_datasets_give_shares_of_tokens(pool, folder
 
 def llamafactory_rows(path):
     """What LLaMA-Factory's loader does with the files: entries by name, so many of their examples, mixed."""
-    from datasets import interleave_datasets, load_dataset
+    from datasets import concatenate_datasets, load_dataset
 
     config = yaml.safe_load(path.read_text())
     info = json.loads((path.parent / config["dataset_dir"] / "dataset_info.json").read_text())
@@ -236,11 +236,9 @@ def llamafactory_rows(path):
             extra = rng.choice(len(rows), entry["num_samples"] - len(index))
             rows = rows.select(np.concatenate([index, extra]))
         parts.append(rows.select_columns([entry["columns"]["prompt"]]))
-    assert config["mix_strategy"] == "interleave_once" and config["num_train_epochs"] == 1
-    return interleave_datasets(
-        parts, [float(p) for p in config["interleave_probs"].split(",")], seed=42,
-        stopping_strategy="all_exhausted_without_replacement",
-    )  # fmt: skip
+    assert config["mix_strategy"] == "concat" and config["num_train_epochs"] == 1
+    assert "interleave_probs" not in config  # LLaMA-Factory refuses them with concat
+    return concatenate_datasets(parts)
 
 
 def test_llamafactory_draws_shares_of_tokens(pool, tmp_path):

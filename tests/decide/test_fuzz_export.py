@@ -43,10 +43,14 @@ def read_back(form, result):
     if form == "llamafactory":
         content = yaml.safe_load(text)
         names = [name.strip() for name in content["dataset"].split(",")]  # as it splits them
-        assert sum(map(float, content["interleave_probs"].split(","))) == pytest.approx(1, abs=1e-9)
         info = json.loads(next(iter(result.files.values()))) if result.files else {}
         assert not info or set(info) <= set(names)
-        return dict(zip(names, content["interleave_probs"].split(",")))
+        if content["mix_strategy"] == "concat":  # by counts, which dataset_info.json holds
+            assert content["num_train_epochs"] == 1 and "interleave_probs" not in content
+            return dict.fromkeys(names)
+        probs = content["interleave_probs"].split(",")
+        assert sum(map(float, probs)) == pytest.approx(1, abs=1e-9)
+        return dict(zip(names, probs))
     tree = ast.parse(text)
     compile(text, "mix.py", "exec")
     named = {t.id: node.value for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)}  # fmt: skip

@@ -2,8 +2,8 @@
 
 LLaMA-Factory draws examples. ``split`` of an entry of ``dataset_info.json`` is handed to ``datasets``, which reads the rows that it names:
 those whose tokens are the share, where the file is here. Elsewhere ``num_samples`` takes so many rows by chance (all of them first, some
-again where there are fewer), whose tokens are the share on average. ``interleave_once`` mixes each of them in once.
-Without counts, ``interleave_under`` draws by probability and stops when a domain runs out; ``interleave_over`` would go on
+again where there are fewer), whose tokens are the share on average. ``concat`` takes each of them once, and the trainer shuffles them;
+``interleave_once`` would say the same and fails with the ``datasets`` that LLaMA-Factory 0.9.5 asks for. Without counts, ``interleave_under`` draws by probability and stops when a domain runs out; ``interleave_over`` would go on
 until every domain has been read once, and read the others as often as that takes.
 """
 
@@ -46,11 +46,12 @@ def write(plan: ExportPlan, folder: Path) -> Written:
     content: dict[str, Any] = {
         **({"dataset_dir": str(folder)} if entries else {}),
         "dataset": ",".join(domain.name for domain in plan.used),
-        "mix_strategy": "interleave_once" if plan.exact else "interleave_under",
-        "interleave_probs": ",".join(f"{share:.12g}" for share in probabilities(plan.used)),
     }
     if plan.exact:
-        content["num_train_epochs"] = 1.0
+        content |= {"mix_strategy": "concat", "num_train_epochs": 1.0}
+    else:
+        probs = ",".join(f"{share:.12g}" for share in probabilities(plan.used))
+        content |= {"mix_strategy": "interleave_under", "interleave_probs": probs}
     if plan.max_length is not None:
         content["cutoff_len"] = plan.max_length
     remarks = _remarks(plan, entries) if entries else []
@@ -194,8 +195,8 @@ def _remarks(plan: ExportPlan, entries: Mapping[str, Any]) -> list[str]:
     said = [f"The data sets are described in {INFO} beside this file."]
     if plan.exact:
         said.append(
-            "split there names the rows to read, num_samples how many, and interleave_once takes each once: without streaming, which "
-            "ignores num_samples. A LLaMA-Factory without interleave_once: mix_strategy concat and no interleave_probs draws the same."
+            "split there names the rows to read, num_samples how many; concat takes each once and needs no interleave_probs. Train without "
+            "streaming, which ignores num_samples and does not mix what is concatenated."
         )
         chance = [name for name, entry in entries.items() if "num_samples" in entry]
         if len(chance) < len(entries):
