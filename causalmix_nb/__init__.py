@@ -29,7 +29,7 @@ _WHERE = {
     "counterfactual": "answers.interventions",
     "demo_pool": "data.demo",
     "do": "answers.interventions",
-    "doctor": "checkup",
+    "doctor": "launch.checkup",
     "export": "decide.export.export",
     "fit": "methods.fit",
     "interpret": "answers.interpret",
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from causalmix_nb.answers.interpret import interpret as interpret
     from causalmix_nb.answers.interventions import counterfactual as counterfactual
     from causalmix_nb.answers.interventions import do as do
-    from causalmix_nb.checkup import doctor as doctor
     from causalmix_nb.data.demo import demo_pool as demo_pool
     from causalmix_nb.data.pool import Domain as Domain
     from causalmix_nb.data.pool import Pool as Pool
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from causalmix_nb.decide.policy import optimize as optimize
     from causalmix_nb.errors import CausalMixError as CausalMixError
     from causalmix_nb.graph.graph import CausalGraph as CausalGraph
+    from causalmix_nb.launch.checkup import doctor as doctor
     from causalmix_nb.launch.executors.ray_cluster import RayExecutor as RayExecutor
     from causalmix_nb.methods.fit import fit as fit
     from causalmix_nb.mixture import Mixture as Mixture

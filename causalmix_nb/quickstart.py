@@ -69,17 +69,18 @@ def main(notebook: Path = NOTEBOOK, out: Path = OUT) -> int:
 
 def _found(out: Path) -> list[str]:
     """What the studies in a folder recommend, in words; draws each recommendation beside it."""
-    from causalmix_nb.mixture import Mixture
+    import pandas as pd
+
     from causalmix_nb.plots.mixtures import mixture_bars
 
     lines = []
     for path in sorted(out.glob("*/recommendation.json")):
         best = json.loads(path.read_text(encoding="utf-8"))
-        mixture = Mixture(best["mixture"], normalise=True)
+        mixture = pd.Series(best["mixture"])
         picture = out / "recommendation.png"
-        figure = mixture_bars(mixture.to_series(), Mixture.equal(mixture.domains).to_series())
+        figure = mixture_bars(mixture, pd.Series(1 / len(mixture), mixture.index))
         figure.savefig(picture, dpi=150, facecolor="white")
-        shares = ", ".join(f"{name} {share:.1%}" for name, share in mixture.shares.items())
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in mixture.items())
         lines += [
             f"\nRecommended mixture: {shares}",
             f"Gain in {best['outcome']} over equal shares: {best['gain']:.4f} "

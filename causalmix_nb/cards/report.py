@@ -21,13 +21,13 @@ from causalmix_nb.cards.study import report_card, state_sparklines
 from causalmix_nb.cards.typesetting import Bundle, escape, paragraph
 from causalmix_nb.errors import ExportError
 from causalmix_nb.files import write_whole
+from causalmix_nb.finding import Finding
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.plots.pictures import clean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from causalmix_nb.answers.audit import Audit
     from causalmix_nb.data.pool import Pool
     from causalmix_nb.runs.store import Runs
 
@@ -67,7 +67,7 @@ class Shown(Steps, Protocol):
 
     def status(self) -> StudyStatus: ...
 
-    def check(self, outcome: str | None = None) -> Audit: ...
+    def check(self, outcome: str | None = None) -> Finding: ...
 
     def effects(self) -> pd.DataFrame: ...
 

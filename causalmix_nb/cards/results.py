@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.cards.runs import runs_card
 from causalmix_nb.cards.status import StudyStatus
-from causalmix_nb.cards.study import check_up_card, pool_card, status_card, tutorial_card
+from causalmix_nb.cards.study import check_up_card, pool_card, status_card
 from causalmix_nb.cards.typesetting import (
     COLUMNS,
     LINE,
@@ -40,20 +40,19 @@ from causalmix_nb.cards.typesetting import (
     unit_after,
     verdict_line,
 )
-from causalmix_nb.checkup import CheckUp
 from causalmix_nb.data.pool import Pool
 from causalmix_nb.decide.comparison import Comparison
 from causalmix_nb.decide.export.export import ExportResult
 from causalmix_nb.decide.policy import Recommendation
 from causalmix_nb.estimate.model import Effect, Model
 from causalmix_nb.graph.graph import CausalGraph
+from causalmix_nb.launch.checkup import CheckUp
 from causalmix_nb.launch.launch import Progress, RunReport
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.plots import effects, mixtures, sparklines
 from causalmix_nb.plots.pictures import clean, percent, picture, short, unit
 from causalmix_nb.plots.style import BLUE, ORANGE
 from causalmix_nb.runs.store import Runs
-from causalmix_nb.tutorial import Tutorial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -358,4 +357,3 @@ render.register(CheckUp, check_up_card)
 render.register(Pool, pool_card)
 render.register(Runs, runs_card)
 render.register(StudyStatus, status_card)
-render.register(Tutorial, tutorial_card)

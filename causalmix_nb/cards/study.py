@@ -214,16 +214,6 @@ def check_up_card(found: Any) -> Bundle:
     return Bundle(card("Installation", body), text_lines(str(found)))
 
 
-def tutorial_card(found: Any) -> Bundle:
-    title = f"{len(found.lessons)} notebooks in {clean(found.folder)}"
-    rows = "".join(
-        f"<li><strong>{escape(name)}</strong> – {escape(about)}</li>" for name, about in found.lessons.items()
-    )
-    body = f'<ol style="margin:4px 0;padding-left:1.6em">{rows}</ol>'
-    foot = "Open the first one from the file browser and run it from the top."
-    return Bundle(card(title, body, foot), text_lines(str(found), foot))
-
-
 def report_card(report: Any) -> Bundle:
     path = clean(report.path)
     body = f'<p style="margin:4px 0">{escape(", ".join(report.sections))}</p>'

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from causalmix_nb.errors import TrainingError
-from causalmix_nb.estimate.nuisances import split_folds
 from causalmix_nb.launch.launch import RunReport
 
 if TYPE_CHECKING:
@@ -103,6 +102,7 @@ def promote(
 def added(y: np.ndarray, X: np.ndarray, seed: int = 0) -> np.ndarray:
     """Outcome less what the state alone predicts for it, (n,); a run's state is never among those that the prediction was fitted on."""
     from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import GroupKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -112,13 +112,9 @@ def added(y: np.ndarray, X: np.ndarray, seed: int = 0) -> np.ndarray:
     n_states = states.max(initial=0) + 1
     if n_states < 4:
         return y - y.mean()
-    fold = split_folds(states, min(5, n_states), np.random.default_rng(seed))
-    rest = np.empty(len(y))
-    for k in np.unique(fold):
-        out = fold == k
-        ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 11)))
-        rest[out] = y[out] - ridge.fit(X[~out], y[~out]).predict(X[out])
-    return rest
+    folds = GroupKFold(min(5, n_states), shuffle=True, random_state=seed)
+    ridge = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(-1, 4, 11)))
+    return y - cross_val_predict(ridge, X, y, groups=states, cv=folds)
 
 
 def halve(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 TYPES = (  # module and name, sorted
     ("cards.report", "Report"),
     ("cards.status", "StudyStatus"),
-    ("checkup", "CheckUp"),
     ("data.pool", "Pool"),
     ("decide.comparison", "Comparison"),
     ("decide.export.export", "ExportResult"),
@@ -32,11 +31,11 @@ TYPES = (  # module and name, sorted
     ("estimate.model", "Model"),
     ("finding", "Finding"),  # and whatever is one
     ("graph.graph", "CausalGraph"),
+    ("launch.checkup", "CheckUp"),
     ("launch.launch", "RunReport"),
     ("mixture", "Mixture"),
     ("runs.store", "Runs"),
     ("study.study", "Study"),
-    ("tutorial", "Tutorial"),
 )
 FRAMES = ("pandas.DataFrame", "pandas.core.frame.DataFrame")  # of pandas 3, and before
 EVERY = 0.2  # seconds between two updates of the progress

@@ -125,6 +125,11 @@ def side_by_side(calls: Sequence[Any], n_jobs: int | None = None) -> list[Any]:
 
 
 def _check_method(method: str, options: Mapping[str, Any]) -> None:
+    able = [name for name, one in METHODS.items() if one.orthogonalises]
+    if not options.get("orthogonalise", True) and method not in able:
+        raise FitError(
+            f"a fit without orthogonalisation is for {' and '.join(able)}; name one as the method."
+        )
     if method != AUTO:
         METHODS.find(method, AUTO)
     elif options:

@@ -21,9 +21,9 @@ import pandas as pd
 from causalmix_nb.cards.results import render
 from causalmix_nb.cards.runs import dose_card, effects_card
 from causalmix_nb.cards.study import state_sparklines
-from causalmix_nb.checkup import doctor
 from causalmix_nb.data.pool import Pool
 from causalmix_nb.decide.comparison import compare_outcomes
+from causalmix_nb.launch.checkup import doctor
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study

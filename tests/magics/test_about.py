@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from causalmix_nb.cards import results
-from causalmix_nb.checkup import Check, CheckUp, doctor
 from causalmix_nb.errors import ExportError
+from causalmix_nb.launch.checkup import Check, CheckUp, doctor
 from causalmix_nb.magics import topics
-from causalmix_nb.tutorial import copy_tutorial, heading, notebooks
+from causalmix_nb.magics.tutorial import copy_tutorial, heading, notebooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ def test_what_is_missing_comes_with_the_line_that_installs_it(monkeypatch, tmp_p
 
 
 def test_the_check_up_needs_nothing_heavy():
-    code = "import sys; from causalmix_nb.checkup import doctor; doctor(); print(*{'torch', 'pandas', 'numpy'} & set(sys.modules))"
+    code = "import sys; from causalmix_nb.launch.checkup import doctor; doctor(); print(*{'torch', 'pandas', 'numpy'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == ""
 
@@ -91,9 +91,7 @@ def test_an_installed_wheel_brings_every_notebook(tmp_path):
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path / "site")
     lessons = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    code = (
-        "from causalmix_nb.tutorial import *; print(notebooks()); print(*copy_tutorial('x').lessons, sep='|')"
-    )
+    code = "from causalmix_nb.magics.tutorial import *; print(notebooks()); print(*copy_tutorial('x').lessons, sep='|')"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True,
         env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},

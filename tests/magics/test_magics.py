@@ -649,7 +649,7 @@ def test_the_worst_mixture_is_shown_and_never_exported(fitted):
 def test_ratios_and_ablations_can_be_given_on_the_line(fitted):
     best = run(fitted, "%causalmix optimize --ratio apples/bolts=2")
     assert best.mixture["apples"] == pytest.approx(2 * best.mixture["bolts"], abs=1e-6)
-    with pytest.raises(MagicError, match="is for forest and linear"):
+    with pytest.raises(CausalMixError, match="is for forest and linear"):
         run(fitted, "%causalmix fit --no-orthogonalisation")
 
 

@@ -15,9 +15,9 @@ from causalmix_nb.magics.session import Session
 if TYPE_CHECKING:
     from causalmix_nb.cards.report import Report
     from causalmix_nb.cards.status import StudyStatus
-    from causalmix_nb.checkup import CheckUp
+    from causalmix_nb.launch.checkup import CheckUp
+    from causalmix_nb.magics.tutorial import Tutorial
     from causalmix_nb.study.study import Study
-    from causalmix_nb.tutorial import Tutorial
 
 
 def help_(session: Session, about: str | None) -> None:
@@ -121,7 +121,7 @@ COMMANDS.register(
 
 
 def doctor(session: Session, study: str | None) -> CheckUp:
-    from causalmix_nb.checkup import doctor as examine
+    from causalmix_nb.launch.checkup import doctor as examine
 
     return examine(session.folder(study))
 
@@ -138,7 +138,7 @@ COMMANDS.register(
 
 
 def tutorial(session: Session, folder: str, overwrite: bool) -> Tutorial:
-    from causalmix_nb.tutorial import copy_tutorial
+    from causalmix_nb.magics.tutorial import copy_tutorial
 
     return copy_tutorial(folder, overwrite=overwrite)
 

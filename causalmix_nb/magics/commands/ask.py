@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.answers.question import KEEP, OUTCOME, SEED, Argument, tilt
 from causalmix_nb.magics.command import COMMANDS, Command
-from causalmix_nb.magics.language import MagicError
 from causalmix_nb.magics.session import Session
 
 if TYPE_CHECKING:
@@ -27,13 +26,6 @@ def fit(
 ) -> Model:
     options = {"use_state": False} if no_state else {}
     if no_orthogonalisation:
-        from causalmix_nb.methods.method import METHODS
-
-        able = [name for name, one in METHODS.items() if one.orthogonalises]
-        if method not in able:
-            raise MagicError(
-                f"--no-orthogonalisation is for {' and '.join(able)}; name one of them with --method."
-            )
         options["orthogonalise"] = False
     return session.current().fit(outcome, method=method, random_state=seed, **options)
 

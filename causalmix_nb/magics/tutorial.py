@@ -6,22 +6,41 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from causalmix_nb.errors import ExportError
+from causalmix_nb.finding import Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SKIPPED = (".ipynb_checkpoints", "__pycache__")
 
 
 @dataclass(frozen=True, slots=True)
-class Tutorial:
+class Tutorial(Finding):
     """Notebooks that were copied: ``lessons`` maps the file's name to what its first heading says."""
 
     folder: Path
     lessons: dict[str, str]
 
+    @property
+    def title(self) -> str:
+        return f"{len(self.lessons)} notebooks in {self.folder}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return ("open the first one from the file browser and run it from the top",)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a notebook: its file and its first heading."""
+        import pandas as pd
+
+        return pd.DataFrame({"about": self.lessons.values()}, pd.Index(self.lessons, name="notebook"))
+
     def __str__(self) -> str:
-        lines = [f"  {name}  {about}" for name, about in self.lessons.items()]
-        return "\n".join([f"{len(lines)} notebooks in {self.folder}:", *lines])
+        return "\n".join([f"{self.title}:", *(f"  {name}  {about}" for name, about in self.lessons.items())])
 
 
 def notebooks() -> Path:
@@ -31,7 +50,7 @@ def notebooks() -> Path:
     ------
     ExportError: an installation without them.
     """
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     for place in (here / "notebooks", here.parent / "notebooks"):
         if any(place.glob("*.ipynb")):
             return place
