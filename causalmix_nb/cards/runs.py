@@ -49,7 +49,7 @@ def runs_card(runs: Any) -> Bundle:
 
 def state_card(state: pd.DataFrame, title: str) -> Bundle:
     """How the domains differ."""
-    foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
+    foot = "loss: bits per byte under the scorer; top_token_entropy: bits of its least certain tokens; readability_grade: school grade; size: log10 tokens"
     figure = state_heatmap(state)
     text = f"{title}\n{text_table(state)}\n{foot}"
     return Bundle(card(title, figure_svg(figure), foot), text, figure)

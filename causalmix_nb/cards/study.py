@@ -156,7 +156,7 @@ def state_sparklines(state: pd.DataFrame, trained: pd.DataFrame | None) -> Bundl
                 f"{spark}<br />{escape(number_text(value))}" if spark else escape(number_text(value))
             )
         rows.append(cells)
-    foot = "loss: bits per byte under the scorer; hes: bits of its least certain tokens; style: reading grade; size: log10 tokens"
+    foot = "loss: bits per byte under the scorer; top_token_entropy: bits of its least certain tokens; readability_grade: school grade; size: log10 tokens"
     if trained is not None:
         foot = f"Orange: the pool as it is; blue: the states that runs were trained under. {foot}"
     body = grid([str(name) for name in state.index[:MOST_ROWS]], columns, rows)

@@ -3,8 +3,8 @@
 A state measured on the mixed data would be a consequence of the mixture, and conditioning on it would take away part
 of the effect. Measured per domain, before mixing, it is a true covariate.
 
-Covariates (after arXiv 2607.01104): ``loss`` – bits per byte under a scorer model (difficulty); ``hes`` – mean entropy
-in bits of the 0.5 % most uncertain tokens under it (complexity); ``style`` – automated readability index of the text,
+Covariates (after arXiv 2607.01104): ``loss`` – bits per byte under a scorer model (difficulty); ``top_token_entropy`` – mean
+entropy in bits of the 0.5 % most uncertain tokens under it (complexity); ``readability_grade`` – automated readability index of the text,
 from textstat (quality); ``size`` – log10 of the distinct tokens that are there (availability).
 """
 
@@ -29,19 +29,20 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.files import write_whole
 from causalmix_nb.proxies.huggingface.checkpoint import load_model, load_tokenizer
 from causalmix_nb.proxies.huggingface.settings import HFSettings
+from causalmix_nb.runs.covariates import todays_state
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.proxies.swarm import ProxySwarm
 
-COVARIATES = ("loss", "hes", "style", "size")
+COVARIATES = ("loss", "top_token_entropy", "readability_grade", "size")
 VERSION = 1  # raise it when the code below makes something else of the same texts
 SAMPLE_BYTES = 24_576  # of a domain that is scored
 EXCERPT = 128  # bytes of one document in the sample: many documents, a little of each
 TOP_SHARE = 0.005
 # What a state is: runs whose states are of another definition must not be fitted together with these.
-DEFINITION = f"covariates {VERSION}: {', '.join(COVARIATES)} of {SAMPLE_BYTES} bytes in excerpts of {EXCERPT}, top {TOP_SHARE:g}"
+DEFINITION = f"covariates {VERSION}: loss, hes, style, size of {SAMPLE_BYTES} bytes in excerpts of {EXCERPT}, top {TOP_SHARE:g}"
 FIRST_DEFINITION = "covariates 1: loss, hes, style, size of 24576 bytes in excerpts of 128, top 0.005"  # of stores that note none
 SCORED_AT_ONCE = 32  # windows: more do not fit a core's cache
 
@@ -201,8 +202,8 @@ def measure_domain(
     top = np.sort(entropy)[-max(1, math.ceil(TOP_SHARE * len(entropy))) :]
     return {
         "loss": float(loss.sum() / math.log(2) / n_bytes),
-        "hes": float(top.mean() / math.log(2)),
-        "style": float(np.clip(textstat.automated_readability_index(" ".join(texts)), -20, 60)),
+        "top_token_entropy": float(top.mean() / math.log(2)),
+        "readability_grade": float(np.clip(textstat.automated_readability_index(" ".join(texts)), -20, 60)),
         "size": math.log10(max(1, view.available_tokens)),
     }
 
@@ -226,7 +227,7 @@ def measure_state(
 
     Returns
     -------
-    DataFrame indexed by domain with columns loss (bits per byte), hes (bits), style (grade), size (log10 tokens).
+    DataFrame indexed by domain with columns loss (bits per byte), top_token_entropy (bits), readability_grade, size (log10 tokens).
     """
     import pandas as pd
 
@@ -260,7 +261,8 @@ def read_measured(path: Path, scorer: Scorer) -> dict:
         rows = json.loads(path.read_text(encoding="utf-8"))
         own = identity_of(scorer)
         return {
-            (name, Tilt(**tilt), seed, by[0] if by else own): values for name, tilt, seed, values, *by in rows
+            (name, Tilt(**tilt), seed, by[0] if by else own): todays_state(values)
+            for name, tilt, seed, values, *by in rows
         }
     except (OSError, ValueError, TypeError):
         return {}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from causalmix_nb.errors import RunsError, did_you_mean
+from causalmix_nb.runs.covariates import todays_state
 from causalmix_nb.runs.csv_folder import write_csv
 from causalmix_nb.runs.database import DATA, Database
 from causalmix_nb.runs.directions import lower_is_better
@@ -332,7 +333,8 @@ class Runs:
     def _names(self, part: str) -> tuple[str, ...]:
         names: dict[str, None] = {}
         for (text,) in self._db.execute(f"SELECT DISTINCT {part} FROM runs ORDER BY rowid"):
-            names.update(dict.fromkeys(json.loads(text)))
+            found = json.loads(text)
+            names.update(dict.fromkeys(todays_state(found) if part == "state" else found))
         return tuple(names)
 
     @property
@@ -352,6 +354,8 @@ class Runs:
             row = {"key": key, "status": status, "seed": seed, "label": label, "reason": reason}
             for part, text in zip(_PARTS, parts):
                 values = json.loads(text)
+                if part == "state":
+                    values = todays_state(values)
                 if part == "outcome" and status != "done":
                     values = dict.fromkeys(values, math.nan)
                 row.update({f"{part}.{name}": value for name, value in values.items()})

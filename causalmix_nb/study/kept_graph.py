@@ -8,9 +8,11 @@ which a person's text may no longer be.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.graph.text import unescaped
+from causalmix_nb.runs.covariates import todays
 
 _NAME = r"""(?:"(?:[^"\\\n]|\\.)*+"|(?:[^\s,;\#"'<>↔→←-]|-(?!>))+)"""
 _STATEMENT = re.compile(rf"({_NAME})(?: (<->|->) ({_NAME}))?(?:[;\n] ?|\Z)")
@@ -43,3 +45,21 @@ def kept_graph(text: str) -> CausalGraph:
         if found[2]:
             (hidden if found[2] == "<->" else edges).append((names[0], names[1]))
     return CausalGraph(tuple(edges), tuple(hidden), tuple(nodes))
+
+
+def by_todays_names(graph: CausalGraph, domains: Sequence[str]) -> CausalGraph:
+    """A graph in which covariates of a pool's state have the names that they are measured under today.
+
+    domains: of the pool; a node is a covariate of one of them, or of all if it names none.
+
+    >>> by_todays_names(CausalGraph.parse("code.hes, style -> score; mine.style -> score"), ["code"])
+    CausalGraph('code.top_token_entropy -> score; readability_grade -> score; mine.style -> score')
+    """
+
+    def name(node: str) -> str:
+        return todays(node) if node.rpartition(".")[0] in ("", *domains) else node
+
+    def pairs(some: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        return tuple((name(a), name(b)) for a, b in some)
+
+    return CausalGraph(pairs(graph.edges), pairs(graph.hidden), tuple(map(name, graph.nodes)))

@@ -38,7 +38,7 @@ from causalmix_nb.runs.store import Runs
 from causalmix_nb.study import contenders, exporting, paired, questions, settings
 from causalmix_nb.study.folder import BUDGET, FORMAT, StudyFolder, Tilts
 from causalmix_nb.study.forecast import forecast
-from causalmix_nb.study.kept_graph import kept_graph
+from causalmix_nb.study.kept_graph import by_todays_names, kept_graph
 from causalmix_nb.study.request import RunRequest
 from causalmix_nb.study.trainer import Trainer
 
@@ -68,7 +68,7 @@ class Study:
     def __init__(self, files: StudyFolder) -> None:
         self.files, self.trainer = files, Trainer(files)
         self.pool: Pool | None = None
-        self.graph = kept_graph(files.meta["graph"])
+        self.graph = self._named(kept_graph(files.meta["graph"]))
         self.model: Model | None = None
         self.recommendation: Recommendation | None = None
         self.comparison: Comparison | None = None
@@ -222,10 +222,13 @@ class Study:
 
     def set_graph(self, graph: CausalGraph | str) -> CausalGraph:
         """Replace the causal graph; what was fitted under the old one is dropped."""
-        self.graph = graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph)
+        self.graph = self._named(graph if isinstance(graph, CausalGraph) else CausalGraph.parse(graph))
         self._drop_results()
         self.files.note(graph=self.graph.to_text())
         return self.graph
+
+    def _named(self, graph: CausalGraph) -> CausalGraph:
+        return graph if self.files.corpus is None else by_todays_names(graph, self.files.corpus.domains)
 
     def status(self) -> StudyStatus:
         """Where the study stands and what to do next."""

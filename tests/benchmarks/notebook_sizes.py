@@ -29,7 +29,7 @@ from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study
 
 DOMAINS = ("code", "documentation", "mathematics", "legal", "readme", "arithmetic")
-COVARIATES = ("loss", "hes", "style", "size")
+COVARIATES = ("loss", "top_token_entropy", "readability_grade", "size")
 LOAD = (
     "import time; from IPython.core.interactiveshell import InteractiveShell as S; s = S(); t, c = time.perf_counter(), time.process_time();"
     "s.run_line_magic('load_ext', 'causalmix_nb'); print(time.perf_counter() - t, time.process_time() - c)"
