@@ -25,7 +25,7 @@ _WHERE = {
     "RayExecutor": "launch.executors.ray_cluster",
     "Runs": "runs.store",
     "Study": "study.study",
-    "Tilt": "data.pool",
+    "Perturbation": "data.pool",
     "counterfactual": "answers.interventions",
     "demo_pool": "data.demo",
     "do": "answers.interventions",
@@ -35,6 +35,7 @@ _WHERE = {
     "interpret": "answers.interpret",
     "optimize": "decide.policy",
 }
+_FORMERLY = {"Tilt": "Perturbation"}  # names of earlier versions, still understood
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from causalmix_nb.answers.interventions import do as do
     from causalmix_nb.data.demo import demo_pool as demo_pool
     from causalmix_nb.data.pool import Domain as Domain
+    from causalmix_nb.data.pool import Perturbation as Perturbation
     from causalmix_nb.data.pool import Pool as Pool
-    from causalmix_nb.data.pool import Tilt as Tilt
     from causalmix_nb.decide.constraints import Constraints as Constraints
     from causalmix_nb.decide.export.export import export as export
     from causalmix_nb.decide.policy import optimize as optimize
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    name = _FORMERLY.get(name, name)
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, tilt
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, perturbation
 from causalmix_nb.errors import FitError, did_you_mean, listed
 from causalmix_nb.estimate.model import LEVEL
 from causalmix_nb.estimate.nuisances import (
@@ -261,7 +261,9 @@ QUESTIONS.register(
         "predict-domain",
         "Predict what a domain that no run has had would be worth, from its description.",
         "%causalmix predict-domain loss=2.1 style=9",
-        lambda study, features, outcome, tilt, seed: study.price(features, tilt, outcome, random_state=seed),
+        lambda study, features, outcome, perturbation, seed: study.price(
+            features, perturbation, outcome, random_state=seed
+        ),
         (
             Argument(
                 "features",
@@ -272,7 +274,7 @@ QUESTIONS.register(
                 needed="a description of the domain",
             ),
             OUTCOME,
-            tilt(words=""),
+            perturbation(words=""),
             SEED,
         ),
         aliases=("price",),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.answers.question import QUESTIONS, Question, tilt
+from causalmix_nb.answers.question import QUESTIONS, Question, perturbation
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.support import Support
@@ -138,7 +138,7 @@ QUESTIONS.register(
         "overlap",
         "Which mixtures were tried, and which at states like this one.",
         "%causalmix overlap --noise code=0.8",
-        lambda study, tilt: study.overlap(tilt),
-        (tilt(),),
+        lambda study, perturbation: study.overlap(perturbation),
+        (perturbation(),),
     )
 )

@@ -136,7 +136,7 @@ KEEP = Argument(
     completes="keep",
 )
 METHOD = Argument("--method", "{names} (gp)", default="gp", metavar="NAME", completes="method")
-PERTURBATIONS = {  # option -> field of a Tilt, and what it says of a domain's documents
+PERTURBATIONS = {  # option -> field of a Perturbation, and what it says of a domain's documents
     "noise": ("noise", "corrupted"),
     "duplicates": ("duplicates", "copies of a few"),
     "boilerplate": ("boilerplate", "replaced by boilerplate"),
@@ -144,13 +144,13 @@ PERTURBATIONS = {  # option -> field of a Tilt, and what it says of a domain's d
 }
 
 
-def tilt(words: str = "+") -> Joint:
-    """``--noise code=0.8`` and its likes as one argument ``tilt``: domain -> Tilt, None for the pool itself.
+def perturbation(words: str = "+") -> Joint:
+    """``--noise code=0.8`` and its likes as one argument ``perturbation``: domain -> Perturbation, None for the pool itself.
 
     words: "" where words without an option follow, which would otherwise belong to it.
     """
     return Joint(
-        "tilt",
+        "perturbation",
         tuple(
             Argument(
                 f"--{option}",
@@ -162,15 +162,15 @@ def tilt(words: str = "+") -> Joint:
             )
             for option, (_, what) in PERTURBATIONS.items()
         ),
-        _tilts,
+        _perturbations,
     )
 
 
-def _tilts(**given: Mapping[str, float] | None) -> dict[str, Any] | None:
-    from causalmix_nb.data.pool import Tilt
+def _perturbations(**given: Mapping[str, float] | None) -> dict[str, Any] | None:
+    from causalmix_nb.data.pool import Perturbation
 
     fields: dict[str, dict[str, float]] = {}
     for option, shares in given.items():
         for domain, value in (shares or {}).items():
             fields.setdefault(domain, {})[PERTURBATIONS[option][0]] = value
-    return {domain: Tilt(**values) for domain, values in fields.items()} or None
+    return {domain: Perturbation(**values) for domain, values in fields.items()} or None

@@ -68,7 +68,9 @@ def recommend(trials: Trials, size: Size, shifts: Sequence[Shift], methods: Sequ
     designed = [name for name in methods if name in FROM_RUNS]
     found.tokens |= {name: size.runs * trials.budget for name in designed}
     fixed = _fixed(trials, size, methods, found.tokens)
-    states = {shift.name: pd.Series(flatten_state(study.measure_state(shift.tilts))) for shift in shifts}
+    states = {
+        shift.name: pd.Series(flatten_state(study.measure_state(shift.perturbations))) for shift in shifts
+    }
     _ask(found, trials, study.files.need_runs(), designed, states)
     for shift in shifts:
         found.advice[shift.name] |= {name: Advice(mixture) for name, mixture in fixed.items()}
@@ -126,7 +128,10 @@ def _train_history(trials: Trials, size: Size) -> str:
     """
     study, n, seed = trials.study, size.history, trials.study.files.seed
     states = history_states(trials.domains, n, seed, study.available(), trials.budget)
-    losses = {i: study.measure_state(tilts)["loss"].to_dict() for i, tilts in enumerate(states[: n // 2 + 1])}
+    losses = {
+        i: study.measure_state(perturbations)["loss"].to_dict()
+        for i, perturbations in enumerate(states[: n // 2 + 1])
+    }
     chosen = size.reaction, size.spread
     specs = logged_history(trials.domains, losses, states, n, trials.budget, seed, *chosen)
     # People compare a pool with all those that they saw, so a longer history is another one.

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from causalmix_nb.data.pool import Tilt
-from causalmix_nb.design.simplex import RunSpec, sample_tilts, scarcest_shares
+from causalmix_nb.data.pool import Perturbation
+from causalmix_nb.design.simplex import RunSpec, sample_perturbations, scarcest_shares
 from causalmix_nb.errors import StudyError, did_you_mean
 
 AS_IT_IS = "as it is"
@@ -37,7 +37,7 @@ class Shift:
 
     name: str
     what: str
-    tilts: Mapping[str, Tilt] = field(default_factory=dict)
+    perturbations: Mapping[str, Perturbation] = field(default_factory=dict)
     budget: float = 1.0
     larger: bool = False
 
@@ -64,26 +64,30 @@ def pool_shifts(
     first, second, *_ = sorted(weights, key=lambda name: -weights[name])
     left = 0.5 * token_budget / SCARCE_EPOCHS
     keep = round(min(1.0, max(left / available[first], 1e-4)), 5)
-    noisy = {first: Tilt(noise=0.85)}
+    noisy = {first: Perturbation(noise=0.85)}
     return (
         Shift(AS_IT_IS, "nothing changed"),
         Shift(
             "harder",
             f"only the harder half of {first} and {second} is left",
-            {name: Tilt(difficulty=1.0) for name in (first, second)},
+            {name: Perturbation(difficulty=1.0) for name in (first, second)},
         ),
         Shift("noisier", f"most of {first} is corrupted", noisy),
         Shift(
             "duplicated",
             f"nearly all of {first} are copies of a few documents",
-            {first: Tilt(duplicates=0.98)},
+            {first: Perturbation(duplicates=0.98)},
         ),
-        Shift("scarce", f"{first} is nearly gone, so that it repeats", {first: Tilt(keep=keep)}),
-        Shift("replaced", f"most of {first} is overwritten with boilerplate", {first: Tilt(boilerplate=0.9)}),
+        Shift("scarce", f"{first} is nearly gone, so that it repeats", {first: Perturbation(keep=keep)}),
+        Shift(
+            "replaced",
+            f"most of {first} is overwritten with boilerplate",
+            {first: Perturbation(boilerplate=0.9)},
+        ),
         Shift(
             "two bad",
             f"{first} and {second} are corrupted at once",
-            {first: Tilt(noise=0.7), second: Tilt(noise=0.7)},
+            {first: Perturbation(noise=0.7), second: Perturbation(noise=0.7)},
         ),
         Shift("mild", "documents a little easier or harder: little to gain", _mild(list(weights))),
         Shift("twice the budget", "the same pool, twice the tokens", {}, 2.0),
@@ -91,8 +95,8 @@ def pool_shifts(
     )
 
 
-def _mild(domains: Sequence[str]) -> dict[str, Tilt]:
-    return {name: Tilt(difficulty=0.2 if k % 2 else -0.2) for k, name in enumerate(domains)}
+def _mild(domains: Sequence[str]) -> dict[str, Perturbation]:
+    return {name: Perturbation(difficulty=0.2 if k % 2 else -0.2) for k, name in enumerate(domains)}
 
 
 def chosen_shifts(shifts: Sequence[Shift], names: Sequence[str] | None) -> tuple[Shift, ...]:
@@ -114,7 +118,7 @@ def chosen_shifts(shifts: Sequence[Shift], names: Sequence[str] | None) -> tuple
 def logged_history(
     domains: Sequence[str],
     losses: Mapping[int, Mapping[str, float]],
-    states: Sequence[Mapping[str, Tilt]],
+    states: Sequence[Mapping[str, Perturbation]],
     n_runs: int,
     token_budget: int,
     seed: int = 0,
@@ -154,6 +158,8 @@ def logged_history(
 
 def history_states(
     domains: Sequence[str], n_runs: int, seed: int, available: Mapping[str, int], token_budget: int
-) -> list[dict[str, Tilt]]:
+) -> list[dict[str, Perturbation]]:
     """Sub-pools of a history: of the same kinds as in a design, but others."""
-    return sample_tilts(domains, n_runs // 2 + 1, seed + 1, scarcest=scarcest_shares(available, token_budget))
+    return sample_perturbations(
+        domains, n_runs // 2 + 1, seed + 1, scarcest=scarcest_shares(available, token_budget)
+    )

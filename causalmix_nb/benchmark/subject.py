@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from causalmix_nb.data.corpus import Corpus
-    from causalmix_nb.data.pool import Tilt
+    from causalmix_nb.data.pool import Perturbation
     from causalmix_nb.decide.search import Search
     from causalmix_nb.design.simplex import RunSpec
     from causalmix_nb.graph.graph import CausalGraph
@@ -71,7 +71,7 @@ class Subject(Protocol):
 
     def available(self) -> dict[str, int]: ...
 
-    def measure_state(self, tilt: Mapping[str, Tilt] | None = ...) -> pd.DataFrame: ...
+    def measure_state(self, perturbation: Mapping[str, Perturbation] | None = ...) -> pd.DataFrame: ...
 
     def run(
         self,

@@ -52,7 +52,14 @@ class Trials:
     def at(self, jobs: Sequence[tuple[Shift, Row, int]], stage: str) -> np.ndarray:
         """Outcomes (n,) of (shift, mixture, seed), whatever the size of their proxies."""
         specs = [
-            RunSpec(row, round(self.budget * shift.budget), shift.tilts, self.study.files.seed, seed, stage)
+            RunSpec(
+                row,
+                round(self.budget * shift.budget),
+                shift.perturbations,
+                self.study.files.seed,
+                seed,
+                stage,
+            )
             for shift, row, seed in jobs
         ]
         found = np.full(len(jobs), np.nan)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 
 OPTIONS = {"noise": "noise", "duplicates": "duplicates", "boilerplate": "boilerplate", "keep": "available"}
 
@@ -24,14 +24,17 @@ class Recipe:
 
 
 def recipe_of(
-    folder: Path | None, graph: str, fitted: Mapping[str, Any], tilt: Mapping[str, Tilt] | None = None
+    folder: Path | None,
+    graph: str,
+    fitted: Mapping[str, Any],
+    perturbation: Mapping[str, Perturbation] | None = None,
 ) -> Recipe:
     """The lines for a study.
 
     Parameters
     ----------
     folder: of the study; None for imported runs, which only Python can hand over.
-    graph: its text. fitted: what ``study.fit`` was called with. tilt: the sub-pool that is asked about.
+    graph: its text. fitted: what ``study.fit`` was called with. perturbation: the sub-pool that is asked about.
 
     >>> print(*recipe_of(Path("my study"), "mixture -> score", {"method": "gp"}).magic, sep="\\n")
     %load_ext causalmix_nb
@@ -40,11 +43,12 @@ def recipe_of(
     """
     given = {name: value for name, value in fitted.items() if value}
     fit = f"study.fit({', '.join(f'{name}={value!r}' for name, value in given.items())})"
-    changed = {name: _changed(value) for name, value in (tilt or {}).items()}
-    tilts = ", ".join(
-        f"{name!r}: cm.Tilt({', '.join(f'{k}={v!r}' for k, v in of.items())})" for name, of in changed.items()
+    changed = {name: _changed(value) for name, value in (perturbation or {}).items()}
+    perturbations = ", ".join(
+        f"{name!r}: cm.Perturbation({', '.join(f'{k}={v!r}' for k, v in of.items())})"
+        for name, of in changed.items()
     )
-    python_options = f", tilt={{{tilts}}}" if tilts else ""
+    python_options = f", perturbation={{{perturbations}}}" if perturbations else ""
     if folder is None:
         made = f"study = cm.Study.from_runs(runs, {graph!r})  # runs: as you made them"
         return Recipe((), ("import causalmix_nb as cm", made, fit), "", python_options)
@@ -65,5 +69,9 @@ def recipe_of(
     )  # fmt: skip
 
 
-def _changed(tilt: Tilt) -> dict[str, float]:
-    return {f.name: getattr(tilt, f.name) for f in fields(tilt) if getattr(tilt, f.name) != f.default}
+def _changed(perturbation: Perturbation) -> dict[str, float]:
+    return {
+        f.name: getattr(perturbation, f.name)
+        for f in fields(perturbation)
+        if getattr(perturbation, f.name) != f.default
+    }

@@ -232,7 +232,7 @@ SECTIONS: dict[str, Callable[[Shown], tuple[bool, str]]] = {
 
 def code(study: Shown) -> str:
     """The Python that makes the steps of a study again, with the arguments that were given."""
-    lines = ["import causalmix_nb as cm", "from causalmix_nb import Constraints, Mixture, Tilt", ""]
+    lines = ["import causalmix_nb as cm", "from causalmix_nb import Constraints, Mixture, Perturbation", ""]
     if study.folder is not None:
         lines.append(f"study = cm.Study.open({str(study.folder)!r})")
         if study.runs:
@@ -267,8 +267,8 @@ def _budget(runs: Runs) -> int:
 def literal(value: Any) -> str:
     """A value as Python that makes it again, mixtures with all their digits.
 
-    >>> literal({"tilt": None, "baselines": ("equal", 0.5)})
-    "{'tilt': None, 'baselines': ['equal', 0.5]}"
+    >>> literal({"perturbation": None, "baselines": ("equal", 0.5)})
+    "{'perturbation': None, 'baselines': ['equal', 0.5]}"
     """
     if isinstance(value, Mixture):
         return f"Mixture({value.shares!r})"

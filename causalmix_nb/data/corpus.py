@@ -1,9 +1,9 @@
-"""A pool as token arrays: tokenised once, memory-mapped, and seen through tilts without copying the pool.
+"""A pool as token arrays: tokenised once, memory-mapped, and seen through perturbations without copying the pool.
 
 A :class:`Corpus` is a folder. Per domain and part (train, held-out) it keeps the documents' bytes end to end, a
 mask of the bytes that count in the loss (the response, where there is a prompt), the offsets of the documents, and
 for training a twin of every document with its characters shuffled, which is what a noisy document becomes.
-A :class:`View` is one domain under one :class:`~causalmix_nb.data.pool.Tilt`; it serves training windows, epoch by epoch.
+A :class:`View` is one domain under one :class:`~causalmix_nb.data.pool.Perturbation`; it serves training windows, epoch by epoch.
 
 Where the proxy is a Hugging Face model, :func:`causalmix_nb.data.tokens.tokenise` adds the same documents in its tokens. Windows then are of
 those; difficulty, exact-match candidates and excerpts for the state still come from the bytes.
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from causalmix_nb.data.corpus_build import Kept, build_domain
-from causalmix_nb.data.pool import BOILERPLATE, Pool, Tilt, TiltPlan, plan_tilt
+from causalmix_nb.data.pool import BOILERPLATE, Perturbation, PerturbationPlan, Pool, plan_perturbation
 from causalmix_nb.data.windows import END, RunWindows, Stream
 from causalmix_nb.errors import StudyError
 from causalmix_nb.files import Checked, checksums, write_whole
@@ -62,7 +62,7 @@ class Corpus:
         self.domains: tuple[str, ...] = tuple(meta["domains"])
         self.fingerprint: str = meta["fingerprint"]
         self.tokens: dict | None = meta.get("tokens")  # what is known of a model's tokens; None: bytes
-        self._views: dict[tuple[str, Tilt, int], View] = {}
+        self._views: dict[tuple[str, Perturbation, int], View] = {}
         self._growth: dict[str, float] = {}
         self._files = Checked(
             folder, meta.get("files", {}), "restore it, or create the study again from its pool"
@@ -170,9 +170,9 @@ class Corpus:
                 f"the tokenised pool in {self.folder} is damaged: {path.name} cannot be read; create the study again."
             ) from None
 
-    def view(self, domain: str, tilt: Tilt | None = None, seed: int = 0) -> View:
+    def view(self, domain: str, perturbation: Perturbation | None = None, seed: int = 0) -> View:
         """One domain as a sub-pool sees it."""
-        key = (domain, tilt or Tilt(), seed)
+        key = (domain, perturbation or Perturbation(), seed)
         if key in self._views:
             self._views[key] = self._views.pop(key)  # the one used last stands last
         else:
@@ -236,7 +236,7 @@ class Corpus:
 
 
 class View:
-    """One domain under one tilt: which documents there are, which of them are corrupted, and how many tokens."""
+    """One domain under one perturbation: which documents there are, which of them are corrupted, and how many tokens."""
 
     def __init__(
         self,
@@ -246,14 +246,16 @@ class View:
         noisy_text: Documents,
         furniture: Sequence[np.ndarray],
         domain: str,
-        tilt: Tilt,
+        perturbation: Perturbation,
         seed: int,
     ) -> None:
-        self._clean, self._noisy, self.domain, self.tilt = clean, noisy, domain, tilt
+        self._clean, self._noisy, self.domain, self.perturbation = clean, noisy, domain, perturbation
         self._clean_text, self._noisy_text, self._furniture = clean_text, noisy_text, furniture
-        scores = _difficulty(clean_text) if tilt.difficulty else None
-        # The plan's seed depends on the domain's name, so that domains are tilted independently.
-        self.plan: TiltPlan = plan_tilt(len(clean), tilt, seed + zlib.crc32(domain.encode()) % 10_000, scores)
+        scores = _difficulty(clean_text) if perturbation.difficulty else None
+        # The plan's seed depends on the domain's name, so that domains are perturbed independently.
+        self.plan: PerturbationPlan = plan_perturbation(
+            len(clean), perturbation, seed + zlib.crc32(domain.encode()) % 10_000, scores
+        )
 
     @cached_property
     def available_tokens(self) -> int:
@@ -352,8 +354,8 @@ def seen_tokens(corpus: Corpus, view: View, token_budget: int, target_tokens: in
 def run_windows(
     corpus: Corpus,
     mixture: Sequence[float],
-    tilts: Mapping[str, Tilt],
-    tilt_seed: int,
+    perturbations: Mapping[str, Perturbation],
+    perturbation_seed: int,
     seed: int,
     n_windows: int,
     length: int,
@@ -366,7 +368,7 @@ def run_windows(
     kept = [(name, share) for name, share in zip(corpus.domains, mixture) if share]
     streams = []
     for name, _ in kept:
-        view = corpus.view(name, tilts.get(name), tilt_seed)
+        view = corpus.view(name, perturbations.get(name), perturbation_seed)
         few = seen_tokens(corpus, view, n_windows * length, target_tokens)
         streams.append(view.stream(seed, few))
     return RunWindows(

@@ -1,6 +1,6 @@
 """How one domain of a sub-pool differs from the pool before anything is mixed: noisier, duplicated, scarcer, harder.
 
-A :class:`Tilt` says it, and :func:`plan_tilt` turns it into a list of documents, which is all that training needs.
+A :class:`Perturbation` says it, and :func:`plan_perturbation` turns it into a list of documents, which is all that training needs.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BOILERPLATE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tilt:
+class Perturbation:
     """How one domain of a sub-pool differs from the pool's, before mixing.
 
-    >>> Tilt(noise=1.4)
+    >>> Perturbation(noise=1.4)
     Traceback (most recent call last):
     ...
     causalmix_nb.errors.PoolError: noise is 1.4; it must lie between 0 and 1.
@@ -62,39 +62,43 @@ class Tilt:
 
 
 @dataclass(frozen=True, slots=True)
-class TiltPlan:
-    """The documents of a tilted domain: index (m,) int of the source document, noisy (m,) and boilerplate (m,) bool."""
+class PerturbationPlan:
+    """The documents of a perturbed domain: index (m,) int of the source document, noisy (m,) and boilerplate (m,) bool."""
 
     index: np.ndarray
     noisy: np.ndarray
     boilerplate: np.ndarray
 
 
-def plan_tilt(n_documents: int, tilt: Tilt, seed: int, difficulty: np.ndarray | None = None) -> TiltPlan:
-    """Which documents a tilted domain has, and what is wrong with them.
+def plan_perturbation(
+    n_documents: int, perturbation: Perturbation, seed: int, difficulty: np.ndarray | None = None
+) -> PerturbationPlan:
+    """Which documents a perturbed domain has, and what is wrong with them.
 
     The same seed nests: what is noisy at 0.3 is noisy at 0.6.
 
     Parameters
     ----------
     n_documents: of the domain.
-    difficulty: (n_documents,) scores, larger is harder; needed where ``tilt.difficulty`` is not 0.
+    difficulty: (n_documents,) scores, larger is harder; needed where ``perturbation.difficulty`` is not 0.
     """
     rng = np.random.default_rng(seed)
     keep, noise, copy, furniture = rng.random((4, n_documents))
     originals = rng.permutation(n_documents)[: max(1, n_documents // 100)]
     copied = originals[rng.integers(len(originals), size=n_documents)]
-    kept = keep < tilt.keep
-    if tilt.difficulty and difficulty is not None:
+    kept = keep < perturbation.keep
+    if perturbation.difficulty and difficulty is not None:
         rank = np.argsort(np.argsort(difficulty, kind="stable")) / max(1, n_documents - 1)
-        hardest = 1 - tilt.difficulty / 2 if tilt.difficulty < 0 else 1.0
-        kept &= (rank >= max(0.0, tilt.difficulty / 2)) & (
-            rank <= (1 + tilt.difficulty / 2 if tilt.difficulty < 0 else hardest)
+        hardest = 1 - perturbation.difficulty / 2 if perturbation.difficulty < 0 else 1.0
+        kept &= (rank >= max(0.0, perturbation.difficulty / 2)) & (
+            rank <= (1 + perturbation.difficulty / 2 if perturbation.difficulty < 0 else hardest)
         )
     if not kept.any():
         kept[int(keep.argmin())] = True
-    index = np.where(copy < tilt.duplicates, copied, np.arange(n_documents))
-    return TiltPlan(index[kept], (noise < tilt.noise)[kept], (furniture < tilt.boilerplate)[kept])
+    index = np.where(copy < perturbation.duplicates, copied, np.arange(n_documents))
+    return PerturbationPlan(
+        index[kept], (noise < perturbation.noise)[kept], (furniture < perturbation.boilerplate)[kept]
+    )
 
 
 def corrupt_text(text: str, seed: int) -> str:

@@ -1,8 +1,8 @@
 """Named domains over Hugging Face datasets, and how a sub-pool may differ from the pool before anything is mixed.
 
 A :class:`Pool` is what a team could train on: a few domains, each a set of documents. Documents are plain text, or a
-prompt with the response to be learnt. A :class:`Tilt` says how one domain of a sub-pool differs (noisier, duplicated,
-scarcer, …); :func:`plan_tilt` turns it into a list of documents, which is all that training needs.
+prompt with the response to be learnt. A :class:`Perturbation` says how one domain of a sub-pool differs (noisier, duplicated,
+scarcer, …); :func:`plan_perturbation` turns it into a list of documents, which is all that training needs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ from causalmix_nb.data.documents.gathering import (
     rows_of,
 )
 from causalmix_nb.data.documents.sources import Source, file_source, load_hub
-from causalmix_nb.data.perturbations import BOILERPLATE, Tilt, TiltPlan, corrupt_text, plan_tilt
+from causalmix_nb.data.perturbations import (
+    BOILERPLATE,
+    Perturbation,
+    PerturbationPlan,
+    corrupt_text,
+    plan_perturbation,
+)
 from causalmix_nb.errors import PoolError, did_you_mean, listed
 from causalmix_nb.mixture import Mixture, unknown_domain
 
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "BOILERPLATE", "Domain", "Pool", "Tilt", "TiltPlan", "content_hash", "corrupt_text", "paragraphs", "plan_tilt", "split_by_hash",
+    "BOILERPLATE", "Domain", "Pool", "Perturbation", "PerturbationPlan", "content_hash", "corrupt_text", "paragraphs", "plan_perturbation", "split_by_hash",
 ]  # fmt: skip
 
 
@@ -329,10 +335,16 @@ class Pool(Mapping):
         """The pool of some of its domains, at least two."""
         return Pool({name: self[name] for name in names}, self._unplaced)
 
-    def tilt(self, tilts: Mapping[str, Tilt], seed: int = 0) -> Pool:
+    def perturbation(self, perturbations: Mapping[str, Perturbation], seed: int = 0) -> Pool:
         """The sub-pool in which some domains differ, with its documents written out."""
         return Pool(
-            {**self._domains, **{name: _tilted(self[name], tilt, seed) for name, tilt in tilts.items()}},
+            {
+                **self._domains,
+                **{
+                    name: _perturbed(self[name], perturbation, seed)
+                    for name, perturbation in perturbations.items()
+                },
+            },
             self._unplaced,
         )
 
@@ -343,19 +355,21 @@ class Pool(Mapping):
         return f"Pool({sizes}{more})"
 
 
-def _tilted(domain: Domain, tilt: Tilt, seed: int) -> Domain:
+def _perturbed(domain: Domain, perturbation: Perturbation, seed: int) -> Domain:
     from datasets import Dataset
 
     prompts, texts = domain.documents["prompt"], domain.documents["text"]
     scores = np.array([len(zlib.compress(t.encode(), 6)) / max(1, len(t.encode())) for t in texts])
-    plan = plan_tilt(len(texts), tilt, seed + zlib.crc32(domain.name.encode()) % 10_000, scores)
+    plan = plan_perturbation(
+        len(texts), perturbation, seed + zlib.crc32(domain.name.encode()) % 10_000, scores
+    )
     rows = []
     for i, noisy, furniture in zip(plan.index.tolist(), plan.noisy, plan.boilerplate):
         if furniture:
             rows.append({"prompt": "", "text": BOILERPLATE[i % len(BOILERPLATE)]})
         else:
             rows.append({"prompt": prompts[i], "text": corrupt_text(texts[i], seed) if noisy else texts[i]})
-    return Domain(domain.name, Dataset.from_list(rows), f"{domain.source}, tilted", domain.report)
+    return Domain(domain.name, Dataset.from_list(rows), f"{domain.source}, perturbed", domain.report)
 
 
 def _matching(pattern: str | Path) -> list[Path]:

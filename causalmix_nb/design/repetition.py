@@ -43,7 +43,7 @@ def repetition(corpus: Corpus, spec: RunSpec) -> dict[str, float]:
     with a target also ``target_epochs.<domain>``."""
     found: dict[str, float] = {}
     for name, share in zip(corpus.domains, spec.mixture):
-        view = corpus.view(name, spec.tilts.get(name), spec.tilt_seed)
+        view = corpus.view(name, spec.perturbations.get(name), spec.perturbation_seed)
         few = seen_tokens(corpus, view, spec.token_budget, spec.target_tokens)
         available = view.tokens_in(view.rows(few, spec.seed))
         found[f"available.{name}"] = float(available)

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.errors import TrainingError
 
 SCARCE_EPOCHS = 8.0  # a run with half its tokens in the scarcest domain reads what is left so often
 MOST_RUNS, MOST_TOKENS = 100_000, 10**10  # beyond these a typing mistake is likelier than a plan
+
+FORMERLY = {"tilts": "perturbations", "tilt_seed": "perturbation_seed"}  # in what is written -> here
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,8 @@ class RunSpec:
     """One run to make.
 
     mixture: shares in the order of the pool's domains.
-    tilts: domain -> how this run's sub-pool differs from the pool, before mixing.
-    tilt_seed: which documents the tilts touch.
+    perturbations: domain -> how this run's sub-pool differs from the pool, before mixing.
+    perturbation_seed: which documents the perturbations touch.
     seed: the order of the data.
     token_budget: training tokens.
     label: free text, for people.
@@ -36,20 +38,23 @@ class RunSpec:
 
     mixture: tuple[float, ...]
     token_budget: int
-    tilts: Mapping[str, Tilt] = field(default_factory=dict)
-    tilt_seed: int = 0
+    perturbations: Mapping[str, Perturbation] = field(default_factory=dict)
+    perturbation_seed: int = 0
     seed: int = 0
     label: str = ""
     learning_rate: float | None = None
     target_tokens: int | None = None
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """As JSON can carry it; the words are those of the first version, since keys of runs are hashes of them."""
+        words = {new: old for old, new in FORMERLY.items()}
+        return {words.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> RunSpec:
-        tilts = {name: Tilt(**tilt) for name, tilt in values["tilts"].items()}
-        return cls(**{**values, "mixture": tuple(values["mixture"]), "tilts": tilts})
+        given = {FORMERLY.get(name, name): value for name, value in values.items()}
+        changed = {name: Perturbation(**fields) for name, fields in given["perturbations"].items()}
+        return cls(**{**given, "mixture": tuple(values["mixture"]), "perturbations": changed})
 
     def key(self, context: str) -> str:
         """Content hash of all that decides the run's outcome; ``context`` names the pool and the proxy."""
@@ -76,16 +81,16 @@ def sample_mixtures(n: int, n_domains: int, seed: int = 0) -> np.ndarray:
     return np.vstack([fixed, rows])[:n]
 
 
-def sample_tilts(
+def sample_perturbations(
     domains: Sequence[str],
     n_states: int,
     seed: int = 0,
     share: float = 1 / 3,
     scarcest: Mapping[str, float] | None = None,
-) -> list[dict[str, Tilt]]:
+) -> list[dict[str, Perturbation]]:
     """States of a pool to train under: the pool as it is, then sub-pools in which some domains went bad.
 
-    A domain is tilted with probability ``share``; a tilted one is noisy (most often), duplicated, full of boilerplate, or scarce. Levels
+    A domain is perturbed with probability ``share``; a perturbed one is noisy (most often), duplicated, full of boilerplate, or scarce. Levels
     and kinds fill their space evenly, and a longer list starts with the shorter one.
 
     Parameters
@@ -94,13 +99,13 @@ def sample_tilts(
     """
     K = len(domains)
     points = _sobol(max(1, n_states), 2 * K, [seed, 3])
-    states: list[dict[str, Tilt]] = [{}]
+    states: list[dict[str, Perturbation]] = [{}]
     for row in points:
         state = {}
         for name, u, kind in zip(domains, row[:K], row[K:]):
             if u < share:
                 level = round(0.1 + 0.9 * u / share, 3)
-                state[name] = _tilt(level, kind, 0.02 if scarcest is None else scarcest[name])
+                state[name] = _perturbation(level, kind, 0.02 if scarcest is None else scarcest[name])
         states.append(state)
     return states[:n_states]
 
@@ -117,15 +122,15 @@ def scarcest_shares(available: Mapping[str, int], token_budget: int) -> dict[str
     return {name: min(1.0, read / max(tokens, 1)) for name, tokens in available.items()}
 
 
-def _tilt(level: float, kind: float, scarcest: float) -> Tilt:
-    """A tilt of level 0.1 … 1; nothing so extreme that a domain holds nothing useful at all."""
+def _perturbation(level: float, kind: float, scarcest: float) -> Perturbation:
+    """A perturbation of level 0.1 … 1; nothing so extreme that a domain holds nothing useful at all."""
     if kind < 0.4:
-        return Tilt(noise=round(0.9 * level, 3))
+        return Perturbation(noise=round(0.9 * level, 3))
     if kind < 0.6:
-        return Tilt(duplicates=round(0.95 * level, 3))
+        return Perturbation(duplicates=round(0.95 * level, 3))
     if kind < 0.8:
-        return Tilt(boilerplate=round(0.9 * level, 3))
-    return Tilt(keep=float(f"{scarcest**level:.4g}"))
+        return Perturbation(boilerplate=round(0.9 * level, 3))
+    return Perturbation(keep=float(f"{scarcest**level:.4g}"))
 
 
 def _sobol(n: int, dimensions: int, seed: Sequence[int]) -> np.ndarray:
@@ -157,7 +162,7 @@ def design_runs(
     domains: names of the K domains.
     n_runs: runs in all, repeats included.
     token_budget: training tokens of each.
-    seed: of the design, of the tilts and of the runs.
+    seed: of the design, of the perturbations and of the runs.
     states: vary the state of the pool; False trains on the pool as it is.
     available: domain -> distinct tokens there are; how scarce a domain is made follows from it.
 
@@ -184,7 +189,9 @@ def design_runs(
         )
     mixtures = sample_mixtures(n_runs, len(domains), seed)
     scarcest = None if available is None else scarcest_shares(available, token_budget)
-    tilts = sample_tilts(domains, n_runs // 2 + 1, seed, scarcest=scarcest) if states else [{}]
+    perturbations = (
+        sample_perturbations(domains, n_runs // 2 + 1, seed, scarcest=scarcest) if states else [{}]
+    )
     runs: list[RunSpec] = []
     for i, row in enumerate(mixtures):
         if i % 16 == 15:
@@ -193,7 +200,12 @@ def design_runs(
         else:
             runs.append(
                 RunSpec(
-                    tuple(row.tolist()), token_budget, tilts[(i // 2) % len(tilts)], seed, seed + i, "design"
+                    tuple(row.tolist()),
+                    token_budget,
+                    perturbations[(i // 2) % len(perturbations)],
+                    seed,
+                    seed + i,
+                    "design",
                 )
             )
     return runs

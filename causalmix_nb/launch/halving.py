@@ -170,7 +170,11 @@ def _twins(specs: Sequence[RunSpec]) -> np.ndarray:
 
 
 def _same(spec: RunSpec) -> Any:
-    return spec.mixture, tuple(sorted((name, str(tilt)) for name, tilt in spec.tilts.items())), spec.tilt_seed
+    return (
+        spec.mixture,
+        tuple(sorted((name, str(perturbation)) for name, perturbation in spec.perturbations.items())),
+        spec.perturbation_seed,
+    )
 
 
 def _joined(reports: Sequence[RunReport], eta: int, trained: Sequence[str], all_long: int) -> RunReport:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from causalmix_nb.data.corpus import Corpus
-    from causalmix_nb.data.pool import Tilt
+    from causalmix_nb.data.pool import Perturbation
     from causalmix_nb.proxies.config import OnTokens, Trainable
     from causalmix_nb.proxies.swarm import ProxySwarm
 
@@ -67,7 +67,7 @@ def doremi(
     base: Mapping[str, torch.Tensor] | None,
     token_budget: int,
     reference: Mixture | None = None,
-    tilts: Mapping[str, Tilt] | None = None,
+    perturbations: Mapping[str, Perturbation] | None = None,
     seed: int = 0,
     on_tokens: OnTokens | None = None,
 ) -> OnlineMixture:
@@ -90,10 +90,10 @@ def doremi(
     domains, K = corpus.domains, len(corpus.domains)
     per = max(1, config.batch // K)
     n_steps = _steps(token_budget, K * per, config)
-    windows, masks = _by_domain(corpus, tilts or {}, n_steps * per, config, seed)
+    windows, masks = _by_domain(corpus, perturbations or {}, n_steps * per, config, seed)
     model = config.swarm(1, base, seed)
     mixed = (reference or Mixture.equal(domains)).to_array(domains).tolist()
-    data = run_windows(corpus, mixed, tilts or {}, seed, seed + 1, n_steps * K * per, config.context)
+    data = run_windows(corpus, mixed, perturbations or {}, seed, seed + 1, n_steps * K * per, config.context)
     fit(model, [data], config.learning_rate, on_tokens, K * per)
     lagging = config.swarm(1, base, seed)
     weights, history = np.full(K, 1 / K), []
@@ -124,7 +124,7 @@ def online_data_mixing(
     config: Trainable,
     base: Mapping[str, torch.Tensor] | None,
     token_budget: int,
-    tilts: Mapping[str, Tilt] | None = None,
+    perturbations: Mapping[str, Perturbation] | None = None,
     seed: int = 0,
     on_tokens: OnTokens | None = None,
 ) -> OnlineMixture:
@@ -137,7 +137,7 @@ def online_data_mixing(
     domains, K, batch = corpus.domains, len(corpus.domains), config.batch
     n_steps = _steps(token_budget, batch, config)
     rng, swarm = np.random.default_rng([seed, 5]), config.swarm(1, base, seed)
-    windows, masks = _by_domain(corpus, tilts or {}, n_steps * batch, config, seed)
+    windows, masks = _by_domain(corpus, perturbations or {}, n_steps * batch, config, seed)
     used, rewards, shown = np.zeros(K, dtype=int), np.zeros(K), []
     explored = 1 / K
 
@@ -179,11 +179,12 @@ def _steps(token_budget: int, batch: int, config: Trainable) -> int:
 
 
 def _by_domain(
-    corpus: Corpus, tilts: Mapping[str, Tilt], n: int, config: Trainable, seed: int
+    corpus: Corpus, perturbations: Mapping[str, Perturbation], n: int, config: Trainable, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Windows (K, n, L + 1) and masks (K, n, L) of every domain by itself."""
     parts = [
-        corpus.view(name, tilts.get(name), seed).windows(n, config.context, seed) for name in corpus.domains
+        corpus.view(name, perturbations.get(name), seed).windows(n, config.context, seed)
+        for name in corpus.domains
     ]
     return np.stack([w for w, _ in parts]), np.stack([m for _, m in parts])
 

@@ -1,6 +1,6 @@
 """What a run scored: held-out bits per byte by domain, exact match where answers can be checked, and their mean.
 
-Held-out documents come from the pool as it is, never from a tilted sub-pool: the state changes what a run learns
+Held-out documents come from the pool as it is, never from a perturbed sub-pool: the state changes what a run learns
 from, not what it is asked.
 """
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from causalmix_nb.data.corpus import Corpus
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.data.windows import END
 from causalmix_nb.errors import StudyError
 from causalmix_nb.files import write_whole
@@ -184,19 +184,26 @@ class _Itself:
         return id(self.scorer)
 
 
-def measured_as(domain: str, tilt: Tilt | None, seed: int, scorer: Scorer) -> tuple[str, Tilt, int, Any]:
+def measured_as(
+    domain: str, perturbation: Perturbation | None, seed: int, scorer: Scorer
+) -> tuple[str, Perturbation, int, Any]:
     """Under what :func:`measure_state` remembers a domain: scorers that cannot be told apart by name are told apart as objects."""
     own = getattr(scorer, "identity", None)
-    return domain, tilt or Tilt(), seed, own if isinstance(own, str) and own else _Itself(scorer)
+    return (
+        domain,
+        perturbation or Perturbation(),
+        seed,
+        own if isinstance(own, str) and own else _Itself(scorer),
+    )
 
 
 def measure_domain(
-    corpus: Corpus, domain: str, tilt: Tilt | None, scorer: Scorer, seed: int = 0
+    corpus: Corpus, domain: str, perturbation: Perturbation | None, scorer: Scorer, seed: int = 0
 ) -> dict[str, float]:
     """The covariates of one domain of a sub-pool, from a seeded sample of about 200 documents or more."""
     import textstat
 
-    view = corpus.view(domain, tilt, seed)
+    view = corpus.view(domain, perturbation, seed)
     texts = view.excerpts(SAMPLE_BYTES, EXCERPT, seed)
     loss, entropy, n_bytes = scorer.score(texts)
     top = np.sort(entropy)[-max(1, math.ceil(TOP_SHARE * len(entropy))) :]
@@ -211,7 +218,7 @@ def measure_domain(
 def measure_state(
     corpus: Corpus,
     scorer: Scorer,
-    tilts: Mapping[str, Tilt] | None = None,
+    perturbations: Mapping[str, Perturbation] | None = None,
     seed: int = 0,
     cache: dict | None = None,
 ) -> pd.DataFrame:
@@ -221,8 +228,8 @@ def measure_state(
     ----------
     corpus: the tokenised pool.
     scorer: the model whose loss and entropy are taken.
-    tilts: domain -> tilt; None means the pool as it is.
-    seed: which documents the tilts touch and which are sampled.
+    perturbations: domain -> perturbation; None means the pool as it is.
+    seed: which documents the perturbations touch and which are sampled.
     cache: remembers measured domains between calls.
 
     Returns
@@ -231,12 +238,12 @@ def measure_state(
     """
     import pandas as pd
 
-    tilts, cache = tilts or {}, {} if cache is None else cache
+    perturbations, cache = perturbations or {}, {} if cache is None else cache
     rows = []
     for name in corpus.domains:
-        key = measured_as(name, tilts.get(name), seed, scorer)
+        key = measured_as(name, perturbations.get(name), seed, scorer)
         if key not in cache:
-            cache[key] = measure_domain(corpus, name, tilts.get(name), scorer, seed)
+            cache[key] = measure_domain(corpus, name, perturbations.get(name), scorer, seed)
         rows.append(cache[key])
     return pd.DataFrame(rows, index=pd.Index(corpus.domains, name="domain"), columns=list(COVARIATES))
 
@@ -244,8 +251,8 @@ def measure_state(
 def write_measured(path: Path, cache: Mapping) -> None:
     """Keep what :func:`measure_state` has in its cache, whole or not at all: a checkpoint takes a while to measure with."""
     rows = [
-        [name, asdict(tilt), seed, values, scorer]
-        for (name, tilt, seed, scorer), values in cache.items()
+        [name, asdict(perturbation), seed, values, scorer]
+        for (name, perturbation, seed, scorer), values in cache.items()
         if isinstance(scorer, str)
     ]
     with contextlib.suppress(OSError):  # it can be measured again
@@ -261,8 +268,8 @@ def read_measured(path: Path, scorer: Scorer) -> dict:
         rows = json.loads(path.read_text(encoding="utf-8"))
         own = identity_of(scorer)
         return {
-            (name, Tilt(**tilt), seed, by[0] if by else own): todays_state(values)
-            for name, tilt, seed, values, *by in rows
+            (name, Perturbation(**perturbation), seed, by[0] if by else own): todays_state(values)
+            for name, perturbation, seed, values, *by in rows
         }
     except (OSError, ValueError, TypeError):
         return {}

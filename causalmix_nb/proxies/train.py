@@ -58,8 +58,8 @@ def train_runs(
         run_windows(
             corpus,
             spec.mixture,
-            spec.tilts,
-            spec.tilt_seed,
+            spec.perturbations,
+            spec.perturbation_seed,
             spec.seed,
             n_windows,
             config.context,

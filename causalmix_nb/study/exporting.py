@@ -64,9 +64,13 @@ def export(
     limits = as_constraints(asked.get("constraints"))
     if token_budget is None and tokenizer is None:  # tokens of another kind are no budget
         token_budget = limits.token_budget or study.files.meta.get("target_tokens")
-    tilts = "; ".join(f"{name}: {tilt}" for name, tilt in (asked.get("tilt") or {}).items())
-    if tilts:
-        note = f"recommended for a pool with {tilts}; lengths and sources are those of the pool as it is"
+    perturbations = "; ".join(
+        f"{name}: {perturbation}" for name, perturbation in (asked.get("perturbation") or {}).items()
+    )
+    if perturbations:
+        note = (
+            f"recommended for a pool with {perturbations}; lengths and sources are those of the pool as it is"
+        )
         options["notes"] = (*options.get("notes", ()), note)
     lengths = None if options.get("lengths") else sizes(study, tokenizer, max_length)
     return export_mixture(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from causalmix_nb.data.corpus import Corpus
-from causalmix_nb.data.pool import Pool, Tilt
+from causalmix_nb.data.pool import Perturbation, Pool
 from causalmix_nb.decide.constraints import Constraints, as_constraints
 from causalmix_nb.decide.export.sizes import describe_pool
 from causalmix_nb.errors import StudyError, did_you_mean
@@ -26,7 +26,7 @@ FORMAT = 1
 META, RUNS = "study.json", "runs.sqlite"
 BUDGET = 100_000  # training tokens of a run, where nobody asked for another number
 
-Tilts = Mapping[str, Tilt]
+Perturbations = Mapping[str, Perturbation]
 
 
 class StudyFolder:
@@ -191,34 +191,36 @@ class StudyFolder:
         """Training tokens of a run, as they were asked for last."""
         return int(self.meta.get("token_budget") or BUDGET)
 
-    def available(self, tilt: Tilts | None = None) -> dict[str, int]:
+    def available(self, perturbation: Perturbations | None = None) -> dict[str, int]:
         """Distinct tokens of every domain in the pool, also those held out or too many to keep here."""
-        corpus, tilt = self.need_corpus(), self.checked(tilt)
+        corpus, perturbation = self.need_corpus(), self.checked(perturbation)
         return {
-            name: round(corpus.view(name, tilt.get(name), self.seed).available_tokens * corpus.growth(name))
+            name: round(
+                corpus.view(name, perturbation.get(name), self.seed).available_tokens * corpus.growth(name)
+            )
             for name in corpus.domains
         }
 
     def limits(
-        self, constraints: Constraints | Mapping[str, Any] | None, tilt: Tilts | None = None
+        self, constraints: Constraints | Mapping[str, Any] | None, perturbation: Perturbations | None = None
     ) -> Constraints:
         """Constraints, with what the pool has of each domain and the budget that the mixture is for."""
         given = as_constraints(constraints)
         if self.corpus and not given.available:
             budget = given.token_budget or self.meta.get("target_tokens") or self.token_budget
-            given = replace(given, available=self.available(tilt), token_budget=budget)
+            given = replace(given, available=self.available(perturbation), token_budget=budget)
         return given
 
-    def checked(self, tilt: Tilts | None) -> dict[str, Tilt]:
+    def checked(self, perturbation: Perturbations | None) -> dict[str, Perturbation]:
         """Domain -> perturbation; a sentence where it names no domain of the study, or is none."""
-        for name, value in (tilt or {}).items():
+        for name, value in (perturbation or {}).items():
             if name not in self.domains:
                 raise unknown_domain(name, self.domains)
-            if not isinstance(value, Tilt):
+            if not isinstance(value, Perturbation):
                 raise StudyError(
-                    f"the perturbation of {name!r} is {value!r}; give a Tilt, for example Tilt(noise=0.5)."
+                    f"the perturbation of {name!r} is {value!r}; give a Perturbation, for example Perturbation(noise=0.5)."
                 )
-        return dict(tilt or {})
+        return dict(perturbation or {})
 
     def need_path(self) -> Path:
         """The folder; a StudyError for imported runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.launch.cost import Cost, launch_cost, measured_speed, remembered_speed
 from causalmix_nb.launch.executor import as_executor
@@ -47,7 +47,7 @@ def forecast(trainer: Trainer, request: RunRequest) -> Cost:
         finished=len(asked) - len(pending),
         base=config.has_base and not trainer.meter.has_base,
         states=trainer.meter.unmeasured(
-            (name, spec.tilts.get(name) or Tilt()) for spec in asked for name in domains
+            (name, spec.perturbations.get(name) or Perturbation()) for spec in asked for name in domains
         ),
     )
     return replace(cost, notes=(*cost.notes, executor.remark)) if executor.remark else cost

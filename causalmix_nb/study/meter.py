@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.launch.launch import OnProgress, Progress
 from causalmix_nb.proxies.config import BASE, OnTokens
 from causalmix_nb.proxies.state import (
@@ -21,7 +21,7 @@ from causalmix_nb.proxies.state import (
     release,
     write_measured,
 )
-from causalmix_nb.study.folder import StudyFolder, Tilts
+from causalmix_nb.study.folder import Perturbations, StudyFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,10 +75,10 @@ class StateMeter:
         if not self.has_base:
             return False
         return not self.files.config.measures_slowly or not self.unmeasured(
-            (name, Tilt()) for name in self.files.domains
+            (name, Perturbation()) for name in self.files.domains
         )
 
-    def unmeasured(self, domains: Iterable[tuple[str, Tilt]]) -> int:
+    def unmeasured(self, domains: Iterable[tuple[str, Perturbation]]) -> int:
         """How many of these domains, as they are perturbed, are still to be measured."""
         wanted = set(domains)
         if not self.has_base and self.scorer is None:  # without a base nothing was measured yet
@@ -106,16 +106,16 @@ class StateMeter:
             _counted(config.base_tokens, progress),
         )
 
-    def measure(self, tilt: Tilts | None = None) -> pd.DataFrame:
+    def measure(self, perturbation: Perturbations | None = None) -> pd.DataFrame:
         """State of a sub-pool before mixing, DataFrame domain × covariate."""
-        corpus, tilt = self.files.need_corpus(), self.files.checked(tilt)
-        return measure_state(corpus, self.open(), tilt, self.files.seed, self._measured)
+        corpus, perturbation = self.files.need_corpus(), self.files.checked(perturbation)
+        return measure_state(corpus, self.open(), perturbation, self.files.seed, self._measured)
 
-    def flat_state(self, tilt: Tilts | None) -> pd.Series | None:
-        """State of a sub-pool as a fit takes it, ``<domain>.<covariate>`` -> value; None without a tilt."""
+    def flat_state(self, perturbation: Perturbations | None) -> pd.Series | None:
+        """State of a sub-pool as a fit takes it, ``<domain>.<covariate>`` -> value; None without a perturbation."""
         import pandas as pd
 
-        return pd.Series(flatten_state(self.measure(tilt))) if tilt else None
+        return pd.Series(flatten_state(self.measure(perturbation))) if perturbation else None
 
     def of_runs(
         self, jobs: Mapping[str, RunSpec], progress: OnProgress | None = None
@@ -127,7 +127,7 @@ class StateMeter:
         if self.given is not None and not self.has_base:
             self.train_base(progress)
         for i, (key, spec) in enumerate(jobs.items()):
-            found[key] = flatten_state(self.measure(spec.tilts))
+            found[key] = flatten_state(self.measure(spec.perturbations))
             if progress:
                 progress(Progress("state of the sub-pools", i + 1, len(jobs)))
         release(scorer)  # the runs need the memory

@@ -13,7 +13,8 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.launch.launch import AnyExecutor, OnProgress
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.study.folder import Tilts
+from causalmix_nb.study.folder import Perturbations
+from causalmix_nb.study.formerly import formerly
 from causalmix_nb.study.trainer import Trains
 
 COMPARED = "compared.sqlite"
@@ -39,6 +40,7 @@ class Compared(Trains, Protocol):
     ) -> Mixture: ...
 
 
+@formerly(tilt="perturbation")
 def compare(
     study: Compared,
     baselines: Sequence[str | Mixture | Mapping[str, float]] | Mapping[str, Mixture] = (
@@ -47,7 +49,7 @@ def compare(
         "regmix",
     ),
     n_seeds: int = 5,
-    tilt: Tilts | None = None,
+    perturbation: Perturbations | None = None,
     progress: OnProgress | None = None,
     executor: AnyExecutor = "local",
     workers: int | None = None,
@@ -56,7 +58,7 @@ def compare(
 
     Baselines are names (equal, natural, regmix, best_run, law, dmo; grid, bayes, doremi, odm train their own
     runs first), mixtures of your own, or a dict of name -> mixture. The sub-pool is the one the
-    recommendation was made for, unless ``tilt`` says otherwise. The runs go into a store of their own:
+    recommendation was made for, unless ``perturbation`` says otherwise. The runs go into a store of their own:
     mixtures chosen by the model must not be fed back to it as if they were designed.
 
     Raises
@@ -74,8 +76,8 @@ def compare(
         raise StudyError(f"{n_seeds} seed gives no interval; compare with at least 2, better 5.")
     if n_seeds > 1000:
         raise StudyError(f"{n_seeds} seeds would never end; compare with at most 1,000, 5 is usual.")
-    recommended_for = study.arguments.get("optimize", {}).get("tilt")
-    tilt = files.checked(tilt if tilt is not None else recommended_for)
+    recommended_for = study.arguments.get("optimize", {}).get("perturbation")
+    perturbation = files.checked(perturbation if perturbation is not None else recommended_for)
     mixtures = {RECOMMENDED: best.mixture}
     for name, given in _named(baselines).items():
         mixtures[name] = study.baseline(given, model.outcome, progress, executor, workers)
@@ -83,7 +85,7 @@ def compare(
         RunSpec(
             tuple(mixture.to_array(files.domains).tolist()),
             files.token_budget,
-            tilt,
+            perturbation,
             files.seed,
             SEED + files.seed + j,
             f"compare:{name}",
@@ -97,7 +99,7 @@ def compare(
     study.comparison = compare_outcomes(
         outcomes, mixtures, model.outcome, model.minimize, predicted=(best.gain, best.lower, best.upper)
     )
-    study.arguments["compare"] = {"baselines": baselines, "n_seeds": n_seeds, "tilt": tilt}
+    study.arguments["compare"] = {"baselines": baselines, "n_seeds": n_seeds, "perturbation": perturbation}
     files.write("comparison.json", json.dumps({"verdict": study.comparison.verdict}))
     return study.comparison
 

@@ -32,7 +32,8 @@ from causalmix_nb.estimate.model import Effect, Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.methods.fit import fit_outcomes
 from causalmix_nb.mixture import Mixture
-from causalmix_nb.study.folder import StudyFolder, Tilts
+from causalmix_nb.study.folder import Perturbations, StudyFolder
+from causalmix_nb.study.formerly import formerly
 from causalmix_nb.study.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def check(study: Asked, outcome: str | None = None, random_state: int = 0) -> Au
     return audit(study.files.need_runs(), outcome or study.files.outcome, study.graph, random_state)
 
 
-def overlap(study: Asked, tilt: Tilts | None = None) -> Overlap:
+@formerly(tilt="perturbation")
+def overlap(study: Asked, perturbation: Perturbations | None = None) -> Overlap:
     """Which mixtures the runs have tried, and which at states like the pool's (or the sub-pool's)."""
-    return overlap_of(study.fitted(), study.trainer.meter.flat_state(tilt))
+    return overlap_of(study.fitted(), study.trainer.meter.flat_state(perturbation))
 
 
 def refute(
@@ -114,25 +116,31 @@ def leaderboard(
     )
 
 
+@formerly(tilt="perturbation")
 def do(
     study: Asked,
     shares: Mapping[str, float],
     keep: str = "proportional",
-    tilt: Tilts | None = None,
+    perturbation: Perturbations | None = None,
     baseline: Mixture | None = None,
 ) -> Effect:
     """What setting some shares would cause, against the baseline mixture, with an interval."""
     return interventions.do(
-        study.fitted(), shares, state=study.trainer.meter.flat_state(tilt), keep=keep, baseline=baseline
+        study.fitted(),
+        shares,
+        state=study.trainer.meter.flat_state(perturbation),
+        keep=keep,
+        baseline=baseline,
     )
 
 
+@formerly(tilt="perturbation")
 def dose_response(
-    study: Asked, domain: str, keep: str = "proportional", tilt: Tilts | None = None
+    study: Asked, domain: str, keep: str = "proportional", perturbation: Perturbations | None = None
 ) -> pd.DataFrame:
     """Expected outcome as one domain's share goes from 0 to 1, with a band."""
     return interventions.dose_response(
-        study.fitted(), domain, state=study.trainer.meter.flat_state(tilt), keep=keep
+        study.fitted(), domain, state=study.trainer.meter.flat_state(perturbation), keep=keep
     )
 
 
@@ -146,15 +154,16 @@ def paths(
     )
 
 
+@formerly(tilt="perturbation")
 def price(
     study: Asked,
     features: Mapping[str, float],
-    tilt: Tilts | None = None,
+    perturbation: Perturbations | None = None,
     outcome: str | None = None,
     random_state: int = 0,
 ) -> DomainPrice:
     """What a domain that no run has had would be worth, from its features (``{"loss": 2.1}``)."""
-    wanted, state = outcome or study.files.outcome, study.trainer.meter.flat_state(tilt)
+    wanted, state = outcome or study.files.outcome, study.trainer.meter.flat_state(perturbation)
     return price_domain(
         study.files.need_runs(), features, state, wanted, study.graph, random_state=random_state
     )
@@ -167,15 +176,16 @@ def counterfactual(
     return interventions.counterfactual(study.fitted(), study.files.need_runs(), run, shares, keep)
 
 
+@formerly(tilt="perturbation")
 def effects(
-    study: Asked, tilt: Tilts | None = None, pairs: bool = False, simultaneous: bool = False
+    study: Asked, perturbation: Perturbations | None = None, pairs: bool = False, simultaneous: bool = False
 ) -> pd.DataFrame:
     """Marginal return of every domain (or of one against another, for all pairs) with intervals and verdicts.
 
     simultaneous: widen the intervals so that all of them hold together.
     """
     table = pairwise_contrasts if pairs else effects_table
-    return table(study.fitted(), study.trainer.meter.flat_state(tilt), simultaneous=simultaneous)
+    return table(study.fitted(), study.trainer.meter.flat_state(perturbation), simultaneous=simultaneous)
 
 
 def interpret(study: Asked, depth: int = 2) -> Interpretation:
@@ -190,11 +200,12 @@ def see(
     return interventions.see(study.fitted(), shares, keep, baseline)
 
 
-def explore(study: Asked, tilt: Tilts | None = None) -> MixtureExplorer:
+@formerly(tilt="perturbation")
+def explore(study: Asked, perturbation: Perturbations | None = None) -> MixtureExplorer:
     """Sliders over the fitted model, one per domain, and the gain over the baseline as they move."""
     from causalmix_nb.widgets.explorer import MixtureExplorer
 
-    model, limits = study.fitted(), study.files.limits(None, tilt)
+    model, limits = study.fitted(), study.files.limits(None, perturbation)
     known = {
         "recommendation": study.recommendation.mixture if study.recommendation else None,
         "natural": study.files.natural,
@@ -204,19 +215,22 @@ def explore(study: Asked, tilt: Tilts | None = None) -> MixtureExplorer:
         presets={name: mixture for name, mixture in known.items() if mixture is not None},
         available=limits.available,
         token_budget=limits.token_budget,
-        state=study.trainer.meter.flat_state(tilt),
+        state=study.trainer.meter.flat_state(perturbation),
         runs=study.files.runs,
         graph=study.graph,
         sizes=study.sizes,
-        recipe=recipe_of(study.files.path, study.graph.to_text(), study.arguments.get("fit", {}), tilt),
+        recipe=recipe_of(
+            study.files.path, study.graph.to_text(), study.arguments.get("fit", {}), perturbation
+        ),
     )
 
 
+@formerly(tilt="perturbation")
 def pareto(
     study: Asked,
     outcomes: Sequence[str] | None = None,
     constraints: Constraints | Mapping[str, Any] | None = None,
-    tilt: Tilts | None = None,
+    perturbation: Perturbations | None = None,
     method: str = "gp",
     random_state: int = 0,
 ) -> ParetoFront:
@@ -227,7 +241,7 @@ def pareto(
     models = {name: study.prepared(model) for name, model in fitted.items()}
     return pareto_front(
         models,
-        study.trainer.meter.flat_state(tilt),
-        study.files.limits(constraints, tilt),
+        study.trainer.meter.flat_state(perturbation),
+        study.files.limits(constraints, perturbation),
         random_state=random_state,
     )

@@ -36,8 +36,9 @@ from causalmix_nb.proxies.scores import Score
 from causalmix_nb.proxies.state import Scorer, flatten_state
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study import contenders, exporting, paired, questions, settings
-from causalmix_nb.study.folder import BUDGET, FORMAT, StudyFolder, Tilts
+from causalmix_nb.study.folder import BUDGET, FORMAT, Perturbations, StudyFolder
 from causalmix_nb.study.forecast import forecast
+from causalmix_nb.study.formerly import formerly
 from causalmix_nb.study.kept_graph import by_todays_names, kept_graph
 from causalmix_nb.study.request import RunRequest
 from causalmix_nb.study.trainer import Trainer
@@ -211,9 +212,10 @@ class Study:
         """State of the pool as it is; None before the base is trained (a checkpoint: has measured it)."""
         return self.measure_state() if self.corpus and self.trainer.meter.knows_state else None
 
-    def available(self, tilt: Tilts | None = None) -> dict[str, int]:
+    @formerly(tilt="perturbation")
+    def available(self, perturbation: Perturbations | None = None) -> dict[str, int]:
         """Distinct tokens of every domain in the pool, also those held out or too many to keep here."""
-        return self.files.available(tilt)
+        return self.files.available(perturbation)
 
     @property
     def document_notes(self) -> tuple[str, ...]:
@@ -328,9 +330,10 @@ class Study:
         request = RunRequest(n_runs, token_budget, executor, workers, states, halving, target_tokens, score)
         return forecast(self.trainer, request)
 
-    def measure_state(self, tilt: Tilts | None = None) -> pd.DataFrame:
+    @formerly(tilt="perturbation")
+    def measure_state(self, perturbation: Perturbations | None = None) -> pd.DataFrame:
         """State of a sub-pool before mixing, DataFrame domain × covariate; trains the base if need be."""
-        return self.trainer.meter.measure(tilt)
+        return self.trainer.meter.measure(perturbation)
 
     def attach_lm_eval(self, path: str | Path, key: str | Mapping[str, str] | None = None) -> AttachedScores:
         """Record scores that an evaluation tool (lm_eval, OLMES) gave models of these runs as outcomes.
@@ -356,11 +359,12 @@ class Study:
         self.arguments["fit"] = {"outcome": outcome, **given}
         return model
 
+    @formerly(tilt="perturbation")
     def optimize(
         self,
         policy: str = "auto",
         constraints: Constraints | Mapping[str, Any] | None = None,
-        tilt: Tilts | None = None,
+        perturbation: Perturbations | None = None,
         n_candidates: int = 100_000,
         random_state: int = 0,
         **options: Any,
@@ -373,8 +377,8 @@ class Study:
         given = {"policy": policy, "n_candidates": n_candidates, "random_state": random_state, **options}
         best = optimize(
             self.fitted(),
-            state=self.trainer.meter.flat_state(tilt),
-            constraints=self.files.limits(constraints, tilt),
+            state=self.trainer.meter.flat_state(perturbation),
+            constraints=self.files.limits(constraints, perturbation),
             **given,
         )
         small = small_proxy(self.config.n_parameters) if self.files.meta.get("config") else ""
@@ -382,7 +386,12 @@ class Study:
         if options.get("worst"):
             return best  # something to learn from, nothing to train on
         self.recommendation, self.comparison = best, None
-        self.arguments["optimize"] = {"policy": policy, "constraints": constraints, "tilt": tilt, **given}
+        self.arguments["optimize"] = {
+            "policy": policy,
+            "constraints": constraints,
+            "perturbation": perturbation,
+            **given,
+        }
         if self.folder:
             kept = {n: getattr(best, n) for n in ("gain", "lower", "upper", "verdict", "outcome")}
             self.files.write(

@@ -28,12 +28,12 @@ def covered(found):
 
 @pytest.fixture(scope="module")
 def told_all():
-    return many(120, tau=0.0, tilt=0.0)
+    return many(120, tau=0.0, perturbation=0.0)
 
 
 @pytest.fixture(scope="module")
 def told_little():
-    return many(200, tau=1.5, tilt=0.0)
+    return many(200, tau=1.5, perturbation=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_interval_covers_where_domains_differ_beyond_their_descriptions(told
     assert 0.90 <= covered(told_little) <= 0.99
 
 
-def test_the_interval_covers_where_the_pool_was_tilted_in_every_run():
+def test_the_interval_covers_where_the_pool_was_perturbed_in_every_run():
     assert 0.90 <= covered(many(120, tau=1.5)) <= 0.99
 
 
@@ -65,8 +65,8 @@ def test_a_description_that_matters_prices_new_domains(told_all):
     assert np.corrcoef(estimate, truth)[0, 1] > 0.7
 
 
-@pytest.mark.parametrize("options", [{}, {"pull": 1.5, "drive": 4.0}], ids=["tilted", "confounded"])
-def test_neither_tilted_nor_confounded_runs_bias_the_price(options):
+@pytest.mark.parametrize("options", [{}, {"pull": 1.5, "drive": 4.0}], ids=["perturbed", "confounded"])
+def test_neither_perturbed_nor_confounded_runs_bias_the_price(options):
     worlds = [World(seed, tau=0.0, **options) for seed in range(10)]
     prices = [world.price() for world in worlds]
     found = np.array([(p.estimate, p.lower, p.upper, world.truth) for p, world in zip(prices, worlds)]).T
@@ -141,7 +141,7 @@ def test_an_extrapolation_is_named(price):
 
 
 def test_descriptions_that_never_vary_are_used_and_not_noted_as_unused():
-    found = World(2, tilt=0.0).price()
+    found = World(2, perturbation=0.0).price()
     assert list(found.weights.index) == list(FEATURES) and found.notes == ()
 
 
@@ -212,7 +212,7 @@ def test_the_price_is_drawn(price):
 
 
 def test_the_posterior_is_that_of_the_dense_model():
-    world = World(1, n=30, tilt=0.0)
+    world = World(1, n=30, perturbation=0.0)
     mixed = MixedModel(world.y, world.z, world.phi, world.here, 0.95)
     D, y, n = np.hstack([np.einsum("nk,nkp->np", mixed.Z, mixed.phi), mixed.Z]), mixed.y, 30
     D = D - D.mean(0)
@@ -232,7 +232,7 @@ def test_the_posterior_is_that_of_the_dense_model():
 
 
 def test_the_interval_is_that_of_draws_from_the_posterior():
-    world, rng = World(1, n=30, tau=0.5, tilt=0.0), np.random.default_rng(0)
+    world, rng = World(1, n=30, tau=0.5, perturbation=0.0), np.random.default_rng(0)
     found = MixedModel(world.y, world.z, world.phi, world.here, 0.95).all
     contrast = np.append([1.0, 0.5], np.full(6, -1 / 6))
     mean, sd, lower, upper = found.of(contrast, 1.0, 0.9)

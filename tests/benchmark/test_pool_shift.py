@@ -25,7 +25,7 @@ from causalmix_nb.benchmark.rivals import ADAPTING, advise
 from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift, logged_history, pool_shifts
 from causalmix_nb.benchmark.size import Size
 from causalmix_nb.benchmark.trials import STORE, larger_study
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.errors import StudyError
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.runs.store import Runs
@@ -135,9 +135,9 @@ def test_a_history_is_scored_by_its_share_of_the_others_regret():
 
 def test_what_matters_most_is_hit_and_what_is_left_of_it_repeats():
     shifts = {s.name: s for s in pool_shifts({"a": 1, "b": 3, "c": 0}, dict.fromkeys("abc", 100_000), 10_000)}
-    assert set(shifts["noisier"].tilts) == {"b"}
-    assert set(shifts["two bad"].tilts) == {"a", "b"}
-    left = shifts["scarce"].tilts["b"].keep * 100_000
+    assert set(shifts["noisier"].perturbations) == {"b"}
+    assert set(shifts["two bad"].perturbations) == {"a", "b"}
+    left = shifts["scarce"].perturbations["b"].keep * 100_000
     assert 0.5 * 10_000 / left == pytest.approx(5)
     assert len({s.seed for s in shifts.values()}) == len(shifts)
 
@@ -145,7 +145,9 @@ def test_what_matters_most_is_hit_and_what_is_left_of_it_repeats():
 def test_in_a_history_the_state_decides_the_mixture():
     rng, domains = np.random.default_rng(0), ("a", "b", "c")
     losses = {i: dict(zip(domains, rng.normal(3, 1, 3))) for i in range(32)}
-    specs = logged_history(domains, losses, [{"a": Tilt(noise=0.01 * i)} for i in range(32)], 64, 1000)
+    specs = logged_history(
+        domains, losses, [{"a": Perturbation(noise=0.01 * i)} for i in range(32)], 64, 1000
+    )
     state = np.array([[losses[i // 2][name] for name in domains] for i in range(64)])
     logs = np.log([spec.mixture for spec in specs])
     contrast = np.corrcoef(state[:, 0] - state[:, 1], logs[:, 0] - logs[:, 1])[0, 1]

@@ -1,7 +1,7 @@
 """Is a domain that no run has had priced well from its description? Coverage, width, correlation with the truth.
 
 Worlds as in ``tests/support/priced_worlds.py``: worth is linear in two features, plus a domain's own part, N(0, tau^2);
-one domain is never mixed. With --tilt 0 descriptions never vary over the runs; else they do, and the state drives the
+one domain is never mixed. With --perturbation 0 descriptions never vary over the runs; else they do, and the state drives the
 outcome, and with --pull the mixture as well.
 
     python tests/benchmarks/new_domain.py --worlds 200
@@ -30,19 +30,28 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=80)
     parser.add_argument("--domains", type=int, nargs="+", default=[4, 6, 10])
     parser.add_argument("--tau", type=float, nargs="+", default=[0.0, 0.3, 1.5])
-    parser.add_argument("--tilt", type=float, default=0.0)
+    parser.add_argument("--perturbation", type=float, default=0.0)
     parser.add_argument("--pull", type=float, default=0.0, help="how far the state decides the mixture")
     parser.add_argument("--drive", type=float, default=1.0, help="how far the state decides the outcome")
     parser.add_argument("--noise", type=float, default=0.5)
     options = parser.parse_args()
-    print(f"{options.worlds} worlds, {options.runs} runs, tilt {options.tilt:g}, pull {options.pull:g}")
+    print(
+        f"{options.worlds} worlds, {options.runs} runs, perturbation {options.perturbation:g}, pull {options.pull:g}"
+    )
     print("domains   tau  coverage  mean width  median width  correlation  rms error  agree  seconds a world")
     for K in options.domains:
         for tau in options.tau:
             started, rows = time.perf_counter(), []
             for seed in range(options.first, options.first + options.worlds):
                 world = World(
-                    seed, K, options.runs, tau, options.tilt, options.noise, options.pull, options.drive
+                    seed,
+                    K,
+                    options.runs,
+                    tau,
+                    options.perturbation,
+                    options.noise,
+                    options.pull,
+                    options.drive,
                 )
                 price = world.price()
                 rows.append((price.estimate, price.lower, price.upper, world.truth, price.checked))

@@ -9,7 +9,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.widgets.graph_editor import DagEditor
 from causalmix_nb.widgets.monitor import SwarmMonitor
 
@@ -26,7 +26,7 @@ def test_magics_and_python_of_all_widgets_reproduce_what_they_show(finished, tmp
     graph = DagEditor("state -> mixture; state -> score; mixture -> score; mixture -> loss")
     finished.set_graph(graph.graph)
     finished.fit("bpb.bolts", method="linear", random_state=3)
-    explorer = finished.explore({"bolts": Tilt(noise=0.5, keep=0.5)})
+    explorer = finished.explore({"bolts": Perturbation(noise=0.5, keep=0.5)})
     explorer._asked(explorer, {"set": 1, "to": 0.61, "seq": 1}, [])
     assert explorer.error == ""
     magic, python = explorer.show_code().split("\n\n")

@@ -1,4 +1,4 @@
-"""Pools: where data come from, how they are split and tilted, and what bad input gets."""
+"""Pools: where data come from, how they are split and perturbed, and what bad input gets."""
 
 import gzip
 import json
@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 from datasets import Dataset
 
-from causalmix_nb.data.pool import Pool, Tilt, content_hash, corrupt_text, plan_tilt, split_by_hash
+from causalmix_nb.data.pool import (
+    Perturbation,
+    Pool,
+    content_hash,
+    corrupt_text,
+    plan_perturbation,
+    split_by_hash,
+)
 from causalmix_nb.errors import MixtureError, PoolError
 
 A, B = ["one text", "another"], ["a third", "a fourth"]
@@ -132,19 +139,19 @@ def test_two_distinct_documents_are_enough_for_both_sides(seed):
 
 
 def test_noise_nests_and_meets_its_share():
-    little, much = (plan_tilt(1000, Tilt(noise=share), 0).noisy for share in (0.3, 0.6))
+    little, much = (plan_perturbation(1000, Perturbation(noise=share), 0).noisy for share in (0.3, 0.6))
     assert not (little & ~much).any()
     assert abs(little.mean() - 0.3) < 0.05 and abs(much.mean() - 0.6) < 0.05
 
 
-def test_tilts_do_what_they_say():
+def test_perturbations_do_what_they_say():
     hardness = np.arange(1000.0)
-    assert len(plan_tilt(1000, Tilt(keep=0.1), 0).index) < 150
-    assert len(np.unique(plan_tilt(1000, Tilt(duplicates=1.0), 0).index)) <= 10
-    assert plan_tilt(1000, Tilt(boilerplate=1.0), 0).boilerplate.all()
-    assert plan_tilt(1000, Tilt(difficulty=1.0), 0, hardness).index.min() >= 499
-    assert plan_tilt(1000, Tilt(difficulty=-1.0), 0, hardness).index.max() <= 500
-    assert len(plan_tilt(3, Tilt(keep=1e-9), 0).index) == 1
+    assert len(plan_perturbation(1000, Perturbation(keep=0.1), 0).index) < 150
+    assert len(np.unique(plan_perturbation(1000, Perturbation(duplicates=1.0), 0).index)) <= 10
+    assert plan_perturbation(1000, Perturbation(boilerplate=1.0), 0).boilerplate.all()
+    assert plan_perturbation(1000, Perturbation(difficulty=1.0), 0, hardness).index.min() >= 499
+    assert plan_perturbation(1000, Perturbation(difficulty=-1.0), 0, hardness).index.max() <= 500
+    assert len(plan_perturbation(3, Perturbation(keep=1e-9), 0).index) == 1
 
 
 def test_corrupted_text_has_the_same_characters():
@@ -152,20 +159,20 @@ def test_corrupted_text_has_the_same_characters():
     assert corrupt_text("hello world", 0) == corrupt_text("hello world", 0)
 
 
-def test_a_tilted_pool_differs_only_where_it_was_tilted():
+def test_a_perturbed_pool_differs_only_where_it_was_perturbed():
     texts = [f"document number {i} of many" for i in range(50)]
     pool = Pool.from_dict({"a": texts, "b": texts})
-    tilted = pool.tilt({"a": Tilt(noise=1.0)})
-    assert not set(tilted["a"].documents["text"]) & set(texts)
-    assert list(tilted["b"].documents["text"]) == texts
+    perturbed = pool.perturbation({"a": Perturbation(noise=1.0)})
+    assert not set(perturbed["a"].documents["text"]) & set(texts)
+    assert list(perturbed["b"].documents["text"]) == texts
 
 
 @pytest.mark.parametrize(
     "bad", [{"noise": 2}, {"noise": -1}, {"keep": 0}, {"difficulty": -3}, {"noise": float("nan")}]
 )
-def test_tilts_outside_their_range_are_refused(bad):
+def test_perturbations_outside_their_range_are_refused(bad):
     with pytest.raises(PoolError):
-        Tilt(**bad)
+        Perturbation(**bad)
 
 
 def test_equal_pools_have_equal_fingerprints():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from causalmix_nb.data.corpus import FEWEST_DOCUMENTS, Corpus, run_windows
-from causalmix_nb.data.pool import Pool, Tilt
+from causalmix_nb.data.pool import Perturbation, Pool
 from causalmix_nb.design.repetition import mismatch, repetition
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import TrainingError
@@ -24,15 +24,20 @@ def longest(corpus, name):
 
 
 @pytest.mark.parametrize(
-    "tilts", [{}, {"much": Tilt(keep=0.5)}, {"much": Tilt(duplicates=0.5), "little": Tilt(noise=0.5)}]
+    "perturbations",
+    [
+        {},
+        {"much": Perturbation(keep=0.5)},
+        {"much": Perturbation(duplicates=0.5), "little": Perturbation(noise=0.5)},
+    ],
 )
 @pytest.mark.parametrize("share", [0.2, 0.9])
-def test_a_run_repeats_each_domain_as_the_target_would_to_within_one_document(corpus, tilts, share):
+def test_a_run_repeats_each_domain_as_the_target_would_to_within_one_document(corpus, perturbations, share):
     budget, target = 20_000, 200_000
-    spec = RunSpec((share, 1 - share), budget, tilts, 0, 5, target_tokens=target)
+    spec = RunSpec((share, 1 - share), budget, perturbations, 0, 5, target_tokens=target)
     found = repetition(corpus, spec)
     for name, part in zip(corpus.domains, spec.mixture):
-        whole = corpus.view(name, tilts.get(name), 0).available_tokens * corpus.growth(name)
+        whole = corpus.view(name, perturbations.get(name), 0).available_tokens * corpus.growth(name)
         wanted = part * target / whole
         seen = part * budget / wanted  # tokens that repeat so often
         assert found[f"target_epochs.{name}"] == pytest.approx(wanted, rel=1e-9)
@@ -67,11 +72,11 @@ def test_the_pool_may_be_larger_than_what_was_tokenised(tmp_path):
 
 
 def test_keys_are_unchanged_where_nothing_is_asked_for():
-    spec = RunSpec((0.5, 0.5), 1000, {"a": Tilt(noise=0.5)}, 1, 2)
+    spec = RunSpec((0.5, 0.5), 1000, {"a": Perturbation(noise=0.5)}, 1, 2)
     assert spec.key("x") == "c60598278e4277077e54"
-    assert RunSpec((0.5, 0.5), 1000, {"a": Tilt(noise=0.5)}, 1, 2, target_tokens=5_000).key("x") != spec.key(
+    assert RunSpec((0.5, 0.5), 1000, {"a": Perturbation(noise=0.5)}, 1, 2, target_tokens=5_000).key(
         "x"
-    )
+    ) != spec.key("x")
 
 
 def test_runs_record_what_was_there_and_how_often_it_was_seen(finished):

@@ -10,7 +10,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.oinspect import getdoc
 
-from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, tilt
+from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question, perturbation
 from causalmix_nb.errors import CausalMixError
 from causalmix_nb.finding import Finding
 from causalmix_nb.magics.command import COMMANDS, Command
@@ -29,7 +29,7 @@ class Spread:
         return (f"the shares move by {self.table['sd'].mean():.2f}",)
 
 
-def spread(study, domains, outcome, tilt, largest, seed):
+def spread(study, domains, outcome, perturbation, largest, seed):
     shares = study.runs.frame.filter(regex="^mixture[.]").rename(columns=lambda name: name[8:])
     found = shares.std().nlargest(largest).rename("sd").to_frame()
     return Spread(found.loc[[name for name in found.index if not domains or name in domains]])
@@ -43,7 +43,7 @@ QUESTION = Question(
     (
         Argument("domains", "which domains (all)", words="*", metavar="DOMAIN", completes="domain"),
         OUTCOME,
-        tilt(),
+        perturbation(),
         Argument("--largest", "how many of 100% to show (3)", "count", 3, metavar="N"),
         SEED,
     ),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from causalmix_nb.data.corpus import Corpus, run_windows
-from causalmix_nb.data.pool import BOILERPLATE, Pool, Tilt
+from causalmix_nb.data.pool import BOILERPLATE, Perturbation, Pool
 from causalmix_nb.data.tokens import encode, tokenise
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import StudyError, TrainingError
@@ -105,7 +105,7 @@ def test_packing_loses_nothing(corpus):
 
 def test_a_noisy_document_is_tokenised_from_its_corrupted_text(corpus, config):
     tokenizer = load_tokenizer(config)
-    view = corpus.view("apples", Tilt(noise=1.0))
+    view = corpus.view("apples", Perturbation(noise=1.0))
     noisy = corpus.texts("apples", "noisy")
     expected = [
         t for i in view.plan.index for t in [*tokenizer(noisy.text(i)).input_ids, tokenizer.eos_token_id]
@@ -118,7 +118,7 @@ def test_a_noisy_document_is_tokenised_from_its_corrupted_text(corpus, config):
 
 def test_page_furniture_is_served_in_tokens(corpus, config):
     tokenizer = load_tokenizer(config)
-    windows, _ = corpus.view("apples", Tilt(boilerplate=1.0)).windows(80, 32, seed=0)
+    windows, _ = corpus.view("apples", Perturbation(boilerplate=1.0)).windows(80, 32, seed=0)
     text = tokenizer.decode(np.append(windows[:, :-1].ravel(), windows[-1, -1]).tolist())
     assert all(piece in text for piece in BOILERPLATE)
 

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from causalmix_nb.data.corpus import Corpus, run_windows
-from causalmix_nb.data.pool import BOILERPLATE, Tilt
+from causalmix_nb.data.pool import BOILERPLATE, Perturbation
 from causalmix_nb.data.windows import END, Stream
 from causalmix_nb.design.simplex import RunSpec, sample_mixtures
 from causalmix_nb.proxies import fused
@@ -160,9 +160,11 @@ def one_by_one(view, n: int, seed: int) -> bytes:
     return out[:n]
 
 
-@pytest.mark.parametrize("tilt", [Tilt(), Tilt(noise=0.5, boilerplate=0.3, duplicates=0.4, keep=0.6)])
-def test_a_stream_is_its_documents_in_their_order_epoch_after_epoch(corpus, tilt):
-    view = corpus.view("apples", tilt, 3)
+@pytest.mark.parametrize(
+    "perturbation", [Perturbation(), Perturbation(noise=0.5, boilerplate=0.3, duplicates=0.4, keep=0.6)]
+)
+def test_a_stream_is_its_documents_in_their_order_epoch_after_epoch(corpus, perturbation):
+    view = corpus.view("apples", perturbation, 3)
     stream, rng = view.stream(7), np.random.default_rng(0)
     n = 3 * int(view.available_tokens)
     pieces, have = [], 0

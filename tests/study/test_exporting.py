@@ -7,7 +7,7 @@ import os
 import pytest
 import yaml
 
-from causalmix_nb.data.pool import Pool, Tilt
+from causalmix_nb.data.pool import Perturbation, Pool
 from causalmix_nb.decide.export.export import export
 from causalmix_nb.decide.export.formats.format import FORMATS
 from causalmix_nb.decide.policy import Recommendation
@@ -72,7 +72,7 @@ def test_tokens_of_another_kind_are_no_budget(study):
 
 
 def test_a_mixture_for_another_state_of_the_pool_says_so(study):
-    study.arguments = {"optimize": {"tilt": {"bolts": Tilt(noise=0.8)}}}
+    study.arguments = {"optimize": {"perturbation": {"bolts": Perturbation(noise=0.8)}}}
     assert "recommended for a pool with bolts: noise 80%" in study.export(format="yaml").text
 
 

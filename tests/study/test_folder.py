@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from causalmix_nb.data.pool import Tilt
+from causalmix_nb.data.pool import Perturbation
 from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.errors import MixtureError, StudyError
 from causalmix_nb.proxies.config import BASE, DATA
@@ -76,15 +76,17 @@ def test_one_process_trains_at_a_time(study):
 
 
 @pytest.mark.parametrize(
-    ("tilt", "error", "message"),
+    ("perturbation", "error", "message"),
     [
-        ({"aples": Tilt(noise=0.5)}, MixtureError, "aples"),
-        ({"apples": 0.5}, StudyError, "the perturbation of 'apples' is 0.5; give a Tilt"),
+        ({"aples": Perturbation(noise=0.5)}, MixtureError, "aples"),
+        ({"apples": 0.5}, StudyError, "the perturbation of 'apples' is 0.5; give a Perturbation"),
     ],
 )
-def test_a_perturbation_that_is_none_is_refused_before_anything_is_measured(study, tilt, error, message):
+def test_a_perturbation_that_is_none_is_refused_before_anything_is_measured(
+    study, perturbation, error, message
+):
     with pytest.raises(error, match=message):
-        study.measure_state(tilt)
+        study.measure_state(perturbation)
     assert not (study.folder / BASE).exists()
 
 

@@ -7,7 +7,7 @@ import stat
 import pandas as pd
 import pytest
 
-from causalmix_nb.data.pool import Pool, Tilt
+from causalmix_nb.data.pool import Perturbation, Pool
 from causalmix_nb.decide.comparison import RECOMMENDED, compare_outcomes
 from causalmix_nb.errors import CausalMixError, FitError, GraphError, MixtureError, StudyError
 from causalmix_nb.graph.graph import CausalGraph
@@ -118,10 +118,13 @@ def test_scarce_data_limit_the_mixture(finished):
         assert share * sum(available.values()) <= 1.2 * available[name] * (1 + 1e-6)
 
 
-def test_a_tilted_pool_has_another_state_and_may_have_another_answer(finished):
+def test_a_perturbed_pool_has_another_state_and_may_have_another_answer(finished):
     study = Study.open(finished.folder)
     study.fit(method="gp")
-    clean, noisy = study.do({"apples": 0.8}), study.do({"apples": 0.8}, tilt={"apples": Tilt(noise=0.9)})
+    clean, noisy = (
+        study.do({"apples": 0.8}),
+        study.do({"apples": 0.8}, perturbation={"apples": Perturbation(noise=0.9)}),
+    )
     assert clean.estimate != noisy.estimate
 
 
@@ -154,14 +157,14 @@ def test_unknown_domains_are_named_everywhere(finished, pool, tmp_path):
     study.fit(method="gp")
     for call in (
         lambda: study.do({"aples": 0.5}),
-        lambda: study.optimize(tilt={"aples": Tilt(noise=0.5)}),
+        lambda: study.optimize(perturbation={"aples": Perturbation(noise=0.5)}),
         lambda: study.optimize(constraints={"cap": {"aples": 0.5}}),
         lambda: Study.create(tmp_path / "s", pool, target={"aples": 1.0}),
     ):
         with pytest.raises(CausalMixError, match="Did you mean 'apples'"):
             call()
-    with pytest.raises(StudyError, match=r"give a Tilt"):
-        study.optimize(tilt={"apples": 0.5})
+    with pytest.raises(StudyError, match=r"give a Perturbation"):
+        study.optimize(perturbation={"apples": 0.5})
 
 
 def test_another_pool_in_the_same_folder_is_refused(study, pool):

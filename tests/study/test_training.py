@@ -12,9 +12,15 @@ import pytest
 import torch
 
 from causalmix_nb.data.corpus import Corpus, run_windows
-from causalmix_nb.data.pool import Pool, Tilt
+from causalmix_nb.data.pool import Perturbation, Pool
 from causalmix_nb.data.windows import END
-from causalmix_nb.design.simplex import SCARCE_EPOCHS, RunSpec, design_runs, sample_mixtures, sample_tilts
+from causalmix_nb.design.simplex import (
+    SCARCE_EPOCHS,
+    RunSpec,
+    design_runs,
+    sample_mixtures,
+    sample_perturbations,
+)
 from causalmix_nb.errors import CausalMixError, PoolError, StudyError, TrainingError
 from causalmix_nb.proxies.kinds.byte_gpt import ProxyConfig
 from causalmix_nb.proxies.outcomes import Evaluator, target_weights
@@ -62,13 +68,13 @@ def test_the_same_seed_gives_the_same_data(corpus):
 
 
 def test_a_scarce_domain_has_fewer_tokens_and_still_serves(corpus):
-    scarce = corpus.view("apples", Tilt(keep=0.05))
+    scarce = corpus.view("apples", Perturbation(keep=0.05))
     assert scarce.available_tokens < corpus.view("apples").available_tokens / 5
     assert scarce.windows(100, 32, 0)[0].shape == (100, 33)
 
 
 def test_copies_add_no_available_tokens(corpus):
-    assert corpus.view("apples", Tilt(duplicates=1.0)).available_tokens < 200
+    assert corpus.view("apples", Perturbation(duplicates=1.0)).available_tokens < 200
 
 
 def test_a_domain_with_one_distinct_document_is_refused(tmp_path):
@@ -103,19 +109,23 @@ def test_some_runs_repeat_another_with_a_new_seed():
     repeats = [run for run in runs if run.label == "repeat"]
     assert len(repeats) == 4
     for run in repeats:
-        twins = [r for r in runs if r.mixture == run.mixture and r.tilts == run.tilts and r.seed != run.seed]
+        twins = [
+            r
+            for r in runs
+            if r.mixture == run.mixture and r.perturbations == run.perturbations and r.seed != run.seed
+        ]
         assert twins
 
 
 def test_the_state_says_nothing_about_the_mixture():
     runs = design_runs(("a", "b", "c"), 512, 10_000)
-    noise = [run.tilts.get("a", Tilt()).noise for run in runs]
+    noise = [run.perturbations.get("a", Perturbation()).noise for run in runs]
     assert abs(np.corrcoef(noise, [run.mixture[0] for run in runs])[0, 1]) < 0.12
 
 
 def test_the_first_state_is_the_pool_as_it_is():
-    tilts = sample_tilts(("a", "b"), 16)
-    assert tilts[0] == {} and any(tilts[1:])
+    perturbations = sample_perturbations(("a", "b"), 16)
+    assert perturbations[0] == {} and any(perturbations[1:])
 
 
 def test_views_that_were_used_long_ago_are_forgotten(pool, tmp_path, monkeypatch):
@@ -124,22 +134,25 @@ def test_views_that_were_used_long_ago_are_forgotten(pool, tmp_path, monkeypatch
     first = corpus.view("sums")
     for level in range(1, 60):
         assert corpus.view("sums") is first  # used again and again
-        corpus.view("apples", Tilt(noise=level / 100))
+        corpus.view("apples", Perturbation(noise=level / 100))
     assert 1 < len(corpus._views) < 20
 
 
 def test_a_domain_is_made_so_scarce_that_it_repeats_and_no_scarcer():
     runs = design_runs(("a", "b"), 400, 10_000, available={"a": 10**6, "b": 10**3})
-    kept = {name: [run.tilts[name].keep for run in runs if name in run.tilts] for name in ("a", "b")}
+    kept = {
+        name: [run.perturbations[name].keep for run in runs if name in run.perturbations]
+        for name in ("a", "b")
+    }
     scarcest = 0.5 * 10_000 / SCARCE_EPOCHS / 10**6
     assert scarcest <= min(kept["a"]) < 4 * scarcest
     assert min(kept["b"]) > 0.5  # 1,000 tokens repeat five times as they are
 
 
 def test_a_run_is_known_by_what_decides_its_outcome():
-    run = RunSpec((0.5, 0.5), 1000, {"a": Tilt(noise=0.5)})
+    run = RunSpec((0.5, 0.5), 1000, {"a": Perturbation(noise=0.5)})
     assert RunSpec.from_dict(run.to_dict()) == run
-    assert run.key("x") == RunSpec((0.5, 0.5), 1000, {"a": Tilt(noise=0.5)}, label="other").key("x")
+    assert run.key("x") == RunSpec((0.5, 0.5), 1000, {"a": Perturbation(noise=0.5)}, label="other").key("x")
     assert len({run.key("x"), run.key("y"), RunSpec((0.5, 0.5), 1000, seed=1).key("x")}) == 3
 
 
@@ -211,7 +224,10 @@ def test_configurations_that_cannot_train_are_refused(bad):
 
 def test_noise_shows_in_the_measured_state_and_nowhere_else(corpus):
     scorer = ProxyScorer(train_base(corpus, LEARNS))
-    clean, noisy = (measure_state(corpus, scorer, tilts) for tilts in ({}, {"apples": Tilt(noise=1.0)}))
+    clean, noisy = (
+        measure_state(corpus, scorer, perturbations)
+        for perturbations in ({}, {"apples": Perturbation(noise=1.0)})
+    )
     assert list(clean.columns) == list(COVARIATES)
     assert noisy.loc["apples", "loss"] > clean.loc["apples", "loss"] + 0.3
     assert noisy.drop("apples").equals(clean.drop("apples"))

@@ -15,15 +15,17 @@ FEATURES = ("loss", "style")
 class World:
     """Worth of a domain = beta . features + its own part; y = level(state) + worth . centred log shares + noise.
 
-    The last of the K + 1 domains is never mixed. tilt: how far the features of a domain vary from run to run. pull: how
+    The last of the K + 1 domains is never mixed. perturbation: how far the features of a domain vary from run to run. pull: how
     far its loss decides its share. drive: how far that loss moves the outcome by itself.
     """
 
-    def __init__(self, seed, K=6, n=80, tau=0.0, tilt=0.5, noise=0.5, pull=0.0, drive=1.0, minimize=False):
+    def __init__(
+        self, seed, K=6, n=80, tau=0.0, perturbation=0.5, noise=0.5, pull=0.0, drive=1.0, minimize=False
+    ):
         rng = np.random.default_rng([seed, K])
         self.base, self.beta = rng.normal(size=(K + 1, 2)), rng.normal(size=2)
         own = tau * rng.normal(size=K + 1)
-        self.phi = self.base[:K] + tilt * rng.normal(size=(n, K, 2))
+        self.phi = self.base[:K] + perturbation * rng.normal(size=(n, K, 2))
         logits = rng.normal(size=(n, K)) + pull * self.phi[:, :, 0]
         self.T = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         z = np.log(self.T + 1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.answers.question import KEEP, OUTCOME, SEED, Argument, tilt
+from causalmix_nb.answers.question import KEEP, OUTCOME, SEED, Argument, perturbation
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.session import Session
 
@@ -53,17 +53,17 @@ COMMANDS.register(
 )
 
 
-def do(session: Session, shares: dict[str, float], keep: str, tilt: dict[str, Any] | None) -> Effect:
+def do(session: Session, shares: dict[str, float], keep: str, perturbation: dict[str, Any] | None) -> Effect:
     study = session.current()
     fitted = study.model is not None
-    effect = study.do(shares, keep=keep, tilt=tilt)
+    effect = study.do(shares, keep=keep, perturbation=perturbation)
     model = study.model
     assert model is not None  # do() fits where nothing was fitted
     note = "" if fitted else f"Fitted first ({model.method}), since nothing was fitted yet."
     more = []
     if len(shares) == 1:
         (domain,) = shares
-        frame = study.dose_response(domain, keep=keep, tilt=tilt)
+        frame = study.dose_response(domain, keep=keep, perturbation=perturbation)
         before = model.baseline[domain] if model.baseline is not None else None
 
         def dose() -> Bundle:
@@ -93,7 +93,7 @@ COMMANDS.register(
                 needed="a share to set",
             ),
             KEEP,
-            tilt(words=""),
+            perturbation(words=""),
         ),
         step="ask",
         waits=True,
@@ -101,9 +101,11 @@ COMMANDS.register(
 )
 
 
-def effect(session: Session, pairs: bool, together: bool, tilt: dict[str, Any] | None) -> pd.DataFrame:
+def effect(
+    session: Session, pairs: bool, together: bool, perturbation: dict[str, Any] | None
+) -> pd.DataFrame:
     study = session.current()
-    table = study.effects(tilt, pairs=pairs, simultaneous=together)
+    table = study.effects(perturbation, pairs=pairs, simultaneous=together)
     model = study.model
     assert model is not None  # effects() fits where nothing was fitted
 
@@ -125,7 +127,7 @@ COMMANDS.register(
         (
             Argument("--pairs", "one domain against another, for every pair", "flag"),
             Argument("--together", "widen the intervals so that all of them hold together", "flag"),
-            tilt(),
+            perturbation(),
         ),
         step="ask",
         waits=True,
@@ -133,8 +135,8 @@ COMMANDS.register(
 )
 
 
-def explore(session: Session, tilt: dict[str, Any] | None) -> MixtureExplorer:
-    return session.current().explore(tilt)
+def explore(session: Session, perturbation: dict[str, Any] | None) -> MixtureExplorer:
+    return session.current().explore(perturbation)
 
 
 COMMANDS.register(
@@ -143,7 +145,7 @@ COMMANDS.register(
         "Move the mixture by hand: sliders, the expected gain and its interval as they move.",
         "%causalmix explore",
         explore,
-        (tilt(words=""),),
+        (perturbation(words=""),),
         step="ask",
         waits=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.answers.question import SEED, Argument, tilt
+from causalmix_nb.answers.question import SEED, Argument, perturbation
 from causalmix_nb.errors import StudyError
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.language import MagicError
@@ -146,13 +146,15 @@ COMMANDS.register(
 )
 
 
-def state(session: Session, tilt: dict[str, Any] | None) -> pd.DataFrame:
-    found = session.current().measure_state(tilt)
+def state(session: Session, perturbation: dict[str, Any] | None) -> pd.DataFrame:
+    found = session.current().measure_state(perturbation)
 
     def shown() -> Bundle:
         from causalmix_nb.cards.runs import state_card
 
-        return state_card(found, f"The state of the {'perturbed ' if tilt else ''}pool, before mixing")
+        return state_card(
+            found, f"The state of the {'perturbed ' if perturbation else ''}pool, before mixing"
+        )
 
     session.display.attach(found, "", shown)
     return found
@@ -164,7 +166,7 @@ COMMANDS.register(
         "Measure every domain before mixing: loss, entropy, style, size.",
         "%causalmix state --noise code=0.8",
         state,
-        (tilt(),),
+        (perturbation(),),
         step="data",
         waits=True,
     )

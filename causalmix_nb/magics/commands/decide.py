@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalmix_nb.answers.question import METHOD, SEED, Argument, tilt
+from causalmix_nb.answers.question import METHOD, SEED, Argument, perturbation
 from causalmix_nb.errors import did_you_mean
 from causalmix_nb.magics.command import COMMANDS, Command
 from causalmix_nb.magics.language import MagicError
@@ -28,7 +28,7 @@ def optimize(
     session: Session,
     policy: str,
     constraints: dict[str, Any],
-    tilt: dict[str, Any] | None,
+    perturbation: dict[str, Any] | None,
     candidates: int,
     seed: int,
     caution: float | None,
@@ -37,11 +37,11 @@ def optimize(
 ) -> Recommendation:
     options = {"caution": caution, "worst": worst or None, "scale": scale}
     best = session.current().optimize(
-        policy=policy, constraints=constraints, tilt=tilt, n_candidates=candidates, random_state=seed,
+        policy=policy, constraints=constraints, perturbation=perturbation, n_candidates=candidates, random_state=seed,
         **{name: value for name, value in options.items() if value is not None},
     )  # fmt: skip
-    if tilt:
-        named = ", ".join(f"{name}: {value}" for name, value in tilt.items())
+    if perturbation:
+        named = ", ".join(f"{name}: {value}" for name, value in perturbation.items())
         session.display.attach(best, f"For the pool with {named}.")
     return best
 
@@ -69,7 +69,7 @@ COMMANDS.register(
                 words="+",
                 metavar="NAME=VALUE",
             ),
-            tilt(),
+            perturbation(),
             Argument(
                 "--candidates",
                 "random mixtures that are scored (100k)",
@@ -90,10 +90,10 @@ def pareto(
     outcomes: list[str],
     method: str,
     constraints: dict[str, Any],
-    tilt: dict[str, Any] | None,
+    perturbation: dict[str, Any] | None,
     seed: int,
 ) -> ParetoFront:
-    return session.current().pareto(outcomes, constraints, tilt, method=method, random_state=seed)
+    return session.current().pareto(outcomes, constraints, perturbation, method=method, random_state=seed)
 
 
 COMMANDS.register(
@@ -112,7 +112,7 @@ COMMANDS.register(
             ),
             METHOD,
             CONSTRAINTS,
-            tilt(),
+            perturbation(),
             SEED,
         ),
         step="decide",
@@ -127,7 +127,7 @@ def compare(
     seeds: int | None,
     executor: AnyExecutor,
     workers: int | None,
-    tilt: dict[str, Any] | None,
+    perturbation: dict[str, Any] | None,
 ) -> Comparison:
     known = session.names("baseline")
     named = {name: _mixture(session, name, known) for name in baselines}
@@ -136,7 +136,7 @@ def compare(
     given: Any = named or usual
     with session.progress() as progress:
         return study.compare(
-            given, n_seeds=seeds or session.defaults.seeds, tilt=tilt, progress=progress,
+            given, n_seeds=seeds or session.defaults.seeds, perturbation=perturbation, progress=progress,
             executor=executor, workers=workers,
         )  # fmt: skip
 
@@ -173,7 +173,7 @@ COMMANDS.register(
             Argument("--seeds", "paired seeds of each (5)", "count", metavar="N"),
             EXECUTOR,
             WORKERS,
-            tilt(),
+            perturbation(),
         ),
         step="decide",
         waits=True,

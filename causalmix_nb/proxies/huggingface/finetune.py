@@ -322,8 +322,8 @@ def windows_of(corpus: Corpus, spec: RunSpec, config: HFSettings) -> RunWindows:
     return run_windows(
         corpus,
         spec.mixture,
-        spec.tilts,
-        spec.tilt_seed,
+        spec.perturbations,
+        spec.perturbation_seed,
         spec.seed,
         n_steps * per_step,
         config.context,

@@ -1,10 +1,12 @@
-"""A study whose covariates were recorded under abbreviations goes on under the names of today."""
+"""Studies, arguments and names of earlier versions go on under the words of today."""
 
 import sqlite3
 
 import pandas as pd
 import pytest
 
+import causalmix_nb as cm
+from causalmix_nb.design.simplex import RunSpec
 from causalmix_nb.runs.covariates import RENAMED
 from causalmix_nb.runs.store import Runs
 from causalmix_nb.study.study import Study
@@ -49,3 +51,16 @@ def test_a_table_of_somebody_keeps_its_names():
         pd.DataFrame({"web": [0.5, 0.4], "code": [0.5, 0.6]}), pd.DataFrame({"acc": [0.1, 0.2]}), state
     )
     assert set(runs.state_names) == set(state)
+
+
+def test_perturbations_are_taken_under_their_old_name(finished):
+    assert cm.Tilt is cm.Perturbation
+    new = finished.measure_state(perturbation={finished.runs.domains[0]: cm.Perturbation(noise=0.5)})
+    with pytest.warns(FutureWarning, match="tilt= is called perturbation= now"):
+        old = finished.measure_state(tilt={finished.runs.domains[0]: cm.Tilt(noise=0.5)})
+    assert old.equals(new)
+
+
+def test_keys_of_designed_runs_are_those_of_earlier_versions():
+    spec = RunSpec((0.5, 0.5), 1000, {"code": cm.Perturbation(noise=0.5)}, 3)
+    assert spec.key("pool") == "b94a076d0cee4cd7b418" and RunSpec.from_dict(spec.to_dict()) == spec
