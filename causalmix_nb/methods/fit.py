@@ -157,7 +157,7 @@ def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, *
         name: _regret(problem, mean) for name, (mean, _) in predicted.items()
     }
     if "assignment" not in model.diagnostics:
-        model.diagnostics |= _assignment(problem, random_state)
+        model.diagnostics |= _assignment(problem, random_state, given.get("linear", {}))
     return model
 
 
@@ -296,10 +296,10 @@ def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
     return max(1.0, float(np.mean((((problem.y - mean) / sd) ** 2)[problem.trusted])))
 
 
-def _assignment(problem: Problem, random_state: int) -> dict[str, Any]:
+def _assignment(problem: Problem, random_state: int, settled: Mapping[str, Any]) -> dict[str, Any]:
     """Was the mixture randomised, or did the state decide it? The treatment model of double machine learning says."""
     try:
-        found = fit_linear(problem, n_repeats=1, random_state=random_state).diagnostics
+        found = fit_linear(problem, **{**settled, "n_repeats": 1}, random_state=random_state).diagnostics
     except FitError as refused:
         return {"assignment": f"whether the state decided the mixture cannot be told: {refused}"}
     return {name: found[name] for name in ("treatment_r2", "assignment")}

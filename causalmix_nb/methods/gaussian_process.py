@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +25,10 @@ from causalmix_nb.estimate.noise import noise_model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import BEYOND, SLIGHT, student, weighed
-from causalmix_nb.methods.kernel import Points, kernel_of
-from causalmix_nb.methods.posterior import CHUNK, Posterior, exact, noise_variance, through, with_noise
+from causalmix_nb.methods.gaussian.kernel import Points, kernel_of
+from causalmix_nb.methods.gaussian.learn import Learner
+from causalmix_nb.methods.gaussian.posterior import CHUNK, Posterior, exact, inverse, noise_variance, through
 from causalmix_nb.methods.threads import one_thread
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SUBSET = 192  # runs on which the starts of the hyper-parameters are compared
 POLISH = 1024  # runs on which the best start is polished
@@ -42,7 +40,7 @@ LEAST = 1e-8  # weight that a run keeps, however wild
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
 
-def _few(U: Tensor) -> Tensor:
+def _few(U: np.ndarray) -> np.ndarray:
     """Up to FEW of the contexts U (m, D), evenly spread."""
     return U[np.linspace(0, len(U) - 1, min(len(U), FEW)).round().astype(int)]
 
@@ -68,19 +66,17 @@ class GaussianProcess(Model):
         n_starts: int = 2,
         max_iter: int = 20,
         members: int | None = None,
-        device: str = "cpu",
     ) -> None:
         problem = replace(weighed(problem), noise=None)  # how noise varies, it hears from its own errors
         super().__init__(problem)
-        self.device = device
         self._level, self._spread, _ = moments(problem.y, problem.trust)
         U = np.hstack([problem.X, problem.S])
         self._centre, self._unit = U.mean(0), np.where(U.std(0) > 0, U.std(0), 1.0)
         self.kernel = kernel_of(problem)
         self._data = self._points(problem.T, problem.X, problem.S)
         rng = np.random.default_rng(random_state)
-        y = self._tensor((problem.y - self._level) / self._spread)
-        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        y = (problem.y - self._level) / self._spread
+        self._each = 1 / np.maximum(problem.precision, LEAST)
         theta, best = self._search(y, rng, n_starts, max_iter)
         self._inducing = self._spread_out(rng) if len(y) > EXACT else None
         self._mode = self._condition(theta, y)
@@ -91,7 +87,7 @@ class GaussianProcess(Model):
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
-        self.fitted_noise_sd = math.sqrt(float(noise_variance(self.kernel, theta))) * self._spread
+        self.fitted_noise_sd = math.sqrt(noise_variance(self.kernel, theta)) * self._spread
         self.noise_sd = math.sqrt(self._inflation) * self.fitted_noise_sd
         self.diagnostics = {
             "log_posterior": best,
@@ -106,20 +102,14 @@ class GaussianProcess(Model):
         self.noise_sd *= math.sqrt(factor)
         self.diagnostics["interval_inflation"] = self._inflation
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        import torch
-
-        return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float64, device=self.device)
-
     def _points(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> Points:
-        U = (np.hstack([X, S]) - self._centre) / self._unit
-        return self._tensor(np.sqrt(T)), self._tensor(U)
+        return np.sqrt(T), (np.hstack([X, S]) - self._centre) / self._unit
 
     # -- learning ----------------------------------------------------------------------------------------
 
     def _search(
-        self, y: Tensor, rng: np.random.Generator, n_starts: int, max_iter: int
-    ) -> tuple[Tensor, float]:
+        self, y: np.ndarray, rng: np.random.Generator, n_starts: int, max_iter: int
+    ) -> tuple[np.ndarray, float]:
         """Mode of the posterior of the log hyper-parameters: several starts on a subset of the runs, the best polished on more."""
         mean, sd = self.kernel.prior()
         first = mean.copy()
@@ -129,72 +119,37 @@ class GaussianProcess(Model):
         order = rng.permutation(len(y))
         rows = np.sort(order[:SUBSET])
         starts = [first, *(first + 0.7 * sd * rng.standard_normal(len(mean)) for _ in range(n_starts - 1))]
-        best = min((self._climb(y, rows, start, 60) for start in starts), key=lambda result: result.fun)
+        learner = self._learner(y)
+        theta, height = learner.some(rows).climb(starts, 60)
         if len(rows) < len(y):
             rows = np.sort(order[:POLISH])
-            best = self._climb(y, rows, best.x, max_iter)
-        return self._tensor(best.x), -float(best.fun) * len(y) / len(rows)
+            theta, height = learner.some(rows).climb([theta], max_iter)
+        return theta, height * len(y) / len(rows)
 
-    def _climb(self, y: Tensor, rows: np.ndarray, start: np.ndarray, max_iter: int) -> Any:
-        """L-BFGS on the marginal likelihood of some rows times the prior."""
-        import torch
-        from scipy.optimize import minimize
+    def _learner(self, y: np.ndarray) -> Learner:
+        return Learner(self.kernel, self._data, y, self._each)
 
-        mean, sd = self.kernel.prior()
-        index = torch.as_tensor(rows, device=self.device)
-        y, each, data = y[index], self._each[index], (self._data[0][index], self._data[1][index])
-
-        def objective(v: np.ndarray) -> tuple[float, np.ndarray]:
-            # The gradient of the likelihood with respect to the covariance is known in closed form; autograd only
-            # has to go through the kernel, not through the Cholesky factor.
-            theta = self._tensor(v).requires_grad_()
-            gram = with_noise(self.kernel, theta, data, each)
-            L, failed = torch.linalg.cholesky_ex(gram.detach())
-            if failed:
-                return 1e10, np.zeros_like(v)
-            inverse = torch.cholesky_inverse(L)
-            alpha = inverse @ y
-            gram.backward((inverse - torch.outer(alpha, alpha)) / 2)
-            value = float(y @ alpha / 2 + torch.log(torch.diagonal(L)).sum())
-            pull = (v - mean) / sd
-            assert theta.grad is not None
-            return value + float(pull @ pull) / 2, theta.grad.cpu().numpy() + pull / sd
-
-        return minimize(
-            objective,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": max_iter, "maxfun": 2 * max_iter},
-        )
-
-    def _condition(self, theta: Tensor, y: Tensor) -> Posterior:
+    def _condition(self, theta: np.ndarray, y: np.ndarray) -> Posterior:
         if self._inducing is None:
             return exact(self.kernel, theta, self._data, y, self._each)
         return through(self.kernel, theta, self._data, y, self._each, self._inducing)
 
     def _spread_out(self, rng: np.random.Generator) -> Points:
         """Inducing points: runs drawn at random, which follows the density of the runs."""
-        import torch
-
-        rows = torch.as_tensor(np.sort(rng.permutation(len(self._data[0]))[:INDUCING]), device=self.device)
+        rows = np.sort(rng.permutation(len(self._data[0]))[:INDUCING])
         return self._data[0][rows], self._data[1][rows]
 
     def _misfit(self) -> float:
         """Mean squared standardised error of left-out groups of runs that fit the others, at least 1."""
-        import torch
-
-        inverse, weights = torch.cholesky_inverse(self._mode.chol), self._mode.weights
+        inverted, weights = inverse(self._mode.chol), self._mode.weights
         trusted = np.flatnonzero(self.problem.trusted)
         order = trusted[np.argsort(self.problem.groups[trusted], kind="stable")]
         total = 0.0
-        for members in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
-            rows = torch.as_tensor(members, device=self.device)
-            a = weights[rows]
-            total += float(a @ torch.linalg.solve(inverse[rows][:, rows], a))
+        for rows in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
+            total += float(weights[rows] @ np.linalg.solve(inverted[np.ix_(rows, rows)], weights[rows]))
         return max(1.0, total / len(trusted))
 
-    def _judge_again(self, y: Tensor, best: float, max_iter: int) -> float:
+    def _judge_again(self, y: np.ndarray, best: float, max_iter: int) -> float:
         """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
 
         Runs that it expects where they are get their weight back. The noise may depend on the mixture, if the errors of left-out runs
@@ -215,39 +170,32 @@ class GaussianProcess(Model):
         self.problem, self._each, self._mode = before
         return best
 
-    def _learn_with(self, problem: Problem, y: Tensor, max_iter: int) -> float:
+    def _learn_with(self, problem: Problem, y: np.ndarray, max_iter: int) -> float:
         """Learn on from where the hyper-parameters are, with other weights of the runs."""
         self.problem = problem
-        self._each = self._tensor(1 / np.maximum(problem.precision, LEAST))
+        self._each = 1 / np.maximum(problem.precision, LEAST)
         rows = np.sort(np.random.default_rng(0).permutation(len(y))[:POLISH])
-        again = self._climb(y, rows, self._mode.theta.cpu().numpy(), max_iter)
-        self._mode = self._condition(self._tensor(again.x), y)
-        return -float(again.fun) * len(y) / len(rows)
+        theta, height = self._learner(y).some(rows).climb([self._mode.theta], max_iter)
+        self._mode = self._condition(theta, y)
+        return height * len(y) / len(rows)
 
     def _left_out(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Error of every run when it is left out (n,), the variance of that without its own noise (n,), and the typical noise's."""
-        import torch
-
-        inverse = torch.cholesky_inverse(self._mode.chol)
-        variance = 1 / torch.diagonal(inverse).cpu().numpy()
-        typical = float(noise_variance(self.kernel, self._mode.theta))
-        certain = np.maximum(variance - typical * self._each.cpu().numpy(), 0)
-        return self._mode.weights.cpu().numpy() * variance, certain, typical
+        variance = 1 / np.diagonal(inverse(self._mode.chol))
+        typical = noise_variance(self.kernel, self._mode.theta)
+        return self._mode.weights * variance, np.maximum(variance - typical * self._each, 0), typical
 
     def _acquitted(self) -> np.ndarray | None:
         """Weights (n,) with runs given theirs back that this surface expects and whose outcome was not drawn in; None if there are none."""
-        import torch
-
         weights = self.problem.trust
         suspects = np.flatnonzero((weights < 1) & (weights > BEYOND))
         if not len(suspects):
             return None
-        rows = torch.as_tensor(suspects, device=self.device)
-        inverse = torch.cholesky_inverse(self._mode.chol)
-        block = torch.linalg.inv(inverse[rows][:, rows])  # left out together: no suspect speaks for another
-        away = (block @ self._mode.weights[rows]).cpu().numpy()
-        typical = float(noise_variance(self.kernel, self._mode.theta))
-        variance = np.diagonal(block.cpu().numpy()) - typical * self._each[rows].cpu().numpy() + typical
+        inverted = inverse(self._mode.chol)
+        block = np.linalg.inv(inverted[np.ix_(suspects, suspects)])  # together: no suspect speaks for another
+        away = block @ self._mode.weights[suspects]
+        typical = noise_variance(self.kernel, self._mode.theta)
+        variance = np.diagonal(block) - typical * self._each[suspects] + typical
         found = np.maximum(
             weights[suspects], student(away / np.sqrt(np.maximum(variance, typical) + SLIGHT**2))
         )
@@ -257,66 +205,13 @@ class GaussianProcess(Model):
         weights[suspects] = found
         return weights
 
-    def _drawn(self, theta: Tensor, y: Tensor, members: int, rng: np.random.Generator) -> list[Posterior]:
-        """Posteriors at draws of the hyper-parameters from Laplace's approximation around their mode.
-
-        The approximation reaches too far where the likelihood falls off faster on one side; there a draw is pulled in until
-        the log density has fallen by little more than the approximation says. How much more (a third of a unit per
-        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/interval_coverage.py.
-        """
-        import torch
-        from scipy.stats import norm, qmc
-
-        rows = torch.as_tensor(np.sort(rng.permutation(len(y))[:FISHER]), device=self.device)
-        some = (self._data[0][rows], self._data[1][rows], self._each[rows])
-        root = self._laplace(theta, some, len(y) / len(rows))
-        draws = norm.ppf(
-            np.clip(qmc.Sobol(len(theta), rng=rng).random(members), 1e-3, 1 - 1e-3)
-        )  # evenly spread, so that few of them will do
-        highest = self._log_density(theta, some, y[rows], len(y) / len(rows))
-        found = []
-        for draw in draws:
-            step = root @ self._tensor(draw)
-            for pull in (1.0, 0.8, 0.6, 0.45, 0.3, 0.15, 0.0):
-                here = theta + pull * step
-                fall = highest - self._log_density(here, some, y[rows], len(y) / len(rows))
-                if fall <= pull**2 * float(draw @ draw) / 2 + len(theta) / 3:
-                    break
-            found.append(self._condition(here, y))
-        return found
-
-    def _log_density(
-        self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], y: Tensor, weight: float
-    ) -> float:
-        """Log posterior density of the hyper-parameters, up to a constant; ``weight`` scales a subset of runs up to all."""
-        import torch
-
-        mean, sd = (self._tensor(part) for part in self.kernel.prior())
-        chol, failed = torch.linalg.cholesky_ex(with_noise(self.kernel, theta, data[:2], data[2]))
-        if failed:
-            return -math.inf
-        alpha = torch.cholesky_solve(y[:, None], chol)[:, 0]
-        likelihood = -(y @ alpha / 2 + torch.log(torch.diagonal(chol)).sum())
-        return float(weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
-
-    def _laplace(self, theta: Tensor, data: tuple[Tensor, Tensor, Tensor], weight: float) -> Tensor:
-        """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
-        import torch
-
-        step, p = 1e-3, len(theta)
-        gram = with_noise(self.kernel, theta, data[:2], data[2])
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        moved = torch.empty((p, gram.numel()), dtype=torch.float64, device=self.device)
-        turned = torch.empty_like(moved)
-        for j in range(p):
-            there = theta.clone()
-            there[j] += step
-            change = inverse @ ((with_noise(self.kernel, there, data[:2], data[2]) - gram) / step)
-            moved[j], turned[j] = change.ravel(), change.T.reshape(-1)
-        fisher = moved @ turned.T / 2 * weight
-        precision = (fisher + fisher.T) / 2 + torch.diag(self._tensor(1 / self.kernel.prior()[1] ** 2))
-        value, vector = torch.linalg.eigh(precision)
-        return vector / value.clamp_min(1e-6).sqrt()
+    def _drawn(
+        self, theta: np.ndarray, y: np.ndarray, members: int, rng: np.random.Generator
+    ) -> list[Posterior]:
+        """Posteriors at draws of the hyper-parameters."""
+        rows = np.sort(rng.permutation(len(y))[:FISHER])
+        draws = self._learner(y).some(rows).draws(theta, members, rng)
+        return [self._condition(draw, y) for draw in draws]
 
     # -- answers -----------------------------------------------------------------------------------------
 
@@ -328,33 +223,31 @@ class GaussianProcess(Model):
             gram = self.kernel.gram(
                 self._mode.theta, self._points(T[rows], X[rows], S[rows]), self._mode.points
             )
-            out[rows] = (gram @ self._mode.weights).cpu().numpy()
+            out[rows] = (gram @ self._mode.weights)
         return self._level + self._spread * out
 
     @one_thread()
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """As :meth:`Model.expected`, with the part that depends on state and scale summed once for all mixtures."""
-        import torch
-
         weights, Q = self._mode.weights, self._mode.points[0]
         U = self._contexts(state, scale)
         at, context, own = self._averaged_context(self._mode, U)
         level, on_linear, on_smooth = (part.mean(0) * weights for part in context)
-        per_share = torch.zeros(T.shape[1], dtype=torch.float64, device=self.device)
+        per_share = np.zeros(T.shape[1])
         for k, worth in own.items():
             per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
         known = self.kernel.effective(at, *self._mode.points) if own else None
         few = _few(U)
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
-            R = self._tensor(np.sqrt(T[i : i + CHUNK]))
+            R = np.sqrt(T[i : i + CHUNK])
             linear, smooth = self.kernel.shares(at, R, Q)
             value = level.sum() + linear @ on_linear + smooth @ on_smooth + R @ per_share
             if known is not None:
                 for u in few:
                     here = self.kernel.effective(at, R, u[None])
                     value += self.kernel.alike(at, here, known) @ weights / len(few)
-            out[i : i + CHUNK] = value.cpu().numpy()
+            out[i : i + CHUNK] = value
         return self._level + self._spread * out
 
     def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -371,7 +264,7 @@ class GaussianProcess(Model):
     def _averaged_joint(
         self, members: list[Posterior], T: np.ndarray, state: Any, scale: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        R, U = self._tensor(np.sqrt(T)), self._contexts(state, scale)
+        R, U = np.sqrt(T), self._contexts(state, scale)
         parts = []
         for member in members:
             at, context, own = self._averaged_context(member, U)
@@ -399,27 +292,25 @@ class GaussianProcess(Model):
             parts.append((cross @ member.weights, member.covariance(cross, prior)))
         return self._together(parts)
 
-    def _together(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    def _together(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance over the draws: within them, and of their means."""
-        import torch
-
-        means = torch.stack([mean for mean, _ in parts])
+        means = np.stack([mean for mean, _ in parts])
         mean = means.mean(0)
         away = means - mean
         cov = sum(cov for _, cov in parts) / len(parts) + away.T @ away / len(parts)
         return (
-            self._level + self._spread * mean.cpu().numpy(),
-            self._inflation * self._spread**2 * cov.cpu().numpy(),
+            self._level + self._spread * mean,
+            self._inflation * self._spread**2 * cov,
         )
 
-    def _contexts(self, state: Any, scale: Any) -> Tensor:
+    def _contexts(self, state: Any, scale: Any) -> np.ndarray:
         states = self.states(state)
         return self._points(
             np.zeros((len(states), len(self.domains))), states, self.scales(scale, len(states))
         )[1]
 
     def _averaged_context(
-        self, member: Posterior, U: Tensor
-    ) -> tuple[dict[str, Tensor], tuple[Tensor, ...], dict[int, Tensor]]:
+        self, member: Posterior, U: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...], dict[int, np.ndarray]]:
         at, V = self.kernel.named(member.theta), member.points[1]
         return at, self.kernel.context(at, U, V), self.kernel.own(at, U, V)

@@ -13,6 +13,7 @@ Reference: V. Chernozhukov et al., *Double/debiased machine learning for treatme
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from causalmix_nb.estimate.nuisances import (
     StateFeatures,
     assignment_sentence,
     at_distinct,
+    choose_learner,
     coordinates_of,
     learn_nuisance,
     noise_of,
@@ -45,6 +47,7 @@ RUNS_PER_COEFFICIENT = (
     8  # effects may vary with the state as far as so many runs stand behind each coefficient
 )
 MIN_CLUSTERS = 20  # a clustered covariance needs many clusters
+REDRAWN = 2000  # runs up to which the folds are drawn three times: what a split adds by chance falls as 1 / runs
 SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
 
 
@@ -151,8 +154,9 @@ def fit_linear(
     interactions: bool = True,
     orthogonalise: bool = True,
     n_folds: int = 5,
-    n_repeats: int = 3,
+    n_repeats: int | None = None,
     cov_type: Literal["HC3", "cluster"] | None = None,
+    learners: tuple[str, str] | None = None,
     random_state: int = 0,
 ) -> LinearModel:
     """Estimate the effects of the mixture by partially linear double machine learning.
@@ -163,9 +167,11 @@ def fit_linear(
     treatment: ``"ilr"``, isometric log-ratios (rank K - 1), or ``"log"``, the paper's log(T + eps) (nearly rank K - 1).
     interactions: let effects vary with the state as far as the number of runs carries it.
     orthogonalise: adjust for the state; False regresses on the mixture as it is (for ablation).
-    n_folds, n_repeats: cross-fitting folds, and how often they are redrawn; the median over redraws is taken.
+    n_folds, n_repeats: cross-fitting folds, and how often they are redrawn (three times up to 2000 runs, else once); the median
+        over redraws is taken.
     cov_type: ``"HC3"``, ``"cluster"`` (runs of one state, or of one mixture, err together), or None: clusters where
         there are enough of them, else HC3.
+    learners: of the nuisances of outcome and mixture, where they are chosen already; None chooses them by cross-validation.
     random_state: seed of the folds and of LightGBM.
 
     Raises
@@ -194,11 +200,13 @@ def fit_linear(
             f"are needed, and {RUNS_PER_COEFFICIENT * needed} are comfortable: add runs or merge domains."
         )
     rng, W = np.random.default_rng(random_state), state_and_scale(problem)
+    if n_repeats is None:
+        n_repeats = 3 if problem.n_runs <= REDRAWN else 1
     splits = [split_folds(problem.groups, n_folds, rng) for _ in range(max(1, n_repeats))]
-    L = log_mixture(problem.T) - (log_mixture(problem.T).mean(1, keepdims=True) if treatment == "ilr" else 0)
-    weights = None if problem.evenly else problem.precision
-    for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise, weights)
-    for_t = learn_nuisance(W, L, splits, random_state, orthogonalise)
+    L, weights = _logs(problem, treatment), None if problem.evenly else problem.precision
+    of_y, of_t = learners or (None, None)
+    for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise, weights, of_y)
+    for_t = learn_nuisance(W, L, splits, random_state, orthogonalise, learner=of_t)
     residuals = [
         (problem.y - m[:, 0], (L - e) @ coordinates.basis) for m, e in zip(for_y.fitted, for_t.fitted)
     ]
@@ -238,6 +246,22 @@ def fit_linear(
     if notes:
         model.diagnostics["not_identified"] = "; ".join(notes)
     return model
+
+
+def _logs(problem: Problem, treatment: str) -> np.ndarray:
+    logs = log_mixture(problem.T)
+    return logs - (logs.mean(1, keepdims=True) if treatment == "ilr" else 0)
+
+
+def _with_learners(problem: Problem, random_state: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the learners of the nuisances, which hold for every fold."""
+    if not options.get("orthogonalise", True) or "learners" in options or len(np.unique(problem.groups)) < 2:
+        return dict(options)
+    W, rng = state_and_scale(problem), np.random.default_rng(random_state)
+    folds = split_folds(problem.groups, options.get("n_folds", 5), rng)
+    L, weights = _logs(problem, options.get("treatment", "ilr")), None if problem.evenly else problem.precision
+    of_y = choose_learner(W, problem.y[:, None], folds, random_state, weights=weights)
+    return {**options, "learners": (of_y, choose_learner(W, L, folds, random_state))}
 
 
 def _how_many_features(Z: np.ndarray, F: np.ndarray, n_distinct: int) -> int:
@@ -337,6 +361,7 @@ METHODS.register(
         fit_linear,
         quick={"n_repeats": 1},
         tried=always,
+        settle=_with_learners,
         orthogonalises=True,
     )
 )

@@ -5,6 +5,7 @@ RegMix (Liu et al., arXiv 2407.01492) is the view to compare with: what the mixt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -74,17 +75,38 @@ class RegMix(BoostedTrees):
     method = "regmix"
 
 
-def fit_lightgbm(problem: Problem, *, random_state: int = 0, ensemble: int = 20) -> BoostedTrees:
+Tuned = tuple[float, dict[str, Any]]  # out-of-fold root mean squared error, and the settings that reach it
+
+
+def fit_lightgbm(
+    problem: Problem, *, random_state: int = 0, ensemble: int = 20, tuned: Tuned | None = None
+) -> BoostedTrees:
     """Gradient boosted trees on (shares, state, scale); leaf size and number of trees chosen by grouped cross-validation.
 
     LightGBM's default leaves (20 runs at least) learn next to nothing from a hundred runs, so smaller ones are tried.
     Intervals come from ``ensemble`` refits on resampled groups of runs; they tend to be too narrow where there are no runs.
+    tuned: error and settings, where they were found before.
     """
     problem = weighed(problem)
-    n = problem.n_runs
-    shapes = [(4, max(2, n // 64)), (8, max(3, n // 32)), (16, max(5, n // 32))]
-    tried = []
-    for leaves, smallest in shapes:
+    error, settings = tuned or _tuned(problem, random_state)
+    return BoostedTrees(problem, True, settings, error, random_state, ensemble)
+
+
+def fit_regmix(
+    problem: Problem, *, random_state: int = 0, ensemble: int = 20, tuned: Tuned | None = None
+) -> BoostedTrees:
+    """LightGBM on the shares alone with RegMix's published settings; the state is ignored.
+
+    RegMix stops early on its test runs; here the number of trees comes from folds of the given runs.
+    """
+    problem = weighed(problem)
+    error, settings = tuned or _tuned_as_published(problem, random_state)
+    return RegMix(problem, False, settings, error, random_state, ensemble)
+
+
+def _tuned(problem: Problem, seed: int) -> Tuned:
+    n, tried = problem.n_runs, []
+    for leaves, smallest in [(4, max(2, n // 64)), (8, max(3, n // 32)), (16, max(5, n // 32))]:
         settings = {
             "n_estimators": 300,
             "learning_rate": 0.1,
@@ -92,21 +114,23 @@ def fit_lightgbm(problem: Problem, *, random_state: int = 0, ensemble: int = 20)
             "min_child_samples": smallest,
             "reg_lambda": 1.0,
         }
-        rmse, trees = _tune(problem, True, settings, random_state, patience=20)
+        rmse, trees = _tune(problem, True, settings, seed, patience=20)
         tried.append((rmse, {**settings, "n_estimators": trees}))
-    error, settings = min(tried, key=lambda pair: pair[0])
-    return BoostedTrees(problem, True, settings, error, random_state, ensemble)
+    return min(tried, key=lambda pair: pair[0])
 
 
-def fit_regmix(problem: Problem, *, random_state: int = 0, ensemble: int = 20) -> BoostedTrees:
-    """LightGBM on the shares alone with RegMix's published settings; the state is ignored.
+def _tuned_as_published(problem: Problem, seed: int) -> Tuned:
+    error, trees = _tune(problem, False, REGMIX, seed, patience=REGMIX_PATIENCE)
+    return error, {**REGMIX, "n_estimators": trees}
 
-    RegMix stops early on its test runs; here the number of trees comes from folds of the given runs.
-    """
-    problem = weighed(problem)
-    error, trees = _tune(problem, False, REGMIX, random_state, patience=REGMIX_PATIENCE)
-    settings = {**REGMIX, "n_estimators": trees}
-    return RegMix(problem, False, settings, error, random_state, ensemble)
+
+def _settled(problem: Problem, random_state: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that hold for every fold: which shape of trees is best hardly depends on which fifth of the runs is missing."""
+    return {"tuned": _tuned(problem, random_state), **options}
+
+
+def _settled_as_published(problem: Problem, random_state: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"tuned": _tuned_as_published(problem, random_state), **options}
 
 
 def _stack(uses_state: bool, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
@@ -173,7 +197,12 @@ def _tune(
 
 METHODS.register(
     Method(
-        "lightgbm", "boosted trees on mixture and state", fit_lightgbm, quick={"ensemble": 0}, tried=always
+        "lightgbm",
+        "boosted trees on mixture and state",
+        fit_lightgbm,
+        quick={"ensemble": 0},
+        tried=always,
+        settle=_settled,
     )
 )
 METHODS.register(
@@ -185,5 +214,6 @@ METHODS.register(
         quick={"ensemble": 0},
         tried=always,
         reference=True,
+        settle=_settled_as_published,
     )
 )

@@ -77,7 +77,6 @@ def fit_gp(
     max_iter: int = 20,
     members: int | None = None,
     warp: str | None = "auto",
-    device: str = "cpu",
 ) -> GaussianProcess | WarpedProcess:
     """Gaussian process on (state, square root of the shares, scale), on the scale that the runs make likelier.
 
@@ -90,10 +89,9 @@ def fit_gp(
     problem: at least three runs.
     n_starts, max_iter: effort of the optimiser; ``max_iter`` is for the polish.
     members: draws of the hyper-parameters that the posterior is averaged over; None chooses by the number of runs.
-    device: where torch works, for example ``"cuda"``.
     warp: ``"log"``, None for the plain scale, or ``"auto"``: :func:`likelier_scale`.
     """
-    problem, effort = weighed(problem), (random_state, n_starts, max_iter, members, device)
+    problem, effort = weighed(problem), (random_state, n_starts, max_iter, members)
     if warp == "auto":
         warp = likelier_scale(problem, random_state)
     if warp is None:

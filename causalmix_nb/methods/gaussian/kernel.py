@@ -1,7 +1,7 @@
 """The covariance of the Gaussian process: what a mixture, a state and their interplay have in common.
 
 A :class:`Kernel` is a sum of parts, simple ones first; the marginal likelihood decides which of them the runs carry.
-It works on torch tensors, so that its parameters can be learnt by gradients and it can run where the tensors are.
+Its gradient is in :mod:`causalmix_nb.methods.gaussian.gradient`.
 
 Reference: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapter 4.
 """
@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from causalmix_nb.estimate.problem import Problem
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 CONSTANT = 10.0  # prior variance of the level of a standardised outcome: flat for practical purposes
 FACTOR = 2.0  # a share counts for at most e^FACTOR times as much as at the average state, and at least for e^-FACTOR
 SIGNED = ("worth",)  # parameters that may be negative; of all others the logarithm is learnt
 
-Points = tuple["Tensor", "Tensor"]  # square roots of the shares (n, K), standardised context (n, D)
+Points = tuple[np.ndarray, np.ndarray]  # square roots of the shares (n, K), standardised context (n, D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,37 +85,46 @@ class Kernel:
                 mean[layout[name]], sd[layout[name]] = centre, width
         return mean, sd
 
-    def shares(self, at: dict[str, Tensor], R: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+    def shares(self, at: dict[str, np.ndarray], R: np.ndarray, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Linear and smooth similarity of mixtures R (m, K) and Q (n, K), each (m, n), without amplitudes."""
         inverse = at["ard_T"] / at["length_T"]
-        return (R * at["weight_T"]) @ Q.T, _rational(R * inverse, Q * inverse)
+        return (R * at["weight_T"]) @ Q.T, rational(R * inverse, Q * inverse)
 
-    def context(self, at: dict[str, Tensor], U: Tensor, V: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def context(self, at: dict[str, np.ndarray], U: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What contexts U (m, D) and V (n, D) add, and the amplitudes of the linear and the smooth similarity; (m, n) or (1, 1)."""
         if not self.n_context:
-            return U.new_full((1, 1), CONSTANT), at["linear_T"][None], at["smooth_T"][None]
-        relevance = at["ard_U"]
-        if self.n_covariates:
-            one = relevance.new_ones(1)
-            relevance = relevance * _cat(at["tie"], one)[list(self.covariate)]  # -1 picks the 1 at the end
-        linear, smooth = (U * relevance**2) @ V.T, _rational(U * relevance, V * relevance)
+            return np.full((1, 1), CONSTANT), at["linear_T"][None], at["smooth_T"][None]
+        relevance = self.relevance(at)
+        linear, smooth = (U * relevance**2) @ V.T, rational(U * relevance, V * relevance)
         return (
             CONSTANT + at["linear_U"] * linear + at["smooth_U"] * smooth,
             at["linear_T"] + at["linear_TU"] * linear + at["mixed_TU"] * smooth,
             at["smooth_T"] + at["smooth_TU"] * smooth,
         )
 
-    def own(self, at: dict[str, Tensor], U: Tensor, V: Tensor) -> dict[int, Tensor]:
+    def relevance(self, at: dict[str, np.ndarray]) -> np.ndarray:
+        """Inverse length scale of every column of the context, (D,)."""
+        if not self.n_covariates:
+            return at["ard_U"]
+        return at["ard_U"] * np.append(at["tie"], 1.0)[list(self.covariate)]  # -1 picks the 1 at the end
+
+    def owned(self) -> list[tuple[int, list[int]]]:
+        """Every domain with a state of its own, and the columns of that."""
+        return [
+            (k, [j for j, domain in enumerate(self.domain) if domain == k])
+            for k in sorted(set(self.domain) - {-1})
+        ]
+
+    def own(self, at: dict[str, np.ndarray], U: np.ndarray, V: np.ndarray) -> dict[int, np.ndarray]:
         """For each domain with a state of its own: the covariance (m, n) of what that state makes a unit of its root share worth."""
         parts = {}
-        for k in sorted(set(self.domain) - {-1}):
-            columns = [j for j, domain in enumerate(self.domain) if domain == k]
+        for k, columns in self.owned():
             relevance = at["own_ard"][[self.covariate[j] for j in columns]]
             A, B = U[:, columns] * relevance, V[:, columns] * relevance
-            parts[k] = at["own_linear"] * (A @ B.T) + at["own_smooth"] * _rational(A, B)
+            parts[k] = at["own_linear"] * (A @ B.T) + at["own_smooth"] * rational(A, B)
         return parts
 
-    def gram(self, theta: Tensor, A: tuple[Tensor, Tensor], B: tuple[Tensor, Tensor]) -> Tensor:
+    def gram(self, theta: np.ndarray, A: tuple[np.ndarray, np.ndarray], B: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Prior covariance of the expected outcome (standardised) between points A = (R, U) and B, shape (m, n)."""
         at = self.named(theta)
         gram = self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
@@ -129,8 +134,8 @@ class Kernel:
         return gram
 
     def blend(
-        self, at: dict[str, Tensor], R: Tensor, Q: Tensor, context: tuple[Tensor, ...], own: dict[int, Tensor]
-    ) -> Tensor:
+        self, at: dict[str, np.ndarray], R: np.ndarray, Q: np.ndarray, context: tuple[np.ndarray, ...], own: dict[int, np.ndarray]
+    ) -> np.ndarray:
         """Covariance (m, n) of mixtures R and Q, with the factors of the context given, broadcastable to (m, n); without effective shares."""
         linear, smooth = self.shares(at, R, Q)
         gram = context[0] + linear * context[1] + smooth * context[2]
@@ -138,36 +143,36 @@ class Kernel:
             gram = gram + R[:, k, None] * Q[:, k] * worth
         return gram
 
-    def effective(self, at: dict[str, Tensor], R: Tensor, U: Tensor) -> Tensor:
+    def effective(self, at: dict[str, np.ndarray], R: np.ndarray, U: np.ndarray) -> np.ndarray:
         """Square roots of the effective shares (m, K) of mixtures R (m, K) in contexts U (m, D) or (1, D)."""
-        import torch
+        return R * np.exp(FACTOR / 2 * np.tanh(U @ self.worth_of(at) / FACTOR))
 
+    def worth_of(self, at: dict[str, np.ndarray]) -> np.ndarray:
+        """By how much a column of the context raises the logarithm of a domain's effective share, shape (D, K)."""
         columns = [j for j, k in enumerate(self.domain) if k >= 0]
-        worth = torch.zeros((U.shape[1], self.n_domains), dtype=U.dtype, device=U.device)
+        worth = np.zeros((self.n_context, self.n_domains))
         worth[columns, [self.domain[j] for j in columns]] = at["worth"][[self.covariate[j] for j in columns]]
-        logs = U @ worth
-        return R * (FACTOR / 2 * torch.tanh(logs / FACTOR)).exp()
+        return worth
 
-    def alike(self, at: dict[str, Tensor], E: Tensor, F: Tensor) -> Tensor:
+    def alike(self, at: dict[str, np.ndarray], E: np.ndarray, F: np.ndarray) -> np.ndarray:
         """Covariance (m, n) of what the effective shares add, from their square roots E (m, K) and F (n, K)."""
         inverse = at["ard_T"] / at["length_E"]
-        return at["smooth_E"] * _rational(E * inverse, F * inverse)
+        return at["smooth_E"] * rational(E * inverse, F * inverse)
 
-    def named(self, theta: Tensor) -> dict[str, Tensor]:
+    def named(self, theta: np.ndarray) -> dict[str, np.ndarray]:
         """The parameters themselves, block by block, from their logarithms."""
-        values = theta.exp()
+        values = np.exp(theta)
         return {name: (theta if name in SIGNED else values)[where] for name, where in self.layout().items()}
 
 
-def _rational(A: Tensor, B: Tensor) -> Tensor:
-    d2 = (A * A).sum(1)[:, None] + (B * B).sum(1) - 2 * A @ B.T
-    return 1 / (1 + d2.clamp_min(0) / 2)
-
-
-def _cat(*parts: Tensor) -> Tensor:
-    import torch
-
-    return torch.cat(parts)
+def rational(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """1 / (1 + d²/2) for the distances d of rows A (m, D) and B (n, D), shape (m, n)."""
+    out = A @ (-B.T)  # half of the squared distance, and 1, in place
+    out += ((A * A).sum(1) / 2)[:, None]
+    out += (B * B).sum(1) / 2
+    np.maximum(out, 0.0, out=out)
+    out += 1.0
+    return np.reciprocal(out, out=out)
 
 
 def kernel_of(problem: Problem) -> Kernel:
