@@ -163,10 +163,10 @@ class Model:
         import pandas as pd
 
         T = self.problem.answerable(as_shares(mixtures, self.domains))
-        states = self.states(state, len(T))
+        states, weights = self.averaged(state, len(T))
         S = self.scales(scale, len(T))
         by_row = isinstance(state, pd.DataFrame) and len(state) == len(T)
-        mean, variance = self._averaged(T, states, S, by_row)
+        mean, variance = self._averaged(T, states, weights, S, by_row)
         se = np.sqrt(variance)
         q = self.quantile(level)
         index = mixtures.index if isinstance(mixtures, pd.DataFrame) else None
@@ -182,19 +182,20 @@ class Model:
         S = self.scales(scale, len(T))
         if not self.uses_state:
             return self.mean(T, np.zeros((len(T), 0)), S)
-        states, total = self.states(state), np.zeros(len(T))
-        for x in states:
-            total += self.mean(T, np.broadcast_to(x, (len(T), len(x))), S)
-        return total / len(states)
+        total = np.zeros(len(T))
+        for x, weight in zip(*self.averaged(state)):
+            total += weight * self.mean(T, np.broadcast_to(x, (len(T), len(x))), S)
+        return total
 
     def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Expected outcome (n,) of a few mixtures at one state, and the covariance (n, n) of its error."""
-        states, n = self.states(state), len(T)
+        (states, weights), n = self.averaged(state), len(T)
         m = len(states)
         mean, cov = self.joint_at(
             np.repeat(T, m, axis=0), np.tile(states, (n, 1)), np.repeat(self.scales(scale, n), m, axis=0)
         )
-        return mean.reshape(n, m).mean(1), cov.reshape(n, m, n, m).mean((1, 3))
+        cov = np.einsum("iajb,a,b->ij", cov.reshape(n, m, n, m), weights, weights)
+        return mean.reshape(n, m) @ weights, cov
 
     def quick_joint(
         self, T: np.ndarray, state: Any = None, scale: Any = None
@@ -262,18 +263,37 @@ class Model:
     # -- points ------------------------------------------------------------------------------------------
 
     def states(self, state: Any = None, n: int | None = None) -> np.ndarray:
-        """State rows, shape (m, d): one given state, n given rows, or the runs' own states to average over."""
+        """State rows, shape (m, d): one given state, n given rows, or the runs' own distinct states."""
+        return self.averaged(state, n)[0]
+
+    def averaged(self, state: Any = None, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """State rows (m, d) as in :meth:`states`, and their weights (m,) in an average over them, which sum to 1.
+
+        The average over the runs' states is one over runs: a state that a quarter of the runs had has a weight of a quarter. Of very many
+        states, some are taken that stand for them.
+        """
+        rows = self._rows(state, n)
+        if rows is not None:
+            return rows, np.full(len(rows), 1 / len(rows))
+        distinct, counts = np.unique(self.problem.X.round(9), axis=0, return_counts=True)
+        if len(distinct) > MAX_STATES:
+            some = (np.arange(MAX_STATES) + 0.5) / MAX_STATES * counts.sum()
+            standing = np.searchsorted(np.cumsum(counts), some, side="right")
+            chosen, counts = np.unique(standing, return_counts=True)
+            distinct = distinct[chosen]
+        return distinct, counts / counts.sum()
+
+    def _rows(self, state: Any, n: int | None) -> np.ndarray | None:
+        """The states that are given, (m, d), or None for those of the runs."""
         import pandas as pd
 
-        names, X = self.problem.state_names, self.problem.X
+        names = self.problem.state_names
         if state is None:
             state = self.pool_state
         if not names:
             return np.zeros((1, 0))
         if state is None:
-            distinct = np.unique(X.round(9), axis=0)
-            spread = np.linspace(0, len(distinct) - 1, min(len(distinct), MAX_STATES)).round().astype(int)
-            return distinct[spread]
+            return None
         rows = state if isinstance(state, pd.DataFrame) else pd.DataFrame([dict(state)])
         missing = [name for name in names if name not in rows]
         if missing:
@@ -342,12 +362,13 @@ class Model:
     # -- arithmetic of intervals -------------------------------------------------------------------------
 
     def _averaged(
-        self, T: np.ndarray, states: np.ndarray, S: np.ndarray, by_row: bool
+        self, T: np.ndarray, states: np.ndarray, weights: np.ndarray, S: np.ndarray, by_row: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance per mixture, each at its own state (``by_row``) or averaged over all the states."""
         n = len(T)
         by_row = by_row and states.shape[1] > 0
-        per = 1 if by_row else len(states)
+        w = np.ones(1) if by_row else weights
+        per = len(w)
         chunk = max(1, 512 // per)
         mean, variance = np.empty(n), np.empty(n)
         for i in range(0, n, chunk):
@@ -355,9 +376,8 @@ class Model:
             size = rows.stop - rows.start
             X = states[rows] if by_row else np.tile(states, (size, 1))
             mu, cov = self.joint_at(np.repeat(T[rows], per, axis=0), X, np.repeat(S[rows], per, axis=0))
-            mean[rows] = mu.reshape(size, per).mean(1)
-            blocks = cov.reshape(size, per, size, per)
-            variance[rows] = np.einsum("iaib->i", blocks) / per**2
+            mean[rows] = mu.reshape(size, per) @ w
+            variance[rows] = np.einsum("iaib,a,b->i", cov.reshape(size, per, size, per), w, w)
         return mean, np.maximum(variance, 0)
 
     def _effect(

@@ -371,8 +371,8 @@ def _typical_error(model: Model, n_mixtures: int = 32) -> float:
     T = np.unique(model.problem.T.round(9), axis=0)
     T = T[np.linspace(0, len(T) - 1, min(len(T), n_mixtures)).round().astype(int)]
     equal = model.problem.equal.to_array(model.domains)[None]
-    states = model.states()
-    state = np.repeat(states.mean(0, keepdims=True), len(T) + 1, axis=0)
+    states, weights = model.averaged()
+    state = np.repeat((weights @ states)[None], len(T) + 1, axis=0)
     S = model.scales(None, len(T) + 1)
     _, cov = model.joint_at(np.vstack([T / T.sum(1, keepdims=True), equal]), state, S)
     variance = np.diag(cov)[:-1] + cov[-1, -1] - 2 * cov[:-1, -1]

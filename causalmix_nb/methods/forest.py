@@ -102,12 +102,12 @@ class ForestModel(Model):
 
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Marginal returns (k,) of the moving domains and the covariance (k, k) of their errors."""
-        states = self.states(state)
+        states, weights = self.averaged(state)
         theta, roots = self._theta(np.hstack([states, self.scales(None, len(states))]))
         moves = self.coordinates.moves(self.start(at)[0])[self.problem.moving]
         A, outside = moves @ self.coordinates.basis, self._unseen_sd * (moves @ self.coordinates.unseen)
-        errors = A @ roots.mean(0)
-        return A @ theta.mean(0), errors @ errors.T + outside @ outside.T
+        errors = A @ np.tensordot(weights, roots, 1)
+        return A @ (weights @ theta), errors @ errors.T + outside @ outside.T
 
 
 def _forest_columns(W: np.ndarray) -> np.ndarray:

@@ -40,9 +40,12 @@ LEAST = 1e-8  # weight that a run keeps, however wild
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
 
-def _few(U: np.ndarray) -> np.ndarray:
-    """Up to FEW of the contexts U (m, D), evenly spread."""
-    return U[np.linspace(0, len(U) - 1, min(len(U), FEW)).round().astype(int)]
+def _few(U: np.ndarray, share: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Up to FEW of the contexts U (m, D), evenly spread, each with its share of an average in which they have ``share`` (m,)."""
+    if len(U) <= FEW:
+        return list(zip(U, share))
+    standing = np.searchsorted(np.cumsum(share), (np.arange(FEW) + 0.5) / FEW)
+    return [(u, 1 / FEW) for u in U[np.minimum(standing, len(U) - 1)]]
 
 
 # -- model -----------------------------------------------------------------------------------------------
@@ -223,30 +226,30 @@ class GaussianProcess(Model):
             gram = self.kernel.gram(
                 self._mode.theta, self._points(T[rows], X[rows], S[rows]), self._mode.points
             )
-            out[rows] = (gram @ self._mode.weights)
+            out[rows] = gram @ self._mode.weights
         return self._level + self._spread * out
 
     @one_thread()
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
         """As :meth:`Model.expected`, with the part that depends on state and scale summed once for all mixtures."""
         weights, Q = self._mode.weights, self._mode.points[0]
-        U = self._contexts(state, scale)
+        U, share = self._contexts(state, scale)
         at, context, own = self._averaged_context(self._mode, U)
-        level, on_linear, on_smooth = (part.mean(0) * weights for part in context)
+        level, on_linear, on_smooth = (share @ part * weights for part in context)
         per_share = np.zeros(T.shape[1])
         for k, worth in own.items():
-            per_share[k] = (worth.mean(0) * Q[:, k]) @ weights
+            per_share[k] = (share @ worth * Q[:, k]) @ weights
         known = self.kernel.effective(at, *self._mode.points) if own else None
-        few = _few(U)
+        few = _few(U, share)
         out = np.empty(len(T))
         for i in range(0, len(T), CHUNK):
             R = np.sqrt(T[i : i + CHUNK])
             linear, smooth = self.kernel.shares(at, R, Q)
             value = level.sum() + linear @ on_linear + smooth @ on_smooth + R @ per_share
             if known is not None:
-                for u in few:
+                for u, part in few:
                     here = self.kernel.effective(at, R, u[None])
-                    value += self.kernel.alike(at, here, known) @ weights / len(few)
+                    value += part * self.kernel.alike(at, here, known) @ weights
             out[i : i + CHUNK] = value
         return self._level + self._spread * out
 
@@ -264,22 +267,22 @@ class GaussianProcess(Model):
     def _averaged_joint(
         self, members: list[Posterior], T: np.ndarray, state: Any, scale: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        R, U = np.sqrt(T), self._contexts(state, scale)
+        R, (U, share) = np.sqrt(T), self._contexts(state, scale)
         parts = []
         for member in members:
             at, context, own = self._averaged_context(member, U)
             cross = self.kernel.blend(
-                at, R, member.points[0], tuple(part.mean(0) for part in context),
-                {k: worth.mean(0) for k, worth in own.items()},
+                at, R, member.points[0], tuple(share @ part for part in context),
+                {k: share @ worth for k, worth in own.items()},
             )  # fmt: skip
-            inner = tuple(part.mean() for part in self.kernel.context(at, U, U))
-            worths = {k: worth.mean() for k, worth in self.kernel.own(at, U, U).items()}
+            inner = tuple(share @ part @ share for part in self.kernel.context(at, U, U))
+            worths = {k: share @ worth @ share for k, worth in self.kernel.own(at, U, U).items()}
             prior = self.kernel.blend(at, R, R, inner, worths)
             if own:
-                few = [self.kernel.effective(at, R, u[None]) for u in _few(U)]
+                few = [(self.kernel.effective(at, R, u[None]), part) for u, part in _few(U, share)]
                 known = self.kernel.effective(at, *member.points)
-                cross = cross + sum(self.kernel.alike(at, here, known) for here in few) / len(few)
-                prior = prior + sum(self.kernel.alike(at, a, b) for a in few for b in few) / len(few) ** 2
+                cross = cross + sum(p * self.kernel.alike(at, here, known) for here, p in few)
+                prior = prior + sum(p * q * self.kernel.alike(at, a, b) for a, p in few for b, q in few)
             parts.append((cross @ member.weights, member.covariance(cross, prior)))
         return self._together(parts)
 
@@ -303,11 +306,11 @@ class GaussianProcess(Model):
             self._inflation * self._spread**2 * cov,
         )
 
-    def _contexts(self, state: Any, scale: Any) -> np.ndarray:
-        states = self.states(state)
-        return self._points(
-            np.zeros((len(states), len(self.domains))), states, self.scales(scale, len(states))
-        )[1]
+    def _contexts(self, state: Any, scale: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The contexts (m, D) that are averaged over, and their weights (m,)."""
+        states, weights = self.averaged(state)
+        nowhere = np.zeros((len(states), len(self.domains)))
+        return self._points(nowhere, states, self.scales(scale, len(states)))[1], weights
 
     def _averaged_context(
         self, member: Posterior, U: np.ndarray

@@ -47,7 +47,9 @@ RUNS_PER_COEFFICIENT = (
     8  # effects may vary with the state as far as so many runs stand behind each coefficient
 )
 MIN_CLUSTERS = 20  # a clustered covariance needs many clusters
-REDRAWN = 2000  # runs up to which the folds are drawn three times: what a split adds by chance falls as 1 / runs
+REDRAWN = (
+    2000  # runs up to which the folds are drawn three times: what a split adds by chance falls as 1 / runs
+)
 SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
 
 
@@ -139,9 +141,9 @@ class LinearModel(Model):
     def returns(self, state: Any = None, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Marginal returns (k,) of the moving domains and the covariance (k, k) of their errors; exact, no numeric derivative."""
         moves = self.coordinates.moves(self.start(at)[0])[self.problem.moving]
-        states = self.states(state)
+        states, weights = self.averaged(state)
         W = np.hstack([states, self.scales(None, len(states))])
-        weight = np.append(1.0, self._interactions(W).mean(0))
+        weight = np.append(1.0, weights @ self._interactions(W))
         A = np.kron(weight[None, :], moves @ self.coordinates.basis)  # (k, (1 + p) r), as Theta is laid out
         outside = self._unseen_sd * (moves @ self.coordinates.unseen)
         return A @ self.theta.ravel(), A @ self.cov[1:, 1:] @ A.T + outside @ outside.T
@@ -259,7 +261,10 @@ def _with_learners(problem: Problem, random_state: int, options: Mapping[str, An
         return dict(options)
     W, rng = state_and_scale(problem), np.random.default_rng(random_state)
     folds = split_folds(problem.groups, options.get("n_folds", 5), rng)
-    L, weights = _logs(problem, options.get("treatment", "ilr")), None if problem.evenly else problem.precision
+    L, weights = (
+        _logs(problem, options.get("treatment", "ilr")),
+        None if problem.evenly else problem.precision,
+    )
     of_y = choose_learner(W, problem.y[:, None], folds, random_state, weights=weights)
     return {**options, "learners": (of_y, choose_learner(W, L, folds, random_state))}
 

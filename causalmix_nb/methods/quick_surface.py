@@ -55,20 +55,21 @@ class QuickSurface(Model):
 
     def joint(self, T: np.ndarray, state: Any = None, scale: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`Model.joint`; covariances are averaged over the states before anything is solved with them."""
-        states, n = self.states(state), len(T)
+        (states, weights), n = self.averaged(state), len(T)
         m = len(states)
         contexts = np.hstack([np.tile(states, (n, 1)), np.repeat(self.scales(scale, n), m, axis=0)])
         cross, prior = self._kernel.cross(np.repeat(T, m, axis=0), contexts)
-        cross, prior = cross.reshape(n, m, -1).mean(1), prior.reshape(n, m, n, m).mean((1, 3))
+        cross = np.einsum("iaq,a->iq", cross.reshape(n, m, -1), weights)
+        prior = np.einsum("iajb,a,b->ij", prior.reshape(n, m, n, m), weights, weights)
         return self._answer(cross, prior)
 
     def without_each(self, T: np.ndarray, state: Any = None) -> np.ndarray:
         """Expected outcome of n mixtures as it would be without one of the runs, for every run in turn: shape (n, runs)."""
-        states, vectors = self.states(state), self._vectors
+        vectors = self._vectors
         cross = np.zeros((len(T), len(vectors)))
-        for x in states:
+        for x, weight in zip(*self.averaged(state)):
             context = np.hstack([np.tile(x, (len(T), 1)), self.scales(None, len(T))])
-            cross += self._kernel.cross_only(T, context) / len(states)
+            cross += weight * self._kernel.cross_only(T, context)
         pull = (cross @ vectors / self._values) @ vectors.T
         without = (cross @ self._weights)[:, None] - pull * (self._weights / self._own)
         return self._level + self._spread * without

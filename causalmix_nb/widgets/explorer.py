@@ -110,8 +110,8 @@ class MixtureExplorer(LiveWidget):
         self._presets = {name: problem.hold(as_shares(mixture, names))[0] for name, mixture in known.items()}
         first = model.start(start)[0] if start is not None else next(iter(self._presets.values()))
         self._held = [name in (problem.held or {}) for name in names]
-        states = model.states(state)
-        self._place = np.hstack([states.mean(0), model.scales(None, 1)[0]])
+        states, weights = model.averaged(state)
+        self._place = np.hstack([weights @ states, model.scales(None, 1)[0]])
         self._seen: Model | None = None  # the surface that "see" reads, once it is asked for
         self._others: dict[str, tuple[Model, Model]] | None = None  # outcome -> surfaces for do and for see
         self._three: tuple[int, int, int] | None = None

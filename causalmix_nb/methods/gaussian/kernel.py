@@ -85,12 +85,16 @@ class Kernel:
                 mean[layout[name]], sd[layout[name]] = centre, width
         return mean, sd
 
-    def shares(self, at: dict[str, np.ndarray], R: np.ndarray, Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def shares(
+        self, at: dict[str, np.ndarray], R: np.ndarray, Q: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Linear and smooth similarity of mixtures R (m, K) and Q (n, K), each (m, n), without amplitudes."""
         inverse = at["ard_T"] / at["length_T"]
         return (R * at["weight_T"]) @ Q.T, rational(R * inverse, Q * inverse)
 
-    def context(self, at: dict[str, np.ndarray], U: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def context(
+        self, at: dict[str, np.ndarray], U: np.ndarray, V: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What contexts U (m, D) and V (n, D) add, and the amplitudes of the linear and the smooth similarity; (m, n) or (1, 1)."""
         if not self.n_context:
             return np.full((1, 1), CONSTANT), at["linear_T"][None], at["smooth_T"][None]
@@ -124,7 +128,9 @@ class Kernel:
             parts[k] = at["own_linear"] * (A @ B.T) + at["own_smooth"] * rational(A, B)
         return parts
 
-    def gram(self, theta: np.ndarray, A: tuple[np.ndarray, np.ndarray], B: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def gram(
+        self, theta: np.ndarray, A: tuple[np.ndarray, np.ndarray], B: tuple[np.ndarray, np.ndarray]
+    ) -> np.ndarray:
         """Prior covariance of the expected outcome (standardised) between points A = (R, U) and B, shape (m, n)."""
         at = self.named(theta)
         gram = self.blend(at, A[0], B[0], self.context(at, A[1], B[1]), self.own(at, A[1], B[1]))
@@ -134,7 +140,12 @@ class Kernel:
         return gram
 
     def blend(
-        self, at: dict[str, np.ndarray], R: np.ndarray, Q: np.ndarray, context: tuple[np.ndarray, ...], own: dict[int, np.ndarray]
+        self,
+        at: dict[str, np.ndarray],
+        R: np.ndarray,
+        Q: np.ndarray,
+        context: tuple[np.ndarray, ...],
+        own: dict[int, np.ndarray],
     ) -> np.ndarray:
         """Covariance (m, n) of mixtures R and Q, with the factors of the context given, broadcastable to (m, n); without effective shares."""
         linear, smooth = self.shares(at, R, Q)
