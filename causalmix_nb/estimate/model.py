@@ -16,6 +16,7 @@ import numpy as np
 
 from causalmix_nb.errors import FitError, MixtureError
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.states import standing
 from causalmix_nb.mixture import TOLERANCE, Mixture, as_shares, intervene, replace_zeros
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 STRETCH = 0.25  # of the range of the outcomes: further outside it a number is an extrapolation
-MAX_STATES = 64  # how many of the runs' states an average over states is taken over
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,21 +267,20 @@ class Model:
         return self.averaged(state, n)[0]
 
     def averaged(self, state: Any = None, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """State rows (m, d) as in :meth:`states`, and their weights (m,) in an average over them, which sum to 1.
-
-        The average over the runs' states is one over runs: a state that a quarter of the runs had has a weight of a quarter. Of very many
-        states, some are taken that stand for them.
-        """
+        """State rows (m, d) as in :meth:`states` and their weights (m,) in an average: a state counts by how many runs had it."""
         rows = self._rows(state, n)
-        if rows is not None:
+        if rows is None:
+            return standing(self.problem.X)
+        absent = np.isnan(rows).any(0)  # recorded of the runs, no part of a pool's state
+        if not absent.any():
             return rows, np.full(len(rows), 1 / len(rows))
-        distinct, counts = np.unique(self.problem.X.round(9), axis=0, return_counts=True)
-        if len(distinct) > MAX_STATES:
-            some = (np.arange(MAX_STATES) + 0.5) / MAX_STATES * counts.sum()
-            standing = np.searchsorted(np.cumsum(counts), some, side="right")
-            chosen, counts = np.unique(standing, return_counts=True)
-            distinct = distinct[chosen]
-        return distinct, counts / counts.sum()
+        if len(rows) > 1:
+            wanted = ", ".join(self.problem.recorded)
+            raise FitError(f"{wanted} is adjusted for, and a state lacks it; give it in every row.")
+        values, weights = standing(self.problem.X[:, absent])
+        rows = np.repeat(rows, len(values), axis=0)
+        rows[:, absent] = values
+        return rows, weights
 
     def _rows(self, state: Any, n: int | None) -> np.ndarray | None:
         """The states that are given, (m, d), or None for those of the runs."""
@@ -290,11 +289,10 @@ class Model:
         names = self.problem.state_names
         if state is None:
             state = self.pool_state
-        if not names:
-            return np.zeros((1, 0))
-        if state is None:
-            return None
+        if not names or state is None:
+            return None if names else np.zeros((1, 0))
         rows = state if isinstance(state, pd.DataFrame) else pd.DataFrame([dict(state)])
+        rows = rows.assign(**{name: math.nan for name in self.problem.recorded if name not in rows})
         missing = [name for name in names if name not in rows]
         if missing:
             raise FitError(
@@ -305,7 +303,8 @@ class Model:
                 f"the state has {len(rows)} rows for {n} mixtures; give one row, or one per mixture."
             )
         values = rows[list(names)].to_numpy(dtype=float)
-        if not np.isfinite(values).all():
+        free = np.isnan(values) & [name in self.problem.recorded for name in names]
+        if not (np.isfinite(values) | free).all():
             raise FitError(
                 "the state has a value that is not finite; measure it again or leave the state out."
             )

@@ -33,6 +33,8 @@ class Problem:
     split between folds; clusters (n,) int: runs with equal state share a number; notes: what was left out and why.
     held: domain -> its share, of the domains that no run has moved: 0 where no run has used it. Nothing can be learnt of them, so every
     mixture asked about has them at that share; found from T where it is not given, and kept for parts of the problem.
+    recorded: those of ``state_names`` that are no state of a pool but outcomes that the graph asks to adjust for; an answer at a state that
+    is given without them is an average over their values in the runs.
     rows (n,) int: where each run stands in the table of runs. weights (n,): how far each run is trusted, from 1 down to 0, and
     noise: how noisy runs are where; None until :func:`causalmix_nb.estimate.weights.weighed` has judged them.
     """
@@ -49,6 +51,7 @@ class Problem:
     groups: np.ndarray
     clusters: np.ndarray
     adjustment: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     held: Mapping[str, float] | None = None
     rows: np.ndarray | None = None
@@ -161,7 +164,7 @@ class Problem:
 
     def without_state(self) -> Problem:
         """The same problem as a method sees it that ignores the pool's state."""
-        return replace(self, X=self.X[:, :0], state_names=())
+        return replace(self, X=self.X[:, :0], state_names=(), recorded=())
 
     @classmethod
     def from_runs(
@@ -184,8 +187,9 @@ class Problem:
         """
         frame = runs.frame
         outcome, minimize, y_all, node = _outcome(runs, outcome, graph)
+        chosen = _covariates(runs, node, graph, use_state)
         usable = np.isfinite(y_all) & (frame["status"] == "done").to_numpy()
-        notes = []
+        notes: list[str] = []
         if not usable.any():
             raise FitError(
                 f"outcome {outcome!r} has no finite value in {len(frame)} runs; check the runs that failed."
@@ -193,6 +197,16 @@ class Problem:
         if not usable.all():
             notes.append(
                 f"{int((~usable).sum())} of {len(frame)} runs left out: failed, or {outcome} is not finite"
+            )
+        for name in chosen.recorded:
+            known = np.isfinite(frame[f"outcome.{name}"].to_numpy(dtype=float))
+            if lacking := int((usable & ~known).sum()):
+                notes.append(f"{lacking} runs left out: they do not record {name}, which is adjusted for")
+            usable &= known
+        if not usable.any():
+            raise FitError(
+                f"no run has both {outcome} and {', '.join(chosen.recorded)}, which the graph asks to adjust for; record it, "
+                "or change the graph."
             )
         frame, y = frame[usable].reset_index(drop=True), y_all[usable]
         if np.ptp(y) <= 1e-12 * max(1.0, float(np.abs(y).max())):
@@ -205,13 +219,11 @@ class Problem:
         T = as_shares(
             frame[[f"mixture.{name}" for name in domains]].to_numpy(dtype=float), domains, tolerance=5e-3
         )
-        kept, adjustment, excluded = (
-            _covariates(runs, node, graph) if use_state else ((), (), ["state is switched off"])
-        )
-        notes += excluded
+        notes += chosen.notes
         held = held_shares(T, domains)
-        X, state_names = _columns(frame, "state", kept, notes)
-        S, scale_names = _columns(frame, "scale", runs.scale_names, notes)
+        X, state_names = _columns(frame, "state", chosen.state, notes)
+        R, recorded = _columns(frame, "outcome", chosen.recorded, notes)
+        S, scale_names = _columns(frame, "scale", chosen.scale, notes)
         if (S <= 0).any():
             raise FitError(
                 "a scale must be positive (parameters, tokens); check the scale columns of the runs."
@@ -224,8 +236,8 @@ class Problem:
             np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
         )
         found = cls(
-            outcome, minimize, domains, state_names, scale_names,
-            T, X, S, y, groups, clusters, tuple(adjustment), (), held, np.flatnonzero(usable),
+            outcome, minimize, domains, state_names + recorded, scale_names,
+            T, np.hstack([X, R]), S, y, groups, clusters, chosen.adjustment, recorded, (), held, np.flatnonzero(usable),
         )  # fmt: skip
         return replace(found, notes=(*found.held_sentences, *notes))
 
@@ -312,43 +324,59 @@ def _resolve_outcome(runs: Runs, outcome: str | None) -> str:
     return outcome
 
 
-def _covariates(
-    runs: Runs, node: str, graph: CausalGraph | None
-) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
-    """State columns a model may condition on, the adjustment set, and notes on those left out."""
+@dataclass(frozen=True, slots=True)
+class _Covariates:
+    """Columns of the runs that a model conditions on, by the part of the table that has them, and why others are left out."""
+
+    state: tuple[str, ...]
+    scale: tuple[str, ...]
+    recorded: tuple[str, ...] = ()  # outcomes that the graph asks to adjust for
+    adjustment: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _covariates(runs: Runs, node: str, graph: CausalGraph | None, use_state: bool) -> _Covariates:
+    """What the graph allows to condition on, and what it asks for; without a graph, all states and scales."""
+    if not use_state:
+        return _Covariates((), runs.scale_names, notes=("state is switched off",))
     if graph is None:
-        return runs.state_names, (), []
+        return _Covariates(runs.state_names, runs.scale_names)
     treatment: Any = "mixture" if "mixture" in graph.nodes else [d for d in runs.domains if d in graph.nodes]
-    adjustment = graph.adjustment_set(treatment or "mixture", node)
-    columns = {
-        name: {
-            column.removeprefix("state.")
-            for column in graph.columns_of(name, runs)
-            if column.startswith("state.")
-        }
-        for name in graph.nodes
-    }
+    treatment = treatment or "mixture"
+    columns = {name: graph.columns_of(name, runs) for name in graph.nodes}
+    adjustment = graph.adjustment_set(treatment, node, within=[name for name in columns if columns[name]])
     for name in sorted(adjustment):
-        if not graph.columns_of(name, runs):
+        if not columns[name]:
             raise FitError(
                 f"the graph asks to adjust for {name!r}, which the runs do not record; record it as a state column, "
                 f"or change the graph. State columns are {', '.join(runs.state_names) or 'none'}."
             )
-    allowed = graph.allowed_controls(
-        treatment or "mixture", node, [name for name in columns if columns[name]]
-    )
-    bad = graph.bad_controls(treatment or "mixture", node)
-    refused = {column: name for name in columns if name not in allowed for column in columns[name]}
-    named = set().union(*columns.values()) if columns else set()
+    covariates = {
+        name: [column for column in found if column.split(".")[0] in ("state", "scale")]
+        for name, found in columns.items()
+    }
+    candidates = [name for name in covariates if covariates[name]]
+    allowed = graph.allowed_controls(treatment, node, candidates, include=adjustment)
+    bad = graph.bad_controls(treatment, node)
+    refused = {column: name for name in candidates if name not in allowed for column in covariates[name]}
+    named = set().union(*covariates.values())
     notes = [
-        f"{column} is not conditioned on: {name} {bad.get(name, 'would open a path together with other controls')}"
+        f"{column.partition('.')[2]} is not conditioned on: {name} {bad.get(name, 'would open a path together with other controls')}"
         for column, name in sorted(refused.items())
     ]
-    silent = [name for name in runs.state_names if name not in named]
-    if silent:
+    if silent := [name for name in runs.state_names if f"state.{name}" not in named]:
         notes.append(f"not in the graph, so not used: {', '.join(silent)}")
-    kept = tuple(name for name in runs.state_names if name in named and name not in refused)
-    return kept, tuple(sorted(adjustment)), notes
+    recorded = [
+        column.removeprefix("outcome.")
+        for name in sorted(adjustment)
+        for column in columns[name]
+        if column.startswith("outcome.")
+    ]
+    if recorded:
+        notes.append(f"recorded of the runs and adjusted for: {', '.join(recorded)}")
+    state = [name for name in runs.state_names if f"state.{name}" in named and f"state.{name}" not in refused]
+    scale = [name for name in runs.scale_names if f"scale.{name}" not in refused]
+    return _Covariates(tuple(state), tuple(scale), tuple(recorded), tuple(sorted(adjustment)), tuple(notes))
 
 
 def _columns(

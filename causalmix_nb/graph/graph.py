@@ -277,7 +277,9 @@ class CausalGraph:
         self._known(sorted(Z, key=str))
         return identification.adjusts(self.nx, X, outcome, Z)
 
-    def adjustment_set(self, treatment: Names, outcome: str, include: Names = ()) -> frozenset[str]:
+    def adjustment_set(
+        self, treatment: Names, outcome: str, include: Names = (), within: Collection[str] | None = None
+    ) -> frozenset[str]:
         """Find a minimal set to condition on so that only the effect of the treatment on the outcome is left.
 
         Parameters
@@ -285,11 +287,11 @@ class CausalGraph:
         treatment: one node, or several for their joint effect.
         outcome: one node.
         include: nodes to condition on anyway, for precision or because the model needs them.
+        within: nodes of which the others of the set are taken if possible, such as those that were recorded.
 
         Returns
         -------
-        The set, ``include`` among it; no node outside ``include`` can be left out. Empty: nothing confounds
-        the effect.
+        The set; no node outside ``include`` can be left out. Empty: nothing confounds the effect.
 
         Raises
         ------
@@ -303,7 +305,7 @@ class CausalGraph:
         X = self._question(treatment, outcome)
         wanted = frozenset([include] if isinstance(include, str) else include)
         self._known(sorted(wanted, key=str))
-        return identification.adjustment_set(self.nx, X, outcome, wanted)
+        return identification.adjustment_set(self.nx, X, outcome, wanted, within)
 
     def bad_controls(self, treatment: Names, outcome: str) -> dict[str, str]:
         """Name every node that must not be added to the adjustment set, each with the reason in one sentence.
@@ -320,9 +322,9 @@ class CausalGraph:
         return identification.bad_controls(self.nx, X, outcome)
 
     def allowed_controls(
-        self, treatment: Names, outcome: str, candidates: Collection[str] | None = None
+        self, treatment: Names, outcome: str, candidates: Collection[str] | None = None, include: Names = ()
     ) -> tuple[str, ...]:
-        """The adjustment set, and every candidate that may be conditioned on besides, in the order of the graph.
+        """The adjustment set around ``include``, and every candidate that may be conditioned on besides, in the order of the graph.
 
         Two controls that are harmless alone may open a path together; then the one that comes first is kept.
 
@@ -330,7 +332,7 @@ class CausalGraph:
         ------
         GraphError: as :meth:`adjustment_set`.
         """
-        kept = set(self.adjustment_set(treatment, outcome))
+        kept = set(self.adjustment_set(treatment, outcome, include))
         self._known(candidates or ())
         for name in self.nodes if candidates is None else candidates:
             if self.is_adjustment_set(treatment, outcome, kept | {name}):
@@ -430,10 +432,7 @@ class CausalGraph:
         return identification.caption(self.nx, outcome)
 
     def to_svg(self, outcome: str | None = None) -> str:
-        """The graph as one ``<svg>`` element, readable on light and dark pages, with an alternative text.
-
-        ``outcome`` names the outcome whose effect is told, where it is not ``score``.
-        """
+        """The graph as one ``<svg>`` element with an alternative text. outcome: whose effect is told, if not ``score``'s."""
         treatment, outcomes = self._ends()
         if outcome is not None:
             self._known([outcome])

@@ -65,11 +65,17 @@ def adjusts(graph: nx.DiGraph, X: Treatment, outcome: str, given: Collection[str
 
 
 def adjustment(
-    graph: nx.DiGraph, X: Treatment, outcome: str, include: Collection[str] = ()
+    graph: nx.DiGraph,
+    X: Treatment,
+    outcome: str,
+    include: Collection[str] = (),
+    within: Collection[str] | None = None,
 ) -> frozenset[str] | None:
-    """A minimal adjustment set that contains ``include``, or None if there is no adjustment set that does."""
+    """A minimal adjustment set that contains ``include`` and nothing outside ``within``, or None if there is no such set."""
     forbidden, rest = noncausal(graph, X, outcome)
     free = set(recorded(graph)) - forbidden - X - {outcome}
+    if within is not None:
+        free &= {*within, *include}
     if not set(include) <= free:
         return None
     found = nx.find_minimal_d_separator(rest, set(X), {outcome}, included=set(include), restricted=free)
@@ -221,7 +227,13 @@ def _route_text(route: list[tuple[Any, bool | None]]) -> str:
 # -- answers in full, or why there is none ---------------------------------------------------------------------
 
 
-def adjustment_set(graph: nx.DiGraph, X: Treatment, outcome: str, wanted: frozenset[str]) -> frozenset[str]:
+def adjustment_set(
+    graph: nx.DiGraph,
+    X: Treatment,
+    outcome: str,
+    wanted: frozenset[str],
+    within: Collection[str] | None = None,
+) -> frozenset[str]:
     """A minimal adjustment set around what is conditioned on anyway; see :meth:`causalmix_nb.graph.graph.CausalGraph.adjustment_set`.
 
     Raises
@@ -236,6 +248,9 @@ def adjustment_set(graph: nx.DiGraph, X: Treatment, outcome: str, wanted: frozen
     found = adjustment(graph, X, outcome)
     if found is None:
         raise GraphError(why_not(graph, X, outcome))
+    preferred = None if within is None else adjustment(graph, X, outcome, wanted, within)
+    if preferred is not None:
+        return preferred
     extended = adjustment(graph, X, outcome, wanted) if wanted else found
     if extended is None:
         bad = bad_controls(graph, X, outcome)
