@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from causalmix_nb.runs.store import Runs
 
 METHODS = ("linear", "distance")
+SIMPLEX = ("hidden", "shares sum to 1")  # the node that ties shares to each other
+NOT_TESTABLE = "not testable"
 MOST_RUNS = 2000  # runs that the distance test looks at: it compares all pairs of them
 
 Look = Callable[["Independence"], dict[str, Any]]
@@ -78,12 +80,39 @@ def recorded_columns(graph: nx.DiGraph, runs: Runs) -> tuple[dict[str, list[str]
     return {name: columns_of(name, runs) for name in recorded(graph)}, finished
 
 
+def are_shares(columns: Sequence[str]) -> bool:
+    """Whether a node stands for shares of the mixture and nothing else."""
+    return bool(columns) and all(column.startswith("mixture.") for column in columns)
+
+
+def tied(graph: nx.DiGraph, columns: Mapping[str, Sequence[str]]) -> nx.DiGraph:
+    """The graph in which nodes that are shares depend on each other: they sum to 1, whatever the arrows say."""
+    shares = [name for name, found in columns.items() if are_shares(found)]
+    if len(shares) < 2:
+        return graph
+    together = graph.copy()
+    together.add_node(SIMPLEX, latent=True)
+    together.add_edges_from((SIMPLEX, name) for name in shares)
+    return together
+
+
+def claims_on(graph: nx.DiGraph, columns: Mapping[str, Sequence[str]]) -> list[Independence]:
+    """What a graph claims about recorded nodes; of two shares also what no data could show."""
+    seen = [name for name, found in columns.items() if found]
+    untestable = [
+        claim
+        for claim in implied(graph, seen)
+        if are_shares(columns[claim.a]) and are_shares(columns[claim.b])
+    ]
+    return implied(tied(graph, columns), seen) + untestable
+
+
 def check_graph(
     graph: nx.DiGraph, runs: Runs, level: float = 0.05, method: str = "linear", random_state: int = 0
 ) -> pd.DataFrame:
     """Test all that a graph claims; see :meth:`causalmix_nb.graph.graph.CausalGraph.test`."""
     columns, frame = recorded_columns(graph, runs)
-    claims = implied(graph, [name for name, found in columns.items() if found])
+    claims = claims_on(graph, columns)
     table = check(claims, columns, frame, level, method, random_state)
     table.attrs["skipped"] = [name for name, found in columns.items() if not found]
     return table
@@ -217,6 +246,8 @@ def _dependence(
     row |= {"n_runs": 0, "verdict": ""}
     if shared := [c for s, t in itertools.combinations(sets, 2) for c in s if c in t]:
         return row | {"verdict": f"not tested: two of the nodes share the column {shared[0]}"}
+    if are_shares(sets[0]) and are_shares(sets[1]):
+        return row | {"verdict": f"{NOT_TESTABLE}: shares sum to 1"}
     frame = frame[[c for s in sets for c in s]].dropna().drop_duplicates()
     rng = np.random.default_rng([random_state, zlib.crc32(str(claim).encode())])  # whatever else is tested
     if draws and len(frame) > MOST_RUNS:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from causalmix_nb.graph.independence import Independence, Look, implied, looker, recorded_columns, table_of
+from causalmix_nb.graph.independence import (
+    Independence,
+    Look,
+    are_shares,
+    claims_on,
+    implied,
+    looker,
+    recorded_columns,
+    table_of,
+    tied,
+)
 from causalmix_nb.graph.structure import hide
 from causalmix_nb.graph.text import Pair, quoted
 
@@ -53,12 +63,14 @@ def suspects(
 
     columns, frame = recorded_columns(graph, runs)
     seen = [name for name, found in columns.items() if found]
-    claims = implied(graph, seen)
+    claims, graph = claims_on(graph, columns), tied(graph, columns)
     look = looker(max(len(claims), 1), columns, frame, level, method, random_state)
     wrong = _contradicted(claims, look, level)
     rows = [row for claim in wrong for row in _additions(graph, claim, wrong, seen, look, level)]
     rows.sort(key=lambda row: (-row["resolves"], row["p"]))
-    rows += _unseen_arrows(graph, arrows, seen, look, level)
+    rows += _arrows_between_shares(arrows, columns)
+    other = [pair for pair in arrows if not all(are_shares(columns.get(name, ())) for name in pair)]
+    rows += _unseen_arrows(graph, other, seen, look, level)
     names = ["kind", "arrow", "resolves", "remain", "estimate", "lower", "upper", "p", "n_runs", "words"]
     table = pd.DataFrame(rows, columns=names).astype({"resolves": "Int64", "remain": "Int64"})
     table.attrs |= {
@@ -140,6 +152,21 @@ def _unseen_arrows(
             words = f"the arrow {arrow} is not visible in the data{given} ({_strength(found)}); it may be there and be weak"
             faint.append(_row("arrow not visible", arrow, found) | {"words": words})
     return sorted(faint, key=lambda row: -row["p"]) + untold
+
+
+def _arrows_between_shares(
+    arrows: Sequence[Pair], columns: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Rows of :func:`suspects` for arrows from one share to another."""
+    return [
+        _row("cannot tell", arrow := f"{quoted(a)} -> {quoted(b)}", {})
+        | {
+            "words": f"cannot tell whether {arrow} is there: shares sum to 1, so more of one is less of the others anyway; what decided "
+            "both, such as a state or a person, is a node that causes them"
+        }
+        for a, b in arrows
+        if are_shares(columns.get(a, ())) and are_shares(columns.get(b, ()))
+    ]
 
 
 def _row(kind: str, arrow: str, found: Mapping[str, Any]) -> dict[str, Any]:
