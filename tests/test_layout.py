@@ -1,6 +1,6 @@
 """The folders tell the story: packages in the order in which data flows, no circle, short files, nothing heavy at import.
 
-What does not hold yet is listed here, dated, and only that: a list may shrink, and an entry that is no longer needed fails.
+What does not hold is listed here, and only that: the lists are empty, and an entry that is not needed fails.
 """
 
 import ast

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from causalmix_nb.answers.influence import Influence, influence, keys_of
 from causalmix_nb.answers.overlap import overlap
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Question
+from causalmix_nb.decide.influence import Influence, influence, keys_of
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.folds import pure_error
 from causalmix_nb.estimate.nuisances import (

@@ -111,7 +111,7 @@ def leaderboard(
     Parameters
     ----------
     outcome: one, or several to average over; None is the first.
-    methods: names as for :func:`causalmix_nb.methods.fit.fit`, and ``"equal"``; None means all of them.
+    methods: names as for :func:`causalmix_nb.methods.fit.fit`, and ``"equal"``; None means those in :data:`DEFAULT`.
     budgets: numbers of runs to learn from; None, or more than there are, means all of them.
     unseen: runs to be scored on, over the same domains; None leaves out a quarter of ``runs``, another one for each split.
     n_splits: how often runs are drawn.

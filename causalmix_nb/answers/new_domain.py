@@ -1,6 +1,6 @@
 """What would a domain be worth that no run has had? Its price from its description, with what that does not tell.
 
-Each domain is described by features of the state, measured before mixing (loss, entropy, style, size). After what the
+Each domain is described by features of the state, measured before mixing (loss, top-token entropy, readability grade, size). After what the
 state explains of outcome and mixture is taken away (estimate/nuisances.py), a mixed model (methods/mixed_model.py) says what a
 description is worth and how much of a domain's worth it leaves open. Log shares are centred, so the common level of
 worth cancels: a price is always against the average of the domains that are there.
@@ -260,7 +260,7 @@ QUESTIONS.register(
     Question(
         "predict-domain",
         "Predict what a domain that no run has had would be worth, from its description.",
-        "%causalmix predict-domain loss=2.1 style=9",
+        "%causalmix predict-domain loss=2.1 readability_grade=9",
         lambda study, features, outcome, perturbation, seed: study.price(
             features, perturbation, outcome, random_state=seed
         ),

@@ -8,7 +8,7 @@ beside the ceiling that the noise of repeated seeds allows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,14 +114,23 @@ def side_by_side(calls: Sequence[Any], n_jobs: int | None = None) -> list[Any]:
 
     joblib keeps idle processes for minutes; each holds several hundred megabytes, of which a Binder has two thousand.
     """
-    from joblib import Parallel, cpu_count
+    from joblib import Parallel, cpu_count, delayed
     from joblib.externals.loky import get_reusable_executor
 
     jobs = max(1, min(n_jobs or cpu_count(), len(calls)))
-    results = Parallel(n_jobs=jobs)(calls)
+    ours = __package__.split(".")[0] + "."
+    brought = [m for m in METHODS.values() if not getattr(m.fit, "__module__", "").startswith(ours)]
+    results = Parallel(n_jobs=jobs)(delayed(_knowing)(brought, *call) for call in calls)
     if jobs > 1:
         get_reusable_executor().shutdown(wait=True)
     return results
+
+
+def _knowing(brought: Sequence[Method], call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """A call in a process that knows these methods too."""
+    for method in brought:
+        METHODS.register(method, replace=True)
+    return call(*args, **kwargs)
 
 
 def _check_method(method: str, options: Mapping[str, Any]) -> None:

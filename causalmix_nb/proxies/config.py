@@ -217,7 +217,7 @@ class Kind:
     make: Callable[..., Trainable]
 
 
-KINDS: Registry[Kind] = Registry("kind of proxy", "causalmix_nb.proxies.kinds", TrainingError)
+KINDS: Registry[Kind] = Registry("proxy kind", "causalmix_nb.proxies.kinds", TrainingError)
 
 
 def as_config(values: Mapping[str, Any]) -> Trainable:

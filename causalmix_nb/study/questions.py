@@ -32,6 +32,7 @@ from causalmix_nb.estimate.model import Effect, Model
 from causalmix_nb.graph.graph import CausalGraph
 from causalmix_nb.methods.fit import fit_outcomes
 from causalmix_nb.mixture import Mixture
+from causalmix_nb.runs.covariates import todays
 from causalmix_nb.study.folder import Perturbations, StudyFolder
 from causalmix_nb.study.formerly import formerly
 from causalmix_nb.study.trainer import Trainer
@@ -164,6 +165,8 @@ def price(
 ) -> DomainPrice:
     """What a domain that no run has had would be worth, from its features (``{"loss": 2.1}``)."""
     wanted, state = outcome or study.files.outcome, study.trainer.meter.flat_state(perturbation)
+    if study.files.corpus is not None:  # its states have the names of today
+        features = {todays(name): value for name, value in features.items()}
     return price_domain(
         study.files.need_runs(), features, state, wanted, study.graph, random_state=random_state
     )

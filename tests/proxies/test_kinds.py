@@ -95,7 +95,7 @@ def test_a_configuration_comes_back_from_its_fields(config):
 
 
 def test_an_unknown_kind_is_named_with_those_that_there_are():
-    with pytest.raises(TrainingError, match="unknown kind of proxy 'hff'. Did you mean 'hf'"):
+    with pytest.raises(TrainingError, match="unknown proxy kind 'hff'. Did you mean 'hf'"):
         as_config({"kind": "hff"})
 
 

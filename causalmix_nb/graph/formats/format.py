@@ -4,7 +4,7 @@ A file of this folder that reads a format registers it at its end; yours may be 
 
 >>> def read(text):
 ...     reading = Reading()
-...     for line in text.split("\\n")[1:]:
+...     for line in text.strip().split("\\n")[1:]:
 ...         cause, effect = line.split()
 ...         reading.join([cause], "->", [effect])
 ...     return reading

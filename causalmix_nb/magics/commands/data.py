@@ -163,7 +163,7 @@ def state(session: Session, perturbation: dict[str, Any] | None) -> pd.DataFrame
 COMMANDS.register(
     Command(
         "state",
-        "Measure every domain before mixing: loss, entropy, style, size.",
+        "Measure every domain before mixing: loss, top-token entropy, readability grade, size.",
         "%causalmix state --noise code=0.8",
         state,
         (perturbation(),),

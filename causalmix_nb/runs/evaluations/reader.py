@@ -57,7 +57,7 @@ class Reader:
     instead: tuple[str, ...] = ()
 
 
-READERS: Registry[Reader] = Registry("reader of evaluations", home=__package__ or "", error=RunsError)
+READERS: Registry[Reader] = Registry("evaluation reader", home=__package__ or "", error=RunsError)
 
 
 def read_scores(file: str | Path) -> dict[str, Score]:

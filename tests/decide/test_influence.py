@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from causalmix_nb.answers.influence import influence
 from causalmix_nb.answers.interventions import do
+from causalmix_nb.decide.influence import influence
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import weighed
 from causalmix_nb.methods.quick_surface import quick_surfaces
