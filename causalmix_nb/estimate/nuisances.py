@@ -237,7 +237,9 @@ def learn_nuisance(
     parts = [_out_of_fold(learner, W, Y, folds, seed, weights) for folds in splits]
     fitted, by_fold = zip(*parts)
     count = np.ones(len(Y)) if weights is None else weights
-    left, whole = (float(count @ ((Y - at) ** 2).sum(1)) for at in (fitted[0], _fit_mean(W, Y, seed, weights)(W)))
+    left, whole = (
+        float(count @ ((Y - at) ** 2).sum(1)) for at in (fitted[0], _fit_mean(W, Y, seed, weights)(W))
+    )
     r2 = 1 - left / whole if whole > 0 else 0.0
     return Nuisance(learner, max(r2, 0.0), fitted, by_fold, _LEARNERS[learner](W, Y, seed, weights))
 

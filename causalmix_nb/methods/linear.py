@@ -47,7 +47,9 @@ RUNS_PER_COEFFICIENT = (
     8  # effects may vary with the state as far as so many runs stand behind each coefficient
 )
 MIN_CLUSTERS = 20  # a clustered covariance needs many clusters
-REDRAWN = 2000  # runs up to which the folds are drawn three times: what a split adds by chance falls as 1 / runs
+REDRAWN = (
+    2000  # runs up to which the folds are drawn three times: what a split adds by chance falls as 1 / runs
+)
 SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
 
 
@@ -259,7 +261,10 @@ def _with_learners(problem: Problem, random_state: int, options: Mapping[str, An
         return dict(options)
     W, rng = state_and_scale(problem), np.random.default_rng(random_state)
     folds = split_folds(problem.groups, options.get("n_folds", 5), rng)
-    L, weights = _logs(problem, options.get("treatment", "ilr")), None if problem.evenly else problem.precision
+    L, weights = (
+        _logs(problem, options.get("treatment", "ilr")),
+        None if problem.evenly else problem.precision,
+    )
     of_y = choose_learner(W, problem.y[:, None], folds, random_state, weights=weights)
     return {**options, "learners": (of_y, choose_learner(W, L, folds, random_state))}
 
