@@ -287,8 +287,10 @@ def _out_of_fold(
 
 
 def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
-    """Mean squared standardised error of left-out runs that fit the others, at least 1: by how much a model's variances are too small."""
-    return max(1.0, float(np.mean((((problem.y - mean) / sd) ** 2)[problem.trusted])))
+    """By how much a model's variances are too small: the mean squared standardised error of left-out runs that fit the others, less
+    what one standard error of it may be by chance; at least 1."""
+    z2 = (((problem.y - mean) / sd) ** 2)[problem.trusted]
+    return max(1.0, float(np.mean(z2)) / (1 + math.sqrt(2 / len(z2))))
 
 
 def _assignment(problem: Problem, random_state: int, settled: Mapping[str, Any]) -> dict[str, Any]:

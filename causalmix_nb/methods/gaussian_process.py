@@ -290,11 +290,11 @@ class GaussianProcess(Model):
         return self._together(parts)
 
     def _together(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance over the draws: within them, and of their means."""
-        means = np.stack([mean for mean, _ in parts])
+        """Mean and covariance over the draws: within them, and of their means, whose own average is as uncertain as they are few."""
+        m, means = len(parts), np.stack([mean for mean, _ in parts])
         mean = means.mean(0)
         away = means - mean
-        cov = sum(cov for _, cov in parts) / len(parts) + away.T @ away / len(parts)
+        cov = sum(cov for _, cov in parts) / m + away.T @ away * (1 + 1 / m) / max(m - 1, 1)
         return (
             self._level + self._spread * mean,
             self._inflation * self._spread**2 * cov,
