@@ -32,7 +32,7 @@ DEFAULT = "gp"  # wins near ties, and is tried on the mixture alone too
 REFERENCE = "regmix"  # what every fit is compared with
 NO_STATE = " without state"  # suffix of a method that is tried on the mixture alone
 TIE = 0.005  # rank correlations closer than this are a tie, which the default wins …
-TIE_ERRORS = 0.5  # … or closer than so many standard errors of the best one
+TIE_ERRORS = 2.0  # … or closer than so many standard errors of the best one: choosing by noisy folds costs more than it wins
 FEWEST_RANKED = 8  # runs of one scale, below which their ranks are not counted beside those of other scales
 SEEDS = 5  # paired seeds of a comparison
 
