@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "support"), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 import regmix_rank
+
 from causalmix_nb import Runs
 from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.problem import Problem
