@@ -177,7 +177,9 @@ def _recommendation(best: Recommendation) -> Bundle:
     )
     worn = {name: count for name, count in best.epochs.items() if count > 1}
     epochs = "Epochs above 1: " + ", ".join(f"{short(n)} {c:.1f} times" for n, c in worn.items()) + "."
-    lines = [gain + ".", expected, *([epochs] if worn else [])]
+    worth = best.value
+    judged = [as_sentence(said) for said in worth.sentences] if worth else []
+    lines = [gain + ".", *judged, expected, *([epochs] if worn else [])]
     foot = f"{clean(best.policy)} policy; the mixture lies {clean(best.support)}. Validate by training: %causalmix compare"
     verdict = "better" if best.lower > 0 else "open"
     shares = _compared(best.mixture, {"recommended": best.mixture, "baseline": best.baseline})

@@ -15,12 +15,14 @@ training validates it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from causalmix_nb.decide.constraints import Constraints, Feasible, as_constraints
+from causalmix_nb.decide.value import Appraisal, Value
 from causalmix_nb.errors import FitError, MixtureError, did_you_mean
 from causalmix_nb.estimate.model import LEVEL, Model
 from causalmix_nb.estimate.problem import STILL
@@ -30,6 +32,10 @@ from causalmix_nb.mixture import Mixture, replace_zeros
 MOST_CANDIDATES = 10_000_000  # beyond it memory ends before anything is gained
 POLICIES = ("analytic", "search", "surface", "auto")
 CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
+TO_CHOOSE = 10_000  # candidates of which half of the runs choose, to see what the choice is worth
+RIVALS = (
+    150  # mixtures expected to be best that the regret is counted against, and about as many from all over
+)
 BEST = 100  # candidates that are averaged
 REPEATS = 4  # Muennighoff et al., "Scaling data-constrained language models", 2023
 
@@ -62,6 +68,15 @@ class Recommendation:
     minimize: bool
     n_runs: int
     notes: tuple[str, ...] = ()
+    appraisal: Appraisal | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def value(self) -> Value | None:
+        """Gain by runs that did not choose the mixture (estimate, lower, upper), and how much better the best may be; None where unknown.
+
+        Worked out when it is first asked for, which takes about as long as a fit.
+        """
+        return self.appraisal.value() if self.appraisal else None
 
     def __str__(self) -> str:
         shares = ", ".join(f"{name} {share:.1%}" for name, share in self.mixture.shares.items())
@@ -115,7 +130,26 @@ def optimize(
     base = model.start(baseline)[0]
     if policy == "auto":
         policy = "surface" if model.climbable else "search"
-    region, sign = TrustRegion(model.problem.T), -model.sign if worst else model.sign
+    sign = -model.sign if worst else model.sign
+    how = {"state": state, "scale": scale, "base": base, "feasible": feasible, "sign": sign, "policy": policy}
+    how |= {"caution": caution, "random_state": random_state}
+    T, region, notes = _chosen(model, n_candidates=n_candidates, **how)
+    found = _report(model, T, base, state, scale, policy, region, limits, feasible, notes, worst)
+    if worst:
+        return found  # nothing to train on
+    others = _rivals(model, sign, base, state, scale, feasible, region, random_state)
+    choose = partial(_chosen, n_candidates=min(n_candidates, TO_CHOOSE), **how)
+    shares = np.array([found.mixture[name] for name in model.domains])
+    appraisal = Appraisal(model, choose, shares, base, others, state, scale, random_state)
+    return replace(found, appraisal=appraisal)
+
+
+def _chosen(
+    model: Model, state: Any, scale: Any, base: np.ndarray, feasible: Feasible, sign: float, policy: str, caution: float,
+    random_state: int, n_candidates: int,
+) -> tuple[np.ndarray, TrustRegion, tuple[str, ...]]:  # fmt: skip
+    """The mixture (K,) that a model recommends by a policy, the region in which it looked, and notes."""
+    region = TrustRegion(model.problem.T)
     notes: list[str] = []
 
     def value(T: np.ndarray) -> np.ndarray:
@@ -133,7 +167,19 @@ def optimize(
     change = model.contrast(T[None], base[None], state, scale).estimate
     if feasible.contains(base) and sign * change <= 0:
         T = base  # nothing found that is expected to be better
-    return _report(model, T, base, state, scale, policy, region, limits, feasible, tuple(notes), worst)
+    return T, region, tuple(notes)
+
+
+def _rivals(
+    model: Model, sign: float, base: np.ndarray, state: Any, scale: Any, feasible: Feasible, region: TrustRegion,
+    random_state: int,
+) -> np.ndarray:  # fmt: skip
+    """Covered mixtures (m, K) that might be the best: those expected to be, and some from all over."""
+    rng = np.random.default_rng(random_state)
+    drawn = feasible.nearest(draw_candidates(model, sign, base, 4000, rng))
+    drawn = drawn[region.inside(drawn)]
+    order = np.argsort(-sign * model.expected(drawn, state, scale), kind="stable")
+    return drawn[np.concatenate([order[:RIVALS], order[RIVALS :: max(1, len(order) // RIVALS)]])]
 
 
 def allowed(model: Model, constraints: Constraints | Mapping[str, Any] | None = None) -> Feasible:
@@ -376,15 +422,8 @@ def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, wo
 
 
 def _support(distance: float) -> str:
-    where = (
-        "well inside"
-        if distance <= 0.5
-        else "inside"
-        if distance <= 0.9
-        else "at the edge of"
-        if distance <= 1 + 1e-9
-        else "outside"
-    )
+    edges = {0.5: "well inside", 0.9: "inside", 1 + 1e-9: "at the edge of"}
+    where = next((name for edge, name in edges.items() if distance <= edge), "outside")
     return f"{where} what the runs cover"
 
 

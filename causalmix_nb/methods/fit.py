@@ -32,7 +32,7 @@ DEFAULT = "gp"  # wins near ties, and is tried on the mixture alone too
 REFERENCE = "regmix"  # what every fit is compared with
 NO_STATE = " without state"  # suffix of a method that is tried on the mixture alone
 TIE = 0.005  # rank correlations closer than this are a tie, which the default wins …
-TIE_ERRORS = 0.5  # … or closer than so many standard errors of the best one
+TIE_ERRORS = 2.0  # … or closer than so many standard errors of the best one: choosing by noisy folds costs more than it wins
 FEWEST_RANKED = 8  # runs of one scale, below which their ranks are not counted beside those of other scales
 SEEDS = 5  # paired seeds of a comparison
 
@@ -301,8 +301,10 @@ def _out_of_fold(
 
 
 def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
-    """Mean squared standardised error of left-out runs that fit the others, at least 1: by how much a model's variances are too small."""
-    return max(1.0, float(np.mean((((problem.y - mean) / sd) ** 2)[problem.trusted])))
+    """By how much a model's variances are too small: the mean squared standardised error of left-out runs that fit the others, less
+    what one standard error of it may be by chance; at least 1."""
+    z2 = (((problem.y - mean) / sd) ** 2)[problem.trusted]
+    return max(1.0, float(np.mean(z2)) / (1 + math.sqrt(2 / len(z2))))
 
 
 def _assignment(problem: Problem, random_state: int, settled: Mapping[str, Any]) -> dict[str, Any]:

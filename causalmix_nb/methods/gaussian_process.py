@@ -4,11 +4,12 @@ The square root maps the simplex onto a sphere, where Euclidean distance is (up 
 distance of mixtures: steps near share 0 count for more, and share 0 itself needs no replacement.
 
 The hyper-parameters are learnt, and what is learnt from some hundred runs is not certain: an interval that takes them as
-known is too narrow. So the posterior is averaged over draws of the hyper-parameters around their mode. Up to
+known is too narrow. So the posterior is averaged over draws of the hyper-parameters, which also errs less than the posterior at their
+mode. Intervals are those of the average; :meth:`GaussianProcess.widen` widens them where left-out runs lie further off than it says. Up to
 :data:`EXACT` runs the posterior is exact; beyond, it goes through inducing points.
 
 References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5; M. Titsias,
-*Variational learning of inducing variables in sparse Gaussian processes*, 2009.
+*Variational learning of inducing variables in sparse Gaussian processes*, 2009; R. Neal, *MCMC using Hamiltonian dynamics*, 2011.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import BEYOND, SLIGHT, student, weighed
 from causalmix_nb.methods.gaussian.kernel import Points, kernel_of
-from causalmix_nb.methods.gaussian.learn import Learner
+from causalmix_nb.methods.gaussian.learn import Effort, Learner
 from causalmix_nb.methods.gaussian.posterior import CHUNK, Posterior, exact, inverse, noise_variance, through
 from causalmix_nb.methods.threads import one_thread
 
 SUBSET = 192  # runs on which the starts of the hyper-parameters are compared
 POLISH = 1024  # runs on which the best start is polished
-EXACT = 5000  # runs up to which the posterior is exact
+EXACT = 2000  # runs up to which the posterior is exact
 INDUCING = 1024  # inducing points beyond
-FISHER = 512  # runs from which the uncertainty of the hyper-parameters is worked out
 WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
 LEAST = 1e-8  # weight that a run keeps, however wild
+LONG, SHORT = Effort(16, 2, 8), Effort(8, 1, 6)  # chains of draws of the hyper-parameters
+MANY, FEW_DRAWS = 256, 4  # runs from which, and draws up to which, a short chain has to do
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
 
@@ -54,8 +56,8 @@ def _few(U: np.ndarray, share: np.ndarray) -> list[tuple[np.ndarray, float]]:
 class GaussianProcess(Model):
     """Posterior of a Gaussian process, averaged over draws of its hyper-parameters.
 
-    ``expected`` answers at their mode, which is quick and made for searching; ``predict``, ``contrast`` and whatever carries an
-    interval average over the draws. ``members``: number of draws; None chooses by the number of runs; 0 keeps to the mode.
+    ``expected`` answers at their mode, which is quick and made for searching; ``mean``, ``predict``, ``contrast`` and whatever carries
+    an interval average over the draws. ``members``: number of draws; None chooses by the number of runs; 0 keeps to the mode.
     """
 
     method = "gp"
@@ -70,7 +72,9 @@ class GaussianProcess(Model):
         max_iter: int = 20,
         members: int | None = None,
     ) -> None:
-        problem = replace(weighed(problem), noise=None)  # how noise varies, it hears from its own errors
+        problem = weighed(problem)
+        if problem.n_runs <= EXACT:
+            problem = replace(problem, noise=None)  # how noise varies, it hears from its own errors
         super().__init__(problem)
         self._level, self._spread, _ = moments(problem.y, problem.trust)
         U = np.hstack([problem.X, problem.S])
@@ -86,10 +90,10 @@ class GaussianProcess(Model):
         if self._inducing is None:
             best = self._judge_again(y, best, max_iter // 2)
         theta = self._mode.theta
-        self._inflation = self._misfit() if self._inducing is None else 1.0
         n = len(y)
         wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
+        self._inflation = 1.0
         self.fitted_noise_sd = math.sqrt(noise_variance(self.kernel, theta)) * self._spread
         self.noise_sd = math.sqrt(self._inflation) * self.fitted_noise_sd
         self.diagnostics = {
@@ -98,6 +102,10 @@ class GaussianProcess(Model):
             "interval_inflation": self._inflation,
             "hyper_parameters": f"averaged over {wanted} draws" if wanted else "at their mode",
         }
+        if self._inducing is not None:
+            self.diagnostics["approximation"] = (
+                f"hyper-parameters are learnt from {min(n, POLISH)} of {n} runs, and the posterior goes through {INDUCING} of them"
+            )
 
     def widen(self, factor: float) -> None:
         """Multiply every variance by a factor of at least 1, found by comparing predictions with left-out runs."""
@@ -141,16 +149,6 @@ class GaussianProcess(Model):
         """Inducing points: runs drawn at random, which follows the density of the runs."""
         rows = np.sort(rng.permutation(len(self._data[0]))[:INDUCING])
         return self._data[0][rows], self._data[1][rows]
-
-    def _misfit(self) -> float:
-        """Mean squared standardised error of left-out groups of runs that fit the others, at least 1."""
-        inverted, weights = inverse(self._mode.chol), self._mode.weights
-        trusted = np.flatnonzero(self.problem.trusted)
-        order = trusted[np.argsort(self.problem.groups[trusted], kind="stable")]
-        total = 0.0
-        for rows in np.split(order, np.flatnonzero(np.diff(self.problem.groups[order])) + 1):
-            total += float(weights[rows] @ np.linalg.solve(inverted[np.ix_(rows, rows)], weights[rows]))
-        return max(1.0, total / len(trusted))
 
     def _judge_again(self, y: np.ndarray, best: float, max_iter: int) -> float:
         """Judge the runs by this surface, which sees more than the quick one that judged them first; the log posterior after it.
@@ -212,22 +210,21 @@ class GaussianProcess(Model):
         self, theta: np.ndarray, y: np.ndarray, members: int, rng: np.random.Generator
     ) -> list[Posterior]:
         """Posteriors at draws of the hyper-parameters."""
-        rows = np.sort(rng.permutation(len(y))[:FISHER])
-        draws = self._learner(y).some(rows).draws(theta, members, rng)
+        effort = LONG if len(y) <= MANY and members > FEW_DRAWS else SHORT
+        draws = self._learner(y).draws(theta, members, effort, rng)
         return [self._condition(draw, y) for draw in draws]
 
     # -- answers -----------------------------------------------------------------------------------------
 
     @one_thread()
     def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
-        out = np.empty(len(T))
+        out = np.zeros(len(T))
         for i in range(0, len(T), CHUNK):
             rows = slice(i, i + CHUNK)
-            gram = self.kernel.gram(
-                self._mode.theta, self._points(T[rows], X[rows], S[rows]), self._mode.points
-            )
-            out[rows] = gram @ self._mode.weights
-        return self._level + self._spread * out
+            places = self._points(T[rows], X[rows], S[rows])
+            for member in self._members:
+                out[rows] += self.kernel.gram(member.theta, places, member.points) @ member.weights
+        return self._level + self._spread * out / len(self._members)
 
     @one_thread()
     def expected(self, T: np.ndarray, state: Any = None, scale: Any = None) -> np.ndarray:
@@ -296,11 +293,11 @@ class GaussianProcess(Model):
         return self._together(parts)
 
     def _together(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance over the draws: within them, and of their means."""
-        means = np.stack([mean for mean, _ in parts])
+        """Mean and covariance over the draws: within them, and of their means, whose own average is as uncertain as they are few."""
+        m, means = len(parts), np.stack([mean for mean, _ in parts])
         mean = means.mean(0)
         away = means - mean
-        cov = sum(cov for _, cov in parts) / len(parts) + away.T @ away / len(parts)
+        cov = sum(cov for _, cov in parts) / m + away.T @ away * (1 + 1 / m) / max(m - 1, 1)
         return (
             self._level + self._spread * mean,
             self._inflation * self._spread**2 * cov,

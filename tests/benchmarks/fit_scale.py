@@ -1,11 +1,18 @@
-"""Time and memory of ``fit`` (auto) and ``optimize`` as the number of runs and of domains grows; each size in a fresh process.
+"""Time and memory of ``fit`` and ``optimize`` as the number of runs and of domains grows; each size and method in a fresh process.
 
-python tests/benchmarks/fit_scale.py --sizes 512x5 512x17 2000x17 10000x50 --plot scale.png
+A size is runs x domains, or runs x domains x covariates: then every domain has so many state columns of its own, ``domain.covariate``.
+``--beside`` times another source tree of the package in the same run, size by size.
+
+    python tests/benchmarks/fit_scale.py --sizes 512x5 512x17 2000x17 10000x50 --plot scale.png
+    python tests/benchmarks/fit_scale.py --sizes 128x6x2 --repeats 3
+    python tests/benchmarks/fit_scale.py --sizes 5000x60 5000x12x4 --method linear gp --beside ../earlier
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import resource
 import subprocess
 import sys
@@ -13,33 +20,57 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 
 
-def one(n: int, K: int, d: int, method: str) -> None:
+from causalmix_nb.runs.store import Runs
+
+
+def own_states(n: int, K: int, covariates: int) -> tuple[Runs, dict[str, float]]:
+    """Runs of which every domain has covariates of its own, the first of which says what the domain is worth; and an average state."""
+    rng = np.random.default_rng(0)
+    T, X = rng.dirichlet(np.ones(K), n), rng.normal(size=(n, K * covariates)) / 2
+    domains = [f"domain{k}" for k in range(K)]
+    names = [f"{name}.covariate{j}" for name in domains for j in range(covariates)]
+    worth = np.linspace(0.3, 1.5, K) * (1 + X[:, ::covariates] / 2)
+    y = 3 * (np.sqrt(T) * worth).sum(1) + 0.3 * rng.normal(size=n)
+    runs = Runs.from_frames(
+        pd.DataFrame(T, columns=domains), pd.DataFrame({"score": y}), state=pd.DataFrame(X, columns=names)
+    )
+    return runs, dict.fromkeys(names, 0.0)
+
+
+def one(size: str, d: int, method: str) -> None:
     from causalmix_nb.decide.policy import optimize
     from causalmix_nb.methods.fit import fit
     from worlds import make_world
 
-    world = make_world(0, K, d)
-    runs = world.runs(n, 0)
+    n, K, *own = map(int, size.split("x"))
+    world = None if own else make_world(0, K, d)
+    if world is None:
+        runs, state = own_states(n, K, own[0])
+    else:
+        runs, state = world.runs(n, 0), dict.fromkeys(world.states, 0.3)
     started = time.perf_counter()
     model = fit(runs, "score", method=method)
     fitted = time.perf_counter()
-    state = dict.fromkeys(world.states, 0.3)
     best = optimize(model, state=state)
     done = time.perf_counter()
-    share = best.mixture.to_series()[list(world.domains)].to_numpy()
-    x = np.full(d, 0.3)
-    regret, equal = world.regret(share, x), world.regret(np.full(K, 1 / K), x)
+    told = ""
+    if world is not None:
+        share, x = best.mixture.to_series()[list(world.domains)].to_numpy(), np.full(d, 0.3)
+        told = f"; regret {world.regret(share, x):.2f} (equal {world.regret(np.full(K, 1 / K), x):.2f})"
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    states = len(model.problem.state_names)
     print(
-        f"{n:6d} runs x {K:3d} domains x {d} states: {model.method:9s} fit {fitted - started:6.1f} s, optimize "
-        f"{done - fitted:5.1f} s, {memory:.2f} GiB; Spearman {model.diagnostics['cv_spearman']:.3f}; regret {regret:.2f} "
-        f"(equal {equal:.2f})",
+        f"{n:6d} runs x {K:3d} domains x {states:2d} states: {model.method:9s} fit {fitted - started:6.1f} s, optimize "
+        f"{done - fitted:5.1f} s, {memory:.2f} GiB; Spearman {model.diagnostics['cv_spearman']:.3f}{told}",
         flush=True,
     )
+    if "approximation" in model.diagnostics:
+        print(f"       {model.diagnostics['approximation']}", flush=True)
 
 
 def main() -> None:
@@ -50,15 +81,20 @@ def main() -> None:
         "--sizes", nargs="+", default=["128x5", "512x5", "512x17", "2000x17", "5000x24", "10000x50"]
     )
     parser.add_argument("--states", type=int, default=3)
-    parser.add_argument("--method", default="auto")
+    parser.add_argument("--method", nargs="+", default=["auto"])
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument(
+        "--beside", type=Path, help="another source tree of the package, timed in the same run"
+    )
+    parser.add_argument("--limit", type=float, help="seconds after which a size is given up")
     parser.add_argument("--plot", type=Path, help="picture of the growth")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        n, K = map(int, options.one.split("x"))
-        return one(n, K, options.states, options.method)
+        return one(options.one, options.states, options.method[0])
+    ours = Path(__file__).resolve().parents[2]
     lines = []
-    for size in options.sizes:
+    for size, method, _ in itertools.product(options.sizes, options.method, range(options.repeats)):
         command = [
             sys.executable,
             __file__,
@@ -67,10 +103,18 @@ def main() -> None:
             "--states",
             str(options.states),
             "--method",
-            options.method,
+            method,
         ]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        print(told, end="", flush=True)
+        for tree in [*([options.beside] if options.beside else []), ours]:
+            there = {**os.environ, "PYTHONPATH": str(Path(tree).resolve())}
+            try:
+                told = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env=there, timeout=options.limit
+                ).stdout
+            except subprocess.TimeoutExpired:
+                told = f"{size} by {method}: given up after {options.limit:g} s\n"
+            name = f"{'here' if tree == ours else 'beside':7s}" if options.beside else ""
+            print(f"{name}{told}", end="", flush=True)
         lines.append((size, told))
     if options.plot:
         draw(lines, options.plot)

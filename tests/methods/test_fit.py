@@ -9,7 +9,8 @@ import pytest
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.graph.graph import CausalGraph
-from causalmix_nb.methods.fit import cross_validate, fit, fit_outcomes, noise_ceiling
+from causalmix_nb.methods.fit import cross_validate, fit, fit_one, fit_outcomes, noise_ceiling
+from causalmix_nb.methods.method import METHODS
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
 from known_truth import DOMAINS, STATE, draw, make_runs, make_world
@@ -142,3 +143,22 @@ def test_several_outcomes_are_fitted_side_by_side_as_one_by_one():
     )
     with pytest.raises(FitError, match="unknown method 'gpp'"):
         fit_outcomes(runs, method="gpp")
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_no_mean_depends_on_how_wide_its_intervals_are(runs, method):
+    """Neither on the level asked for, nor on what a fit widens its intervals by."""
+    if method == "forest":
+        pytest.importorskip("econml")
+    fast = {"ensemble": 2} if method in ("lightgbm", "regmix") else {}
+    model = fit_one(Problem.from_runs(runs), method, **fast)
+    T = np.random.default_rng(1).dirichlet(np.ones(len(model.domains)), 6)
+    mixtures = pd.DataFrame(T, columns=list(model.domains))
+    narrow = model.predict(mixtures, level=0.5)["mean"]
+    gain = model.contrast(mixtures[:1], mixtures[1:2]).estimate
+    np.testing.assert_array_equal(model.predict(mixtures, level=0.99)["mean"], narrow)
+    expected = model.expected(T)
+    model.widen(25.0)
+    np.testing.assert_array_equal(model.predict(mixtures)["mean"], narrow)
+    np.testing.assert_array_equal(model.expected(T), expected)
+    assert model.contrast(mixtures[:1], mixtures[1:2]).estimate == gain

@@ -4,16 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from causalmix_nb.methods.gaussian.gradient import marginal
 from causalmix_nb.methods.gaussian.kernel import Kernel, Points
-from causalmix_nb.methods.gaussian.posterior import inverse, lower, solve, with_noise
+from causalmix_nb.methods.gaussian.posterior import inverse, lower, with_noise
 
-CLOSE = 1e-7  # relative change of the log density at which a climb ends
-PULLS = (1.0, 0.8, 0.6, 0.45, 0.3, 0.15, 0.0)  # by how much of itself a draw is tried, the whole of it first
+CLOSE = 1e-5  # relative change of the log density at which a climb ends
+FISHER = 256  # runs from which the shape of the posterior of the hyper-parameters is worked out
+FAR = 8.0  # standard deviations of the prior beyond which no hyper-parameter lies
+FIRST_STEP, ACCEPTED = 0.3, 0.75  # of a chain: its first step, and how often a proposal should be taken
+TURN = math.pi / 2  # a quarter of a turn around a sphere forgets where it began
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long a chain is: proposals to warm up, proposals between two draws, most steps of a proposal."""
+
+    warm_up: int
+    apart: int
+    steps: int
+
+
+class _Length:
+    """The length of a step, learnt by dual averaging (M. Hoffman and A. Gelman, *The No-U-Turn Sampler*, 2014, section 3.2)."""
+
+    def __init__(self, first: float) -> None:
+        self.trial, self.settled = first, first
+        self._aim, self._off, self._count, self._mean = math.log(10 * first), 0.0, 0, 0.0
+
+    def learn(self, chance: float) -> None:
+        self._count += 1
+        self._off += (ACCEPTED - chance - self._off) / (self._count + 5)
+        log = self._aim - math.sqrt(self._count) / 0.2 * self._off
+        share = self._count**-0.75
+        self._mean = share * log + (1 - share) * self._mean
+        self.trial, self.settled = (min(math.exp(value), 1.0) for value in (log, self._mean))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,64 +67,76 @@ class Learner:
         """The highest mode (p,) that L-BFGS reaches from the starts, and these runs' log density there (weight left out)."""
         from scipy.optimize import minimize
 
-        mean, sd = self.kernel.prior()
+        alone = replace(self, weight=1.0)
 
         def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slope = marginal(self.kernel, theta, self.data, self.y, self.each)
-            if not math.isfinite(value):
-                return 1e10, np.zeros_like(theta)
-            pull = (theta - mean) / sd
-            return value + float(pull @ pull) / 2, slope + pull / sd
+            height, slope = alone.density(theta)
+            return (-height, -slope) if math.isfinite(height) else (1e10, np.zeros_like(theta))
 
         options = {"maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": CLOSE}
         found = [minimize(objective, start, jac=True, method="L-BFGS-B", options=options) for start in starts]
         best = min(found, key=lambda result: result.fun)
         return best.x, -float(best.fun)
 
-    def log_density(self, theta: np.ndarray) -> float:
-        """Log posterior density of the hyper-parameters, up to a constant."""
+    def density(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log posterior density of the hyper-parameters, up to a constant, and its gradient (p,)."""
         mean, sd = self.kernel.prior()
-        try:
-            chol = lower(with_noise(self.kernel, theta, self.data, self.each))
-        except np.linalg.LinAlgError:
-            return -math.inf
-        likelihood = -(self.y @ solve(chol, self.y) / 2 + np.log(np.diagonal(chol)).sum())
-        return float(self.weight * likelihood - (((theta - mean) / sd) ** 2).sum() / 2)
+        away = (theta - mean) / sd
+        if not np.abs(away).max() < FAR:
+            return -math.inf, np.zeros(len(theta))
+        value, slope = marginal(self.kernel, theta, self.data, self.y, self.each)
+        return -self.weight * value - float(away @ away) / 2, -self.weight * slope - away / sd
 
-    def draws(self, theta: np.ndarray, n: int, rng: np.random.Generator) -> list[np.ndarray]:
-        """n draws (p,) of the hyper-parameters from Laplace's approximation around their mode.
+    def draws(self, theta: np.ndarray, n: int, effort: Effort, rng: np.random.Generator) -> list[np.ndarray]:
+        """n draws (p,) of the hyper-parameters from their posterior, by Hamiltonian Monte Carlo from their mode.
 
-        The approximation reaches too far where the likelihood falls off faster on one side; there a draw is pulled in until
-        the log density has fallen by little more than the approximation says. How much more (a third of a unit per
-        hyper-parameter) was settled by coverage in known-truth worlds: tests/benchmarks/interval_coverage.py.
+        Steps are taken in the units of Laplace's approximation, in which the posterior is nearly a sphere; their length is learnt
+        while the chain warms up, by dual averaging.
         """
-        from scipy.stats import norm, qmc
-
         root = self._laplace(theta)
-        spread = norm.ppf(np.clip(qmc.Sobol(len(theta), rng=rng).random(n), 1e-3, 1 - 1e-3))  # evenly
-        highest, found = self.log_density(theta), []
-        for draw in spread:
-            step = root @ draw
-            for pull in PULLS:
-                here = theta + pull * step
-                if highest - self.log_density(here) <= pull**2 * float(draw @ draw) / 2 + len(theta) / 3:
+        here, (height, slope) = np.zeros(len(theta)), self.density(theta)
+        slope, length, found = root.T @ slope, _Length(FIRST_STEP), []
+        for i in range(effort.warm_up + n * effort.apart):
+            step = (length.trial if i < effort.warm_up else length.settled) * rng.uniform(0.8, 1.2)
+            there, speed, to, into = here, rng.standard_normal(len(here)), slope, height
+            before = height - speed @ speed / 2
+            for _ in range(int(np.clip(round(TURN / step), 2, effort.steps))):
+                speed = speed + step / 2 * to
+                there = there + step * speed
+                into, to = self.density(theta + root @ there)
+                if not math.isfinite(into):
                     break
-            found.append(here)
+                to = root.T @ to
+                speed = speed + step / 2 * to
+            change = into - speed @ speed / 2 - before
+            chance = float(np.exp(min(0.0, float(change)))) if math.isfinite(change) else 0.0
+            if rng.uniform() < chance:
+                here, height, slope = there, into, to
+            if i < effort.warm_up:
+                length.learn(chance)
+            elif (i - effort.warm_up + 1) % effort.apart == 0:
+                found.append(theta + root @ here)
         return found
 
     def _laplace(self, theta: np.ndarray) -> np.ndarray:
         """Root (p, p) of the hyper-parameters' covariance: Fisher information of the likelihood plus that of the prior."""
         step, p = 1e-3, len(theta)
-        gram = with_noise(self.kernel, theta, self.data, self.each)
+        rows = np.linspace(0, len(self.y) - 1, min(len(self.y), FISHER)).round().astype(int)
+        data, each, weight = (
+            (self.data[0][rows], self.data[1][rows]),
+            self.each[rows],
+            len(self.y) / len(rows),
+        )
+        gram = with_noise(self.kernel, theta, data, each)
         inverted = inverse(lower(gram))
         moved = np.empty((p, gram.size))
         turned = np.empty_like(moved)
         for j in range(p):
             there = theta.copy()
             there[j] += step
-            change = inverted @ ((with_noise(self.kernel, there, self.data, self.each) - gram) / step)
+            change = inverted @ ((with_noise(self.kernel, there, data, each) - gram) / step)
             moved[j], turned[j] = change.ravel(), change.T.ravel()
-        fisher = moved @ turned.T / 2 * self.weight
+        fisher = moved @ turned.T / 2 * self.weight * weight
         precision = (fisher + fisher.T) / 2 + np.diag(1 / self.kernel.prior()[1] ** 2)
         value, vector = np.linalg.eigh(precision)
         return vector / np.sqrt(np.maximum(value, 1e-6))
