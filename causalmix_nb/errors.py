@@ -15,8 +15,8 @@ class CausalMixError(ValueError):
 
     def _render_traceback_(self) -> list[str]:
         # IPython calls this in place of its own traceback. Names from data may hold what a terminal would obey.
-        said = "".join(c if c.isprintable() else " " for c in str(self))
-        return [f"{type(self).__name__}: {said}"]
+        text = "".join(c if c.isprintable() else " " for c in str(self))
+        return [f"{type(self).__name__}: {text}"]
 
 
 class MixtureError(CausalMixError):

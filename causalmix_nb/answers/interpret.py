@@ -67,23 +67,27 @@ class Interpretation(Finding):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        said = []
+        sentences = []
         if isinstance(self.tree, Split):
             for where, rows in self.leaves.groupby("where", sort=False):
                 gains = rows["estimate"] * (-1 if self.minimize else 1)
                 best, worst = rows.loc[gains.idxmax(), "domain"], rows.loc[gains.idxmin(), "domain"]
-                said.append(f"where {where}: {short(best)} has the highest return, {short(worst)} the lowest")
+                sentences.append(
+                    f"where {where}: {short(best)} has the highest return, {short(worst)} the lowest"
+                )
         else:
-            said.append("no column of the state changes the returns significantly: the tree has one leaf")
+            sentences.append(
+                "no column of the state changes the returns significantly: the tree has one leaf"
+            )
         sure = self.table[(self.table["change_lower"] > 0) | (self.table["change_upper"] < 0)]
         for row in sure.head(3).itertuples():
-            said.append(
+            sentences.append(
                 f"from low to high {short(row.column)}, the return of {short(row.domain)} changes by {row.change:+.3g} "
                 f"({row.change_lower:+.3g} to {row.change_upper:+.3g})"
             )
         if not len(sure):
-            said.append("no single column changes the return of any domain significantly")
-        return tuple(said)
+            sentences.append("no single column changes the return of any domain significantly")
+        return tuple(sentences)
 
     @property
     def shown(self) -> pd.DataFrame:

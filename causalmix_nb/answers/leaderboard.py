@@ -62,29 +62,29 @@ class Leaderboard(Finding):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        said = []
+        sentences = []
         for n, rows in self.table.groupby("runs", sort=True):
             best, tied = rows.iloc[0], rows[(rows["behind"] <= 1.96 * rows["behind_se"])].iloc[1:]
             same = f"; not distinguishable from it: {', '.join(tied['method'])}" if len(tied) else ""
             if not best["spearman"] > 1.96 * best["se"]:
-                said.append(f"with {n} runs no method ranks unseen mixtures better than chance")
+                sentences.append(f"with {n} runs no method ranks unseen mixtures better than chance")
             else:
-                said.append(
+                sentences.append(
                     f"with {n} runs {best['method']} ranks unseen mixtures best: {best['spearman']:.3f} "
                     f"(standard error {best['se']:.3f}){same}"
                 )
         last = self.table[self.table["runs"] == self.table["runs"].max()].iloc[0]
-        said.append(
+        sentences.append(
             f"the run that {last['method']} picks lies {last['regret']:.2f} standard deviations behind the best of {self.n_unseen} "
             f"unseen ones (standard error {last['regret_se']:.2f}), one taken at random {self.chance:.2f}"
         )
         if self.ceiling is not None:
-            said.append(f"repeated seeds allow a correlation of {self.ceiling:.3f} at most")
+            sentences.append(f"repeated seeds allow a correlation of {self.ceiling:.3f} at most")
         refused = self.table.loc[self.table["refused"] != "", ["method", "refused"]].drop_duplicates("method")
-        said += [
+        sentences += [
             f"{row.method} gave no answer: {str(row.refused).rstrip('.')}" for row in refused.itertuples()
         ]
-        return tuple(said)
+        return tuple(sentences)
 
     @property
     def shown(self) -> pd.DataFrame:

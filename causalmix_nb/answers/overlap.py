@@ -55,23 +55,23 @@ class Overlap(Finding):
     @property
     def sentences(self) -> tuple[str, ...]:
         p, low, high = self.covered
-        said = [f"{p:.0%} of all mixtures are covered by runs (interval {low:.0%} to {high:.0%})"]
+        sentences = [f"{p:.0%} of all mixtures are covered by runs (interval {low:.0%} to {high:.0%})"]
         if self.covered_near is not None:
             q, low, high = self.covered_near
-            said.append(f"at this state {q:.0%} of them are (interval {low:.0%} to {high:.0%})")
+            sentences.append(f"at this state {q:.0%} of them are (interval {low:.0%} to {high:.0%})")
             if q < 0.5 * p:
-                said.insert(
+                sentences.insert(
                     0,
                     "the runs at states like this one tried much fewer mixtures than the runs in all: an answer for this "
                     "state is extrapolated from other states",
                 )
         never = [str(name) for name in self.table.index[self.table["most"] <= 0]]
         if never:
-            said.append(f"no run has any {', '.join(never)}: its effect is not identified")
+            sentences.append(f"no run has any {', '.join(never)}: its effect is not identified")
         rare = [str(name) for name in self.table.index[(self.table["most"] > 0) & (self.table["most"] < 0.2)]]
         if rare:
-            said.append(f"never more than a fifth in any run: {', '.join(rare)}")
-        return tuple(said)
+            sentences.append(f"never more than a fifth in any run: {', '.join(rare)}")
+        return tuple(sentences)
 
     def figure(self) -> Figure:
         return shares_tried(self.shares, self.near if self.covered_near is not None else None)

@@ -58,18 +58,18 @@ class StateSelection(Finding):
     def sentences(self) -> tuple[str, ...]:
         best = self.table.iloc[0]
         here = self.table[self.table["chosen"]].iloc[0]
-        said = [
+        sentences = [
             f"keep {', '.join(self.chosen) or 'no state at all'}: rank correlation {here['spearman']:.3f} on left-out runs"
         ]
         if here.name != best.name:
-            said.append(
+            sentences.append(
                 f"{best['subset']} reaches {best['spearman']:.3f}, which is not distinguishable from it "
                 f"(difference {here['behind']:.3f}, standard error {here['se']:.3f})"
             )
-        said.append(
+        sentences.append(
             f"fitted with {self.method}; the correlation of the best of many subsets is a little optimistic"
         )
-        return tuple(said)
+        return tuple(sentences)
 
     def figure(self) -> Figure:
         return subset_scores(self.table)

@@ -68,29 +68,29 @@ class Transfer(Finding):
     @property
     def sentences(self) -> tuple[str, ...]:
         n, (first, other) = self.agreement.n, self.settings
-        said = [
+        sentences = [
             f"ranks of {n} mixtures by {self.outcome} agree {self.agreement} between {first} and {other}",
             f"with another order of its data the first agrees {self.ceiling} with itself: the ceiling that seed noise allows",
         ]
         if self.agreement.lower <= 0:
-            said.append("that is not distinguishable from no agreement: train more mixtures, or longer")
+            sentences.append("that is not distinguishable from no agreement: train more mixtures, or longer")
         elif self.agreement.upper >= self.ceiling.rho:
-            said.append(
+            sentences.append(
                 "no loss beyond seed noise is detected: what this proxy ranks, the other setting ranks alike, as far as these runs can tell"
             )
         else:
-            said.append(
+            sentences.append(
                 f"{self.ceiling.rho - self.agreement.rho:.2f} of rank correlation are lost to the setting: trust large differences "
                 "between mixtures, not small ones"
             )
         rates = sorted(self.learning_rates)
         if rates[0] != rates[1]:
-            said.append(
+            sentences.append(
                 "where learning rates disagree, the smaller one is the better guide: a tiny one raised agreement with large models from "
                 "below 0.75 to above 0.95 (arXiv 2512.24503)"
             )
-        said += [words for words in (small_proxy(max(self.parameters)),) if words]
-        return tuple(said)
+        sentences += [words for words in (small_proxy(max(self.parameters)),) if words]
+        return tuple(sentences)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -107,8 +107,8 @@ class Transfer(Finding):
 
     def figure(self) -> Figure:
         first, other = (self.outcomes.iloc[:, i].to_numpy(dtype=float) for i in range(2))
-        said = f"Rank agreement {self.agreement}"
-        return ranks_agree(first, other, self.settings, self.outcome, self.minimize, said)
+        title = f"Rank agreement {self.agreement}"
+        return ranks_agree(first, other, self.settings, self.outcome, self.minimize, title)
 
     def __str__(self) -> str:
         return self.sentences[0] + "."

@@ -148,8 +148,8 @@ def _effect(effect: Effect) -> Bundle:
         ("better" if better else "worse") if effect.distinguishable else "not distinguishable from no effect"
     )
     label = effect.label or "effect"
-    said = interval_words(effect.estimate, effect.lower, effect.upper, effect.outcome, effect.level)
-    sentence = f"{clean(label)} changes {clean(effect.outcome)} by {said}: {verdict}."
+    change = interval_words(effect.estimate, effect.lower, effect.upper, effect.outcome, effect.level)
+    sentence = f"{clean(label)} changes {clean(effect.outcome)} by {change}: {verdict}."
     direction = "lower" if effect.minimize else "higher"
     foot = f"{effect.n_runs} runs; {direction} {clean(effect.outcome)} is better"
     changes = {name: change for name, change in effect.contrast.items() if abs(change) >= 5e-4}
@@ -170,15 +170,15 @@ def _recommendation(best: Recommendation) -> Bundle:
     title = f"Recommended mixture (fitted on {best.n_runs} runs)"
     figure = mixtures.mixture_bars(best.mixture.to_series(), best.baseline.to_series())
     gain = f"Gain over the baseline: {interval_words(best.gain, best.lower, best.upper, best.outcome)} in {clean(best.outcome)}"
-    told = best.predicted
+    predicted = best.predicted
     expected = (
-        f"Expected {clean(best.outcome)} {number_text(told['mean'])} ({number_text(told['lower'])} to {number_text(told['upper'])}), "
+        f"Expected {clean(best.outcome)} {number_text(predicted['mean'])} ({number_text(predicted['lower'])} to {number_text(predicted['upper'])}), "
         f"baseline {number_text(best.baseline_outcome)}; {'lower' if best.minimize else 'higher'} is better."
     )
     worn = {name: count for name, count in best.epochs.items() if count > 1}
     epochs = "Epochs above 1: " + ", ".join(f"{short(n)} {c:.1f} times" for n, c in worn.items()) + "."
     worth = best.value
-    judged = [as_sentence(said) for said in worth.sentences] if worth else []
+    judged = [as_sentence(text) for text in worth.sentences] if worth else []
     lines = [gain + ".", *judged, expected, *([epochs] if worn else [])]
     foot = f"{clean(best.policy)} policy; the mixture lies {clean(best.support)}. Validate by training: %causalmix compare"
     verdict = "better" if best.lower > 0 else "open"
@@ -245,12 +245,12 @@ def _predicted(compared: Any) -> str:
     if compared.predicted is None:
         return ""
     gain, lower, upper = compared.predicted
-    said = f"Predicted gain over the baseline: {interval_words(gain, lower, upper, compared.outcome)}"
+    gained = f"Predicted gain over the baseline: {interval_words(gain, lower, upper, compared.outcome)}"
     if "equal" not in compared.table.index:
-        return said + "."
+        return gained + "."
     row = compared.table.loc["equal"]
     got = interval_words(float(row["difference"]), float(row["lower"]), float(row["upper"]), compared.outcome)
-    return f"{said}; observed over equal: {got}."
+    return f"{gained}; observed over equal: {got}."
 
 
 @render.register
@@ -267,11 +267,11 @@ def _model(model: Model) -> Bundle:
     body += "".join(map(paragraph, lines))
     tried, text = _tried(found), [title, *filter(None, (warning, verdict)), *lines]
     ends = "95% interval" if model.has_interval else "rough interval: fitted without an ensemble"
-    said = f"change of {clean(outcome)} per unit of log share, {ends}"
+    unit = f"change of {clean(outcome)} per unit of log share, {ends}"
     frame = returns[["estimate", "lower", "upper"]]
     signed = signed_formats(frame)
-    body += table(frame, "Marginal returns: " + said, signed)
-    text += ["", f"Marginal returns ({said}):", text_table(frame, signed)]
+    body += table(frame, "Marginal returns: " + unit, signed)
+    text += ["", f"Marginal returns ({unit}):", text_table(frame, signed)]
     if tried is not None:
         form = {"rank_correlation": ".2f"}
         body += table(tried, "Methods tried, by rank correlation on unseen mixtures", form)
@@ -322,14 +322,14 @@ def _tried(found: Mapping[str, Any]) -> pd.DataFrame | None:
 
 def _finding(found: Any) -> Bundle:
     """Any result that brings its own words: ``title``, ``sentences``, ``table`` (or what of it is ``shown``), perhaps figures."""
-    said = [as_sentence(text) for text in found.sentences]
+    sentences = [as_sentence(text) for text in found.sentences]
     figures = (
         found.figures() if hasattr(found, "figures") else [found.figure()] if hasattr(found, "figure") else []
     )
     body = "".join(map(figure_svg, figures))
     shown = getattr(found, "shown", found.table)
-    body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said)) + table(shown)
-    text = text_lines(found.title, *said, "", text_table(shown))
+    body += "".join(paragraph(text, strong=i == 0) for i, text in enumerate(sentences)) + table(shown)
+    text = text_lines(found.title, *sentences, "", text_table(shown))
     return Bundle(card(found.title, body), text, figures[0] if figures else None)
 
 

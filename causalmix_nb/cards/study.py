@@ -78,14 +78,14 @@ def _status_pictures(status: Any) -> dict[str, list[str]]:
     scores = [value for value in status.scores if math.isfinite(value)]
     if scores:
         best = min(scores) if status.minimize else max(scores)
-        said = f"{len(scores)} scores from {number_text(min(scores))} to {number_text(max(scores))}, best {number_text(best)}"
-        found["runs"] = [sparklines.histogram(scores, best, said)]
+        alt = f"{len(scores)} scores from {number_text(min(scores))} to {number_text(max(scores))}, best {number_text(best)}"
+        found["runs"] = [sparklines.histogram(scores, best, alt)]
     if status.rank is not None:
         value, ceiling = status.rank
-        said = f"rank correlation on unseen mixtures {value:.2f}" + (
+        alt = f"rank correlation on unseen mixtures {value:.2f}" + (
             f", at most {ceiling:.2f}" if ceiling is not None else ""
         )
-        found["fit"] = [sparklines.gauge(value, ceiling, said)]
+        found["fit"] = [sparklines.gauge(value, ceiling, alt)]
     if status.best:
         found["recommendation"] = [sparklines.columns(status.best, status.baseline)]
         if status.gain is not None:
@@ -125,13 +125,13 @@ def pool_card(pool: Any) -> Bundle:
     body = grid(names, ("share of the bytes", "documents", "bytes", "bytes each"), rows)
     foot = "Shares in proportion to size are the natural mixture."
     foot = f"… and {left} more domains. {foot}" if left > 0 else foot
-    said = [
+    sentences = [
         *pool.notes[:MOST_ROWS],
         *([f"{more:,} more in pool.notes"] if (more := len(pool.notes) - MOST_ROWS) > 0 else []),
     ]
     return Bundle(
-        card(title, body + note_list(said), foot),
-        text_lines(title, text_table(frame, formats), *(f"! {line}" for line in said)),
+        card(title, body + note_list(sentences), foot),
+        text_lines(title, text_table(frame, formats), *(f"! {line}" for line in sentences)),
     )
 
 
@@ -148,10 +148,10 @@ def state_sparklines(state: pd.DataFrame, trained: pd.DataFrame | None) -> Bundl
         for name in columns:
             value, column = float(values[name]), f"{domain}.{name}"
             seen = trained[column].astype(float).tolist() if trained is not None and column in trained else []
-            said = f"{short(domain)}, {name}: {number_text(value)}" + (
+            alt = f"{short(domain)}, {name}: {number_text(value)}" + (
                 f"; runs from {number_text(min(seen))} to {number_text(max(seen))}" if seen else ""
             )
-            spark = picture(sparklines.histogram(seen, value, said)) if seen else ""
+            spark = picture(sparklines.histogram(seen, value, alt)) if seen else ""
             cells.append(
                 f"{spark}<br />{escape(number_text(value))}" if spark else escape(number_text(value))
             )

@@ -94,9 +94,9 @@ def table(frame: pd.DataFrame, caption: str = "", formats: Formats | None = None
             if right or len(text) <= SHORT
             else ""
         )
-        said = f' scope="{scope}"' if scope else ""
+        scoped = f' scope="{scope}"' if scope else ""
         side = "right" if right else "left"
-        return f'<{tag}{said} style="text-align:{side};{breaks};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
+        return f'<{tag}{scoped} style="text-align:{side};{breaks};{edge};font-weight:{weight}">{escape(text)}</{tag}>'
 
     head = "".join(cell(text, right, "col") for text, right in zip(headers, numeric))
     body = "".join(

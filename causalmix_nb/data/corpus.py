@@ -98,8 +98,8 @@ class Corpus:
             }
             stems = {f"{k:02d}" for k in range(len(pool.domains))}
             files = checksums(p for p in sorted(folder.glob("*.npy")) if p.name.split(".")[0] in stems)
-            told = {"kept": kept, "read": list(pool.notes)}
-            write_meta(folder, {**meta, "documents": available, "files": files, **told})
+            found = {"kept": kept, "read": list(pool.notes)}
+            write_meta(folder, {**meta, "documents": available, "files": files, **found})
         except OSError as error:
             raise StudyError(
                 f"cannot write to {folder} ({error.strerror}); choose a folder that can be written, with space left."
@@ -128,8 +128,8 @@ class Corpus:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing about how the pool was read, cut and held out, one sentence each."""
-        said = [f"{name}: {line}" for name, kept in self.kept.items() for line in kept.said]
-        return (*self._meta.get("read", ()), *said)
+        remarks = [f"{name}: {line}" for name, kept in self.kept.items() for line in kept.remarks]
+        return (*self._meta.get("read", ()), *remarks)
 
     @property
     def natural(self) -> Mixture:
@@ -178,15 +178,15 @@ class Corpus:
         else:
             clean, noisy = self.documents(domain), self.documents(domain, "noisy")
             clean_text, noisy_text = self.texts(domain), self.texts(domain, "noisy")
-            self._views[key] = View(clean, noisy, clean_text, noisy_text, self._furniture, *key)
+            self._views[key] = View(clean, noisy, clean_text, noisy_text, self._boilerplate, *key)
             kept = sum(view.n_documents for view in self._views.values())
             while kept > VIEWED and len(self._views) > 1:
                 kept -= self._views.pop(next(iter(self._views))).n_documents
         return self._views[key]
 
     @cached_property
-    def _furniture(self) -> list[np.ndarray]:
-        """The page furniture in tokens, each piece with its end."""
+    def _boilerplate(self) -> list[np.ndarray]:
+        """The boilerplate in tokens, each piece with its end."""
         if self.tokens is None:
             return [np.frombuffer(text.encode() + bytes([END]), np.uint8) for text in BOILERPLATE]
         dtype = self.documents(self.domains[0]).tokens.dtype
@@ -244,13 +244,13 @@ class View:
         noisy: Documents,
         clean_text: Documents,
         noisy_text: Documents,
-        furniture: Sequence[np.ndarray],
+        boilerplate: Sequence[np.ndarray],
         domain: str,
         perturbation: Perturbation,
         seed: int,
     ) -> None:
         self._clean, self._noisy, self.domain, self.perturbation = clean, noisy, domain, perturbation
-        self._clean_text, self._noisy_text, self._furniture = clean_text, noisy_text, furniture
+        self._clean_text, self._noisy_text, self._boilerplate = clean_text, noisy_text, boilerplate
         scores = _difficulty(clean_text) if perturbation.difficulty else None
         # The plan's seed depends on the domain's name, so that domains are perturbed independently.
         self.plan: PerturbationPlan = plan_perturbation(
@@ -277,15 +277,15 @@ class View:
         share = n_tokens / self.available_tokens
         many = int(np.abs(ends - share * ends[-1]).argmin()) + 1 if len(real) else 0
         chosen = np.isin(plan.index, real[: max(FEWEST_DOCUMENTS, many)]) & ~plan.boilerplate
-        furniture = rng.permutation(np.flatnonzero(plan.boilerplate))
-        chosen[furniture[: round(share * len(furniture))]] = True
+        boilerplate = rng.permutation(np.flatnonzero(plan.boilerplate))
+        chosen[boilerplate[: round(share * len(boilerplate))]] = True
         return np.flatnonzero(chosen)
 
     def tokens_in(self, rows: np.ndarray) -> int:
         """Distinct training tokens of some documents: a copy adds nothing."""
         plan = self.plan
         real = np.unique(plan.index[rows][~plan.boilerplate[rows]])
-        boilerplate = sum(len(piece) for piece in self._furniture) if plan.boilerplate[rows].any() else 0
+        boilerplate = sum(len(piece) for piece in self._boilerplate) if plan.boilerplate[rows].any() else 0
         return int(self._clean.lengths[real].sum()) + boilerplate
 
     def stream(self, seed: int, n_tokens: float | None = None) -> Stream:
@@ -294,10 +294,10 @@ class View:
         n_tokens: see only documents of so many distinct tokens, again and again.
         """
         rows = self.rows(n_tokens, seed)
-        page = np.concatenate(self._furniture), np.ones(sum(map(len, self._furniture)), bool)
+        page = np.concatenate(self._boilerplate), np.ones(sum(map(len, self._boilerplate)), bool)
         plan, clean, noisy = self.plan, self._clean, self._noisy
-        which = plan.index % len(self._furniture)
-        sizes = np.array([len(piece) for piece in self._furniture])
+        which = plan.index % len(self._boilerplate)
+        sizes = np.array([len(piece) for piece in self._boilerplate])
         # In a model's tokens a corrupted document is longer than the clean one, so each has its own place and length.
         start = np.where(plan.noisy, noisy.offsets[plan.index], clean.offsets[plan.index])
         length = np.where(plan.noisy, noisy.lengths[plan.index], clean.lengths[plan.index])

@@ -33,7 +33,7 @@ SMALLEST = 4096  # bytes of a piece, however little is kept
 class Kept:
     """What a corpus holds of one domain of the pool.
 
-    >>> Kept(documents=201, kept=201, cut=1, pieces=120, bytes=10_200_000, bytes_kept=7_900_000, heldout=20, bytes_heldout=20_000).said
+    >>> Kept(documents=201, kept=201, cut=1, pieces=120, bytes=10_200_000, bytes_kept=7_900_000, heldout=20, bytes_heldout=20_000).remarks
     ('1 of 201 documents is cut into 120 pieces', '23 % of the bytes are left out, of long documents, to keep to max_bytes', 'held out: 20 documents with 0.3 % of the bytes')
     """
 
@@ -48,7 +48,7 @@ class Kept:
     prompts_cut: int = 0  # to their end, which stands next to the answer
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[str, ...]:
         """What was cut, left out or held out in an unusual measure, one sentence each; nothing where all is as usual."""
         lines = []
         if self.cut:

@@ -36,7 +36,7 @@ class Perturbation:
     duplicates: float = (
         0.0  # share of documents replaced by copies of a few (1 %) of the domain's documents, 0 … 1
     )
-    boilerplate: float = 0.0  # share of documents replaced by page furniture, 0 … 1
+    boilerplate: float = 0.0  # share of documents replaced by boilerplate, 0 … 1
     difficulty: float = 0.0  # -1 keeps the easiest half, +1 the hardest half, by compressed size per byte
     keep: float = 1.0  # share of the documents that is there at all, above 0 … 1
 
@@ -83,7 +83,7 @@ def plan_perturbation(
     difficulty: (n_documents,) scores, larger is harder; needed where ``perturbation.difficulty`` is not 0.
     """
     rng = np.random.default_rng(seed)
-    keep, noise, copy, furniture = rng.random((4, n_documents))
+    keep, noise, copy, replaced = rng.random((4, n_documents))
     originals = rng.permutation(n_documents)[: max(1, n_documents // 100)]
     copied = originals[rng.integers(len(originals), size=n_documents)]
     kept = keep < perturbation.keep
@@ -97,7 +97,7 @@ def plan_perturbation(
         kept[int(keep.argmin())] = True
     index = np.where(copy < perturbation.duplicates, copied, np.arange(n_documents))
     return PerturbationPlan(
-        index[kept], (noise < perturbation.noise)[kept], (furniture < perturbation.boilerplate)[kept]
+        index[kept], (noise < perturbation.noise)[kept], (replaced < perturbation.boilerplate)[kept]
     )
 
 

@@ -309,17 +309,19 @@ class Pool(Mapping):
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth knowing about how the pool was read, one sentence each: rows left out and why, columns not read, names alike."""
-        said = [f"{name}: {line}" for name, domain in self._domains.items() for line in domain.report.said]
-        said += [f"rows of no domain: {line}" for line in self._unplaced.said]
+        remarks = [
+            f"{name}: {line}" for name, domain in self._domains.items() for line in domain.report.remarks
+        ]
+        remarks += [f"rows of no domain: {line}" for line in self._unplaced.remarks]
         alike: dict[str, list[str]] = {}
         for name in self._domains:
             alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
-        said += [
+        remarks += [
             f"domains whose names differ in case or spaces only: {listed(map(repr, names))}"
             for names in alike.values()
             if len(names) > 1
         ]
-        return tuple(said)
+        return tuple(remarks)
 
     @property
     def unplaced(self) -> DomainReport:
@@ -364,8 +366,8 @@ def _perturbed(domain: Domain, perturbation: Perturbation, seed: int) -> Domain:
         len(texts), perturbation, seed + zlib.crc32(domain.name.encode()) % 10_000, scores
     )
     rows = []
-    for i, noisy, furniture in zip(plan.index.tolist(), plan.noisy, plan.boilerplate):
-        if furniture:
+    for i, noisy, replaced in zip(plan.index.tolist(), plan.noisy, plan.boilerplate):
+        if replaced:
             rows.append({"prompt": "", "text": BOILERPLATE[i % len(BOILERPLATE)]})
         else:
             rows.append({"prompt": prompts[i], "text": corrupt_text(texts[i], seed) if noisy else texts[i]})

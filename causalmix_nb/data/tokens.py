@@ -67,9 +67,9 @@ def tokenise(corpus: Corpus, tokenizer: PreTrainedTokenizerFast, chat_template: 
                 _save(stem, ".offsets", np.cumsum([0, *(len(d.ids) for d in documents)]))
                 if part == "heldout":
                     _save(stem, ".bytes", np.concatenate([d.n_bytes for d in documents]))
-        furniture = [d.ids.tolist() for d in encode([("", text) for text in BOILERPLATE], tokenizer, False)]
+        boilerplate = [d.ids.tolist() for d in encode([("", text) for text in BOILERPLATE], tokenizer, False)]
         meta = json.loads((corpus.folder / "corpus.json").read_text(encoding="utf-8"))
-        tokens = {"vocabulary": len(tokenizer), "end": tokenizer.eos_token_id, "boilerplate": furniture}
+        tokens = {"vocabulary": len(tokenizer), "end": tokenizer.eos_token_id, "boilerplate": boilerplate}
         files = {**meta.get("files", {}), **checksums(sorted(corpus.folder.glob("*.ids*.npy")))}
         write_meta(corpus.folder, {**meta, "tokens": tokens, "files": files})
     except OSError as error:

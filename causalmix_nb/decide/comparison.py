@@ -85,15 +85,15 @@ def compare_outcomes(
 
 def _verdict(table: pd.DataFrame, reference: str, n_seeds: int) -> str:
     others = table.drop(index=reference)
-    said = {
+    by_verdict = {
         verdict: [str(name) for name in others.index[others["verdict"] == verdict]]
         for verdict in ("better", "worse", OPEN)
     }
     parts = []
-    if said["better"]:
-        parts.append(f"better than {', '.join(said['better'])}")
-    if said["worse"]:
-        parts.append(f"worse than {', '.join(said['worse'])}")
-    if said[OPEN]:
-        parts.append(f"not significant against {', '.join(said[OPEN])}: the 95 % interval includes 0")
+    if by_verdict["better"]:
+        parts.append(f"better than {', '.join(by_verdict['better'])}")
+    if by_verdict["worse"]:
+        parts.append(f"worse than {', '.join(by_verdict['worse'])}")
+    if by_verdict[OPEN]:
+        parts.append(f"not significant against {', '.join(by_verdict[OPEN])}: the 95 % interval includes 0")
     return f"The recommended mixture, trained with {n_seeds} paired seeds: {'; '.join(parts)}."

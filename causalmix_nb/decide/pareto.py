@@ -51,7 +51,7 @@ class ParetoFront(Finding):
     def sentences(self) -> tuple[str, ...]:
         gains = self.table[[f"{name}_gain" for name in self.outcomes]].to_numpy()
         both = (gains > 0).all(1)
-        said = [
+        sentences = [
             "one mixture is best for all of them: nothing has to be given up"
             if len(self.table) == 1
             else f"{int(both.sum())} of them are expected to beat the baseline on every outcome"
@@ -59,10 +59,10 @@ class ParetoFront(Finding):
         for j, name in enumerate(self.outcomes):
             best = int(gains[:, j].argmax())
             lost = [f"{other} {gains[best, i]:+.3g}" for i, other in enumerate(self.outcomes) if i != j]
-            said.append(
+            sentences.append(
                 f"at best {name} gains {gains[best, j]:+.3g}" + (f", with {', '.join(lost)}" if lost else "")
             )
-        return tuple(said)
+        return tuple(sentences)
 
     def mixture(self, row: int) -> Mixture:
         """The mixture in a row of the table."""

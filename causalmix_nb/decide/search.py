@@ -56,16 +56,16 @@ class Search(Finding):
         y = self.table["outcome"]
         best = y.min() if self.minimize else y.max()
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.mixture.shares.items())
-        said = [
+        sentences = [
             f"it ends with {shares}",
             f"the best of its {len(y)} runs scored {best:.4g}, which is optimistic (winner's curse)",
         ]
         if y.isna().any():
-            said.append(f"{int(y.isna().sum())} runs failed")
-        said.append(
+            sentences.append(f"{int(y.isna().sum())} runs failed")
+        sentences.append(
             f"the runs came in {self.table['round'].max() + 1} batches, each trained for this search alone"
         )
-        return tuple(said)
+        return tuple(sentences)
 
 
 def grid_mixtures(n_domains: int, n: int) -> np.ndarray:

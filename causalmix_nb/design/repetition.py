@@ -67,11 +67,11 @@ def mismatch(corpus: Corpus, specs: Sequence[RunSpec]) -> str:
                 worst[name] = (off, here, there)
     if not worst:
         return ""
-    said = [
+    named = [
         f"{name} {here:.2g} times instead of {there:.2g}"
         for name, (_, here, there) in list(worst.items())[:4]
     ]
     return (
-        f"some runs cannot repeat their data as the target would: {', '.join(said)} at the worst (whole documents, at least "
+        f"some runs cannot repeat their data as the target would: {', '.join(named)} at the worst (whole documents, at least "
         f"{FEWEST_DOCUMENTS} of a domain; a longer run comes nearer)"
     )

@@ -227,12 +227,12 @@ def draw(
 
 def alt_text(edges: Sequence[Pair], hidden: Sequence[Pair], nodes: Sequence[str], caption: str = "") -> str:
     """The picture in words, for people who cannot see it."""
-    said = [f"{a} causes {b}" for a, b in edges] + [
+    sentences = [f"{a} causes {b}" for a, b in edges] + [
         f"{a} and {b} have a hidden common cause" for a, b in hidden
     ]
     alone = set(nodes) - {name for pair in (*edges, *hidden) for name in pair}
-    said += [f"{name} stands alone" for name in nodes if name in alone]
-    return f"Causal graph: {'; '.join(said)}. {caption}".strip()
+    sentences += [f"{name} stands alone" for name in nodes if name in alone]
+    return f"Causal graph: {'; '.join(sentences)}. {caption}".strip()
 
 
 def _boxes(

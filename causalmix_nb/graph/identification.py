@@ -116,8 +116,8 @@ def why_not(graph: nx.DiGraph, X: Treatment, outcome: str) -> str:
     effect = f"no adjustment identifies the effect of {joined(sorted(X))} on {outcome}"
     if not causal_nodes(graph, X, outcome):
         back = [x for x in recorded(graph) if x in X & nx.descendants(graph, outcome)]
-        said = f" ({outcome} causes {joined(back)})" if back else ""
-        return f"{effect}: no arrow leads from the one to the other{said}, so the graph says it is zero; add or turn an arrow."
+        because = f" ({outcome} causes {joined(back)})" if back else ""
+        return f"{effect}: no arrow leads from the one to the other{because}, so the graph says it is zero; add or turn an arrow."
     culprits = _culprits(graph, X, outcome)
     if culprits:
         causes = ", and that of ".join(

@@ -139,11 +139,11 @@ def renamed(reading: Reading, names: Mapping[str, str]) -> Reading:
 def says_latent(attributes: Mapping[str, object]) -> bool:
     """Whether the attributes of a node say that nobody recorded it: ``latent=True``, ``observed="no"``, ``hidden`` …"""
     for key, value in attributes.items():
-        word, said = str(key).strip().lower(), str(value).strip().strip('"').lower()
-        no, yes = said in ("no", "false", "0", "0.0"), said in ("yes", "true", "1", "1.0", "")
+        word, stated = str(key).strip().lower(), str(value).strip().strip('"').lower()
+        no, yes = stated in ("no", "false", "0", "0.0"), stated in ("yes", "true", "1", "1.0", "")
         if word in LATENT_WORDS and yes or word in ("observed", "measured", "recorded") and no:
             return True
-        if word in ("class", "status", "role", "kind", "type", "node_type") and said in LATENT_WORDS:
+        if word in ("class", "status", "role", "kind", "type", "node_type") and stated in LATENT_WORDS:
             return True
     return False
 

@@ -35,21 +35,21 @@ class Standing:
     progress: Progress
     pid: int
     started: float
-    said: str = ""
+    remark: str = ""
     asked: int = 0  # runs in all
 
     def __str__(self) -> str:
         p = self.progress
         ago = f"{max(0, time.time() - self.started):.0f} s ago"
         where = f"{p.done} of {p.total} in {p.stage}" if p.total else p.stage
-        said = {
+        words = {
             RUNNING: f"training since {ago} in process {self.pid}: {where}",
-            FINISHED: self.said or "finished",
-            STOPPED: self.said or f"stopped at {where}: %causalmix run goes on",
-            FAILED: self.said,
+            FINISHED: self.remark or "finished",
+            STOPPED: self.remark or f"stopped at {where}: %causalmix run goes on",
+            FAILED: self.remark,
             GONE: f"the process that trained (pid {self.pid}) is gone, at {where}; what had finished is kept: %causalmix run goes on",
         }
-        return said[self.status]
+        return words[self.status]
 
 
 class Job:

@@ -142,9 +142,9 @@ def _version(name: str, at_least: str) -> Check:
 def _extra(name: str, parts: Iterable[Check]) -> Check:
     parts = list(parts)
     lacking = [part for part in parts if not part.ok]
-    said = ", ".join(f"{part.name} {part.found}" for part in parts)
+    text = ", ".join(f"{part.name} {part.found}" for part in parts)
     return Check(
-        "extras", name, said, None if lacking else True, f"pip install '{NAME}[{name}]'" if lacking else ""
+        "extras", name, text, None if lacking else True, f"pip install '{NAME}[{name}]'" if lacking else ""
     )
 
 
@@ -221,8 +221,8 @@ def _nvidia() -> str | None:
         return None
     command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
-        name, _, mib = said.strip().split("\n")[0].rpartition(",")
+        text = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+        name, _, mib = text.strip().split("\n")[0].rpartition(",")
         return f"{name.strip()}, {size(float(mib) * 2**20)}"
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
@@ -272,5 +272,5 @@ def _writable(folder: Path, there: Path) -> Check:
         return Check(
             "machine", "study folder", f"{folder}: {error.strerror}", False, "take another: --study FOLDER"
         )
-    said = "can be written" if there == folder else "can be made"
-    return Check("machine", "study folder", f"{folder} {said}", True)
+    text = "can be written" if there == folder else "can be made"
+    return Check("machine", "study folder", f"{folder} {text}", True)

@@ -69,7 +69,7 @@ class Chunks:
         else:
             return failed(keys, reason)
         how = "tried again" if self._waiting[-1] == list(keys) else "tried again in two halves"
-        return {"retried": len(keys), "said": f"{len(keys)} runs are {how}: {reason}"}
+        return {"retried": len(keys), "remark": f"{len(keys)} runs are {how}: {reason}"}
 
     def apart(self, keys: Sequence[str], why: str) -> Message:
         """These and all that wait are trained one after another.
@@ -155,5 +155,5 @@ class Meter:
 
 
 def _is_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in said or "not enough memory" in said
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text

@@ -80,18 +80,18 @@ class Cost(Finding):
             f"about {duration(self.seconds)} {where}; {gigabytes(self.memory)} of memory, "
             f"{self.tokens:,} tokens, {self.flop:.2g} FLOP"
         )
-        said = [first]
+        sentences = [first]
         if not self.fits_binder:
-            said.append(
+            sentences.append(
                 f"will not fit a Binder ({BINDER / 1e9:.0f} GB): fewer workers, or a smaller proxy, take less"
             )
-        said.append(
+        sentences.append(
             f"the time is a forecast without an interval, from {self.speed.source}: "
             f"{self.speed.tokens_per_second:,.0f} tokens/s; other work on the machine changes it"
         )
         if self.finished:
-            said.append(f"{self.finished:,} runs are there already and are not trained again")
-        return (*said, *self.notes)
+            sentences.append(f"{self.finished:,} runs are there already and are not trained again")
+        return (*sentences, *self.notes)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -187,7 +187,7 @@ def _joined(reports: Sequence[RunReport], eta: int, trained: Sequence[str], all_
     }
     return replace(
         reports[-1], **total, seconds=seconds, tokens_per_second=tokens / max(seconds, 1e-9), failures=tuple(failures),
-        said=f"halving by {eta}: {', '.join(trained)} tokens, where all at the largest would be {all_long:,}",
+        remark=f"halving by {eta}: {', '.join(trained)} tokens, where all at the largest would be {all_long:,}",
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ class RunReport:
     interrupted: bool = False
     failures: tuple[str, ...] = ()
     retried: int = 0  # runs that were tried again because the process that trained them died
-    said: str = ""  # how it was gone about, where that is worth saying
+    remark: str = ""  # how it was gone about, where that is worth saying
 
     def __str__(self) -> str:
         parts = [f"{self.done} runs trained in {self.seconds:.0f} s"]
@@ -64,8 +64,8 @@ class RunReport:
         left = self.requested - self.reused - self.done - self.failed
         if self.interrupted:
             parts.append(f"interrupted with {left} to go: the same call resumes")
-        if self.said:
-            parts.append(self.said)
+        if self.remark:
+            parts.append(self.remark)
         return "; ".join(parts) + "."
 
 
@@ -108,7 +108,7 @@ def launch(
     executor = as_executor(executor)
     done = runs.keys("done")
     pending = {key: spec for key, spec in jobs.items() if key not in done}
-    book = _Book(
+    recorder = _Recorder(
         Corpus.open(folder / DATA).domains, jobs, states, runs, config, len(pending), progress, stage
     )
     setup = {
@@ -119,17 +119,17 @@ def launch(
     interrupted = False
     try:
         if pending:
-            executor.train(Work(pending, config, setup, workers, book.take))
+            executor.train(Work(pending, config, setup, workers, recorder.take))
         else:
-            book.take({})
+            recorder.take({})
     except KeyboardInterrupt:
         interrupted = True
     finally:
         runs.back_up()
-    return book.report(len(jobs), len(jobs) - len(pending), interrupted)
+    return recorder.report(len(jobs), len(jobs) - len(pending), interrupted)
 
 
-class _Book:
+class _Recorder:
     """Commits results and tells how far the launch is."""
 
     def __init__(
@@ -149,7 +149,7 @@ class _Book:
         self._start, self._tokens = time.monotonic(), 0
         self._budget = sum(spec.token_budget for spec in jobs.values()) / max(1, len(jobs)) * total
         self.finished: dict[str, str | None] = {}
-        self._said, self._retried = "", 0
+        self._remark, self._retried = "", 0
         self._notes: dict[str, None] = {}
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -159,7 +159,7 @@ class _Book:
             self.finished.update({key: result["reason"] for key, result in message["results"].items()})
         if "note" in message:
             self._notes[message["note"]] = None
-        self._said = message.get("said", message.get("note", self._said))
+        self._remark = message.get("remark", message.get("note", self._remark))
         self._retried += message.get("retried", 0)
         if self._progress:
             seconds = time.monotonic() - self._start
@@ -174,7 +174,7 @@ class _Book:
                     failed,
                     speed,
                     eta,
-                    message=self._said,
+                    message=self._remark,
                 )
             )
 

@@ -92,21 +92,21 @@ def measure(config: Trainable, workers: int | None = None, token_budget: int = 1
     counts = [workers] if workers else sorted(usual, reverse=True)
     counts = [count for count in counts if fits(config, 1, token_budget, count)] or [min(counts)]
     tried: dict[tuple[int, int, int], float] = {}
-    with _crew(max(counts)) as crew:
+    with _processes(max(counts)) as processes:
         for count in counts:
             threads, best = max(1, n_cores // count), 0.0
             for width in GPU_WIDTHS if on_gpu() else WIDTHS:
                 if width > 1 and not fits(config, width, token_budget, count):
                     break
                 asked = {"config": config.to_dict(), "width": width, "threads": threads}
-                speed = sum(_ask(crew[:count], asked))
+                speed = sum(_ask(processes[:count], asked))
                 tried[count, threads, width] = speed
                 if speed < 0.9 * best:
                     break  # past the best width
                 best = max(best, speed)
     fastest = max(tried, key=lambda key: tried[key])
-    said = {" x ".join(map(str, key)): round(speed) for key, speed in tried.items()}
-    return Pace(*fastest, tokens_per_second=tried[fastest], tried=said)
+    speeds = {" x ".join(map(str, key)): round(speed) for key, speed in tried.items()}
+    return Pace(*fastest, tokens_per_second=tried[fastest], tried=speeds)
 
 
 def fits(config: Trainable, width: int, token_budget: int, workers: int) -> bool:
@@ -127,12 +127,12 @@ def _torch_version() -> str:
 
 
 @contextlib.contextmanager
-def _crew(n: int) -> Iterator[list[subprocess.Popen]]:
+def _processes(n: int) -> Iterator[list[subprocess.Popen]]:
     """Processes that measure when asked to."""
     root = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, **tuned_allocator(), "PYTHONPATH": paths}
-    crew = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-m", "causalmix_nb.launch.pace"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
@@ -140,21 +140,21 @@ def _crew(n: int) -> Iterator[list[subprocess.Popen]]:
         for _ in range(n)
     ]  # fmt: skip
     try:
-        yield crew
+        yield processes
     finally:
-        for process in crew:
+        for process in processes:
             process.kill()
             process.communicate()
 
 
-def _ask(crew: Sequence[subprocess.Popen], asked: Mapping[str, Any]) -> list[float]:
+def _ask(processes: Sequence[subprocess.Popen], asked: Mapping[str, Any]) -> list[float]:
     """What processes that measure at the same time answer; one that cannot (memory) counts as 0."""
     speeds = []
-    for process in crew:
+    for process in processes:
         with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(asked) + "\n")  # type: ignore[union-attr]
             process.stdin.flush()  # type: ignore[union-attr]
-    for process in crew:
+    for process in processes:
         line = process.stdout.readline()  # type: ignore[union-attr]
         speeds.append(float(line) if line else 0.0)
     return speeds

@@ -43,26 +43,26 @@ def run_in_workers(
     TrainingError: workers that end again and again before they have begun.
     """
     inbox: queue.Queue[tuple[int, Message | None]] = queue.Queue()
-    crew: dict[int, _Worker] = {}
+    workers: dict[int, _Worker] = {}
     numbers = itertools.count()
     early = 0  # workers in a row that ended before they could train
     try:
-        while chunks or any(worker.keys for worker in crew.values()):
-            for worker in crew.values():
+        while chunks or any(worker.keys for worker in workers.values()):
+            for worker in workers.values():
                 if chunks and not worker.keys:
                     worker.send(chunks.next(), jobs)
-            while chunks and len(crew) < n_workers:
+            while chunks and len(workers) < n_workers:
                 i = next(numbers)
-                crew[i] = _Worker(i, start_worker(setup, threads), inbox)
-                crew[i].send(chunks.next(), jobs)
+                workers[i] = _Worker(i, start_worker(setup, threads), inbox)
+                workers[i].send(chunks.next(), jobs)
             try:
                 i, message = inbox.get(timeout=0.5)
             except queue.Empty:
                 take({})  # whoever watches may want to stop
                 continue
-            worker = crew[i]
+            worker = workers[i]
             if message is None:
-                reason = crew.pop(i).last_words()
+                reason = workers.pop(i).last_words()
                 if worker.ready and worker.keys:
                     take(chunks.lost(worker.keys, reason))
                 elif worker.keys:
@@ -86,7 +86,7 @@ def run_in_workers(
                 worker.keys = []
             take(message)
     finally:
-        for worker in crew.values():
+        for worker in workers.values():
             worker.end()
 
 
@@ -123,10 +123,10 @@ class _Worker:
             self.process.wait(5)
         self._drain.join(1)
         code = self.process.returncode
-        said = next((line for line in reversed(self._tail) if line.strip()), "it said nothing")
+        last = next((line for line in reversed(self._tail) if line.strip()), "it said nothing")
         self.end()
         if code is None or code >= 0:
-            return f"the worker ended: {said}"
+            return f"the worker ended: {last}"
         name = signal.Signals(-code).name
         return f"the worker was killed ({name}){', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
 

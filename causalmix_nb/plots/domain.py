@@ -40,7 +40,7 @@ def price_forest(
     shown = table.iloc[:MOST]
     figure, axes = labelled_rows([*(short(name) for name in shown.index), "the new domain"], header=True)
     axes.axvline(0, color=INK, linewidth=1.4)
-    last, told = len(shown), []
+    last, parts = len(shown), []
     axes.axhline(last - 0.5, color=INK, linewidth=0.8)
     own = shown[["estimate", "lower", "upper"]].to_numpy(dtype=float)
     described = shown[["predicted", "predicted_lower", "predicted_upper"]].to_numpy(dtype=float)
@@ -63,12 +63,12 @@ def price_forest(
     )
     legend_above(axes, 2)
     for name, (a, low, high), (b, bottom, top), agrees in zip(shown.index, own, described, shown["agrees"]):
-        told.append(
+        parts.append(
             f"{clean(name)} {a:+.3g} ({low:+.3g} to {high:+.3g}), predicted {b:+.3g} ({bottom:+.3g} to {top:+.3g})"
             + ("" if agrees else ", which disagree")
         )
     return with_alt(
         figure,
         f"Dots with {level:.0%} intervals: marginal return of the domains for {short(outcome)} against the average one. "
-        f"The new domain {price[0]:+.3g} ({price[1]:+.3g} to {price[2]:+.3g}). {'; '.join(told)}.",
+        f"The new domain {price[0]:+.3g} ({price[1]:+.3g} to {price[2]:+.3g}). {'; '.join(parts)}.",
     )

@@ -80,12 +80,12 @@ def marginal_returns(frame: pd.DataFrame, outcome: str, minimize: bool = False) 
     """
     table = frame.iloc[np.argsort(-frame["estimate"].abs().to_numpy(), kind="stable")[:MOST]]
     table = table.loc[sorted(table.index, key=list(frame.index).index)] if table.index.is_unique else table
-    figure, said = _forest(table, "estimate", -1.0 if minimize else 1.0)
+    figure, alt = _forest(table, "estimate", -1.0 if minimize else 1.0)
     better = "lower is better" if minimize else "higher is better"
     figure.axes[0].set_xlabel(
         plain(f"change of {short(outcome)} per unit of log share\n{_of_unit(outcome)}{better}")
     )
-    return with_alt(figure, f"Dots with 95% intervals: what more of each domain causes. {said}")
+    return with_alt(figure, f"Dots with 95% intervals: what more of each domain causes. {alt}")
 
 
 @inked
@@ -96,10 +96,10 @@ def effect(
     import pandas as pd
 
     table = pd.DataFrame({"estimate": [estimate], "lower": [lower], "upper": [upper]}, index=[label])
-    figure, said = _forest(table, "estimate", -1.0 if minimize else 1.0)
+    figure, alt = _forest(table, "estimate", -1.0 if minimize else 1.0)
     better = "lower is better" if minimize else "higher is better"
     figure.axes[0].set_xlabel(plain(f"change of {short(outcome)} ({_of_unit(outcome, '')}{better})"))
-    return with_alt(figure, f"A dot with its interval. {said}")
+    return with_alt(figure, f"A dot with its interval. {alt}")
 
 
 @inked
@@ -111,14 +111,12 @@ def comparison(table: pd.DataFrame, outcome: str, reference: str) -> Figure:
     others = table[[str(name) != reference for name in table.index]]
     numbers = others[["difference", "lower", "upper"]].astype(float)
     numbers.index = [f"{short(reference)} – {short(name, 18)}" for name in others.index]
-    figure, said = _forest(numbers, "difference", 1.0)
+    figure, alt = _forest(numbers, "difference", 1.0)
     figure.axes[0].set_xlabel(
         plain(f"advantage of {short(reference)} in {unit(outcome)} (right of 0 is better)")
     )
     words = [f"{short(name)}: {clean(word)}" for name, word in zip(others.index, others.get("verdict", []))]
-    return with_alt(
-        figure, f"Dots with 95% intervals: differences after training. {said} {'; '.join(words)}."
-    )
+    return with_alt(figure, f"Dots with 95% intervals: differences after training. {alt} {'; '.join(words)}.")
 
 
 def _forest(table: pd.DataFrame, column: str, sign: float) -> tuple[Figure, str]:
@@ -126,7 +124,7 @@ def _forest(table: pd.DataFrame, column: str, sign: float) -> tuple[Figure, str]
     numbers = table[[column, "lower", "upper"]].to_numpy(dtype=float)
     figure, axes = labelled_rows([short(name, LONGEST + 12) for name in table.index], header=True)
     axes.axvline(0, color=INK, linewidth=1.4)
-    told, kinds = [], set()
+    parts, kinds = [], set()
     for i, (name, (estimate, lower, upper)) in enumerate(zip(table.index, numbers)):
         sure = lower > 0 or upper < 0
         better = sign * estimate > 0
@@ -140,14 +138,14 @@ def _forest(table: pd.DataFrame, column: str, sign: float) -> tuple[Figure, str]
             label=None if verdict in kinds else verdict,
         )  # fmt: skip
         kinds.add(verdict)
-        told.append(f"{short(name, 60)} {estimate:+.3g} ({lower:+.3g} to {upper:+.3g}, {verdict})")
+        parts.append(f"{short(name, 60)} {estimate:+.3g} ({lower:+.3g} to {upper:+.3g}, {verdict})")
     finite = numbers[np.isfinite(numbers)]
     low, high = min(0.0, finite.min(initial=0)), max(0.0, finite.max(initial=0))
     room = 0.06 * ((high - low) or 1.0)
     axes.set_xlim(low - room, high + room)
     axes.xaxis.set_major_locator(ticks())
     legend_above(axes, 3)
-    return figure, "; ".join(told) + "."
+    return figure, "; ".join(parts) + "."
 
 
 def _of_unit(outcome: str, otherwise: str = "") -> str:

@@ -75,12 +75,12 @@ def subset_scores(table: pd.DataFrame) -> Figure:
     axes.set_xlabel("rank correlation on left-out runs (95% interval of the difference to the best)")
     legend_above(axes, 2)
     kept = some.loc[some["chosen"].astype(bool), "subset"]
-    told = "; ".join(
+    parts = "; ".join(
         f"{short(name, 40)} {value:.3f}" for name, value in zip(some["subset"], some["spearman"])
     )
     return with_alt(
         figure,
-        f"Dots: rank correlation by subset of covariates. {told}. Kept: {', '.join(kept) or 'none drawn'}.",
+        f"Dots: rank correlation by subset of covariates. {parts}. Kept: {', '.join(kept) or 'none drawn'}.",
     )
 
 
@@ -94,7 +94,9 @@ def learning_curves(table: pd.DataFrame, ceiling: float | None, chance: float) -
     sizes = sorted(some["runs"].unique())
     last = some[some["runs"] == sizes[-1]]
     names = list(last["method"])
-    told = "; ".join(f"{row.method} {row.spearman:.3f}, regret {row.regret:.2f}" for row in last.itertuples())
+    parts = "; ".join(
+        f"{row.method} {row.spearman:.3f}, regret {row.regret:.2f}" for row in last.itertuples()
+    )
     if len(sizes) == 1:
         figure, axes = labelled_rows(names, header=True)
         axes.errorbar(
@@ -135,4 +137,4 @@ def learning_curves(table: pd.DataFrame, ceiling: float | None, chance: float) -
         axes.set_ylabel("rank correlation on unseen runs")
         other.set_ylabel("regret of its pick (standard deviations)")
         legend_above(axes, 5)
-    return with_alt(figure, f"Methods by runs learnt from. With {sizes[-1]} runs: {told}.")
+    return with_alt(figure, f"Methods by runs learnt from. With {sizes[-1]} runs: {parts}.")

@@ -64,12 +64,12 @@ def mixture_bars(
     axes.set_xlim(0, widest)
     percent_axis(axes.xaxis)
     axes.set_xlabel("share of the training tokens" + (f" (and {rest} more domains)" if rest else ""))
-    told = [
+    parts = [
         f"{short(name)} {percent(share)}"
         + ("" if before is None else f" ({short(names[1])} {percent(before[k])})")
         for k, (name, share) in enumerate(zip(domains, shares))
     ]
-    return with_alt(figure, f"Bars: shares of the {short(names[0])} mixture. {'; '.join(told)}.")
+    return with_alt(figure, f"Bars: shares of the {short(names[0])} mixture. {'; '.join(parts)}.")
 
 
 @inked
@@ -98,9 +98,9 @@ def runs_mixtures(shares: pd.DataFrame, outcome: pd.Series, name: str, minimize:
     percent_axis(axes.xaxis)
     axes.set_xlabel(plain(f"share of the training tokens; {len(T)} runs by {axis_label(name, minimize)}"))
     means = T[best].mean(0) if best.any() else np.zeros(T.shape[1])
-    told = "; ".join(f"{short(domain)} {percent(share)}" for domain, share in zip(shares.columns, means))
+    parts = "; ".join(f"{short(domain)} {percent(share)}" for domain, share in zip(shares.columns, means))
     return with_alt(
-        figure, f"Dots: shares of {len(T)} runs. Mean of the best quarter by {short(name)}: {told}."
+        figure, f"Dots: shares of {len(T)} runs. Mean of the best quarter by {short(name)}: {parts}."
     )
 
 

@@ -25,14 +25,14 @@ def shift_gains(table: pd.DataFrame, outcome: str) -> Figure:
     """
     names = list(dict.fromkeys(table["shift"]))
     figure, axes = blank(1.4 + 0.42 * len(names))
-    said = []
+    parts = []
     for k, (method, colour, marker) in enumerate(SHOWN):
         rows = table[table["method"] == method].set_index("shift").reindex(names)
         axes.errorbar(
             rows["gain"], np.arange(len(names)) + 0.15 * (k - 1.5), xerr=rows["half"].fillna(0), fmt=marker, color=colour,
             label=method, markersize=14 if marker == "|" else 6, markeredgewidth=2 if marker == "|" else 1, elinewidth=1.2,
         )  # fmt: skip
-        said.append(
+        parts.append(
             f"{method} " + ", ".join(f"{name} {gain:+.3f}" for name, gain in rows["gain"].dropna().items())
         )
     axes.axvline(0, color=INK, linewidth=1)
@@ -42,5 +42,5 @@ def shift_gains(table: pd.DataFrame, outcome: str) -> Figure:
     axes.grid(True, axis="x", color=INK, alpha=0.2, linewidth=0.7)
     legend_above(axes, 4)
     return with_alt(
-        figure, f"Gain over the mixture that was best before the change, by shift: {'; '.join(said)}."
+        figure, f"Gain over the mixture that was best before the change, by shift: {'; '.join(parts)}."
     )

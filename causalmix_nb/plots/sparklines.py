@@ -22,8 +22,8 @@ BINS = 22  # of a histogram
 MOST = 24  # columns that are drawn
 
 
-def _svg(body: str, said: str, width: float = WIDE, height: float = HIGH) -> str:
-    label = html.escape(clean(said))
+def _svg(body: str, alt: str, width: float = WIDE, height: float = HIGH) -> str:
+    label = html.escape(clean(alt))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
         f'height="{height:g}" role="img" aria-label="{label}">{body}</svg>'
@@ -47,27 +47,27 @@ def columns(shares: Mapping[str, float], before: Mapping[str, float] | None = No
         if before is not None:
             y = HIGH - 1 - (HIGH - 3) * before.get(name, 0.0) / top
             body += _rect(i * step, y - 1, step, 2, ORANGE)
-    said = ", ".join(
+    alt = ", ".join(
         f"{short(name)} {percent(shares[name])}"
         + (f" (was {percent(before.get(name, 0.0))})" if before is not None else "")
         for name in names
     )
-    return _svg(body, said, step * len(names))
+    return _svg(body, alt, step * len(names))
 
 
-def bar(share: float, most: float, said: str) -> str:
+def bar(share: float, most: float, alt: str) -> str:
     """One share as a lying bar, as long as its part of the greatest."""
     part = share / most if most > 0 else 0.0
-    return _svg(_rect(0, 5, max(1.0, part * 96), 12, BLUE), said, 96)
+    return _svg(_rect(0, 5, max(1.0, part * 96), 12, BLUE), alt, 96)
 
 
-def histogram(values: Iterable[float], mark: float | None, said: str) -> str:
+def histogram(values: Iterable[float], mark: float | None, alt: str) -> str:
     """How values are spread; one of them, or another value, marked by a stroke with a dot."""
     known = [value for value in values if math.isfinite(value)]
     marked = mark is not None and math.isfinite(mark)
     both = [*known, *([mark] if marked and mark is not None else [])]
     if not both:
-        return _svg(_rect(0, HIGH - 1, WIDE, 1, "currentColor", 0.5), said)
+        return _svg(_rect(0, HIGH - 1, WIDE, 1, "currentColor", 0.5), alt)
     low, high = min(both), max(both)
     room = (high - low) or 1.0
 
@@ -88,20 +88,20 @@ def histogram(values: Iterable[float], mark: float | None, said: str) -> str:
     if marked and mark is not None:
         body += _rect(at(mark) - 1, 4, 2, HIGH - 4, ORANGE)
         body += f'<circle cx="{at(mark):.1f}" cy="4" r="3.5" fill="{ORANGE}"/>'
-    return _svg(body, said)
+    return _svg(body, alt)
 
 
-def gauge(value: float, ceiling: float | None, said: str) -> str:
+def gauge(value: float, ceiling: float | None, alt: str) -> str:
     """A number between 0 and 1 as a filled track; the highest that could be reached as a stroke."""
     body = _rect(0, 7, WIDE, 8, "currentColor", 0.2)
     if math.isfinite(value):
         body += _rect(0, 7, WIDE * min(1.0, max(0.0, value)), 8, BLUE)
     if ceiling is not None and math.isfinite(ceiling):
         body += _rect(WIDE * min(1.0, max(0.0, ceiling)) - 1, 3, 2, 16, ORANGE)
-    return _svg(body, said)
+    return _svg(body, alt)
 
 
-def interval(estimate: float, lower: float, upper: float, said: str) -> str:
+def interval(estimate: float, lower: float, upper: float, alt: str) -> str:
     """An estimate in the good direction with its interval against 0: right of the stroke is better."""
     ends = [value for value in (0.0, estimate, lower, upper) if math.isfinite(value)]
     low, high = min(ends), max(ends)
@@ -116,7 +116,7 @@ def interval(estimate: float, lower: float, upper: float, said: str) -> str:
         body += _rect(at(lower), HIGH / 2 - 1.25, max(at(upper) - at(lower), 1.0), 2.5, colour)
     if math.isfinite(estimate):
         body += f'<circle cx="{at(estimate):.1f}" cy="{HIGH / 2}" r="4.5" fill="{colour}"/>'
-    return _svg(body, said)
+    return _svg(body, alt)
 
 
 def track(steps: Sequence[tuple[str, bool]]) -> str:

@@ -46,18 +46,18 @@ def state_tree(tree: Any, leaves: pd.DataFrame, outcome: str, minimize: bool) ->
         figsize=(WIDTH, above + below), layout="constrained", facecolor="none", edgecolor="none"
     )
     grid = figure.add_gridspec(2 if levels else 1, n, height_ratios=[above, below][0 if levels else 1 :])
-    shared, sign, told = None, -1 if minimize else 1, []
+    shared, sign, parts = None, -1 if minimize else 1, []
     for leaf, rows in leaves.groupby("leaf", sort=True):
         axes = figure.add_subplot(grid[-1, leaf], sharex=shared, facecolor="none")
         shared = shared or axes
         rows = rows.iloc[: len(domains)]
-        told.append(_leaf(axes, rows, domains, sign, first=leaf == 0))
+        parts.append(_leaf(axes, rows, domains, sign, first=leaf == 0))
     if levels:
         _questions(figure.add_subplot(grid[0, :], facecolor="none"), tree, n)
     figure.supxlabel(
         plain(f"marginal return (per unit of log share), in {axis_label(outcome, minimize)}"), fontsize=9
     )
-    return with_alt(figure, f"Tree with {n} {'leaves' if n > 1 else 'leaf'}. {' '.join(told)}")
+    return with_alt(figure, f"Tree with {n} {'leaves' if n > 1 else 'leaf'}. {' '.join(parts)}")
 
 
 def _leaf(axes: Any, rows: pd.DataFrame, domains: list[str], sign: int, first: bool) -> str:
@@ -136,7 +136,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     powers = f" in units of 1e{power:+03d}," if power else ""
     figure, axes = labelled_rows([short(name) for name in domains])
     figure.set_figheight(figure.get_figheight() + 0.5)
-    told = []
+    parts = []
     for j, column in enumerate(columns):
         for i, domain in enumerate(domains):
             row = cells.loc[(domain, column)]
@@ -152,7 +152,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
                 color="#222222" if sure else INK,
             )  # fmt: skip
             if sure:
-                told.append(f"{short(domain)} by {short(column)} {row['change']:+.3g}")
+                parts.append(f"{short(domain)} by {short(column)} {row['change']:+.3g}")
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_xticks(range(len(columns)), [plain(_two_lines(name)) for name in columns])
     axes.xaxis.tick_top()
@@ -169,7 +169,7 @@ def change_heatmap(table: pd.DataFrame, domains: list[str], outcome: str, minimi
     return with_alt(
         figure,
         f"Table of domain by column of the state: change of the marginal return for {short(outcome)} from low to high. "
-        + ("; ".join(told) if told else "No change is distinguishable from 0")
+        + ("; ".join(parts) if parts else "No change is distinguishable from 0")
         + ".",
     )
 
@@ -191,7 +191,7 @@ def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
     figure, axes = labelled_rows([short(name) for name in domains], header=True)
     figure.set_figheight(figure.get_figheight() + 0.12 * len(paths) * len(domains) + 0.2 * len(paths))
     axes.axvline(0, color=INK, linewidth=1.2)
-    told = []
+    parts = []
     for p, path in enumerate(paths):
         rows = table[table["path"] == path].set_index("domain").loc[domains]
         height = np.arange(len(domains)) + 0.6 * ((p + 0.5) / len(paths) - 0.5)
@@ -200,7 +200,7 @@ def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
             rows["estimate"], height, xerr=[rows["estimate"] - rows["lower"], rows["upper"] - rows["estimate"]],
             fmt="os^Dv*"[p % 6], color=colour, markersize=5, elinewidth=2, label=plain(short(path, 60)),
         )  # fmt: skip
-        told.append(
+        parts.append(
             f"{short(path, 60)}: " + ", ".join(f"{short(d)} {e:+.3g}" for d, e in rows["estimate"].items())
         )
     legend_above(axes, 1)
@@ -208,7 +208,7 @@ def path_forest(table: pd.DataFrame, outcome: str, minimize: bool) -> Figure:
         plain(f"what a unit of log share causes along the path, in {axis_label(outcome, minimize)}"),
         fontsize=9,
     )
-    return with_alt(figure, f"Dots with 95% intervals, by domain and path. {'; '.join(told)}.")
+    return with_alt(figure, f"Dots with 95% intervals, by domain and path. {'; '.join(parts)}.")
 
 
 @inked
@@ -238,8 +238,10 @@ def state_heatmap(frame: pd.DataFrame) -> Figure:
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
-    told = [
+    parts = [
         f"{short(name)}: {', '.join(f'{short(column)} {number(value)}' for column, value in zip(frame.columns, row))}"
         for name, row in zip(frame.index, values)
     ]
-    return with_alt(figure, f"Table shaded by column: state of the domains before mixing. {'; '.join(told)}.")
+    return with_alt(
+        figure, f"Table shaded by column: state of the domains before mixing. {'; '.join(parts)}."
+    )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @inked
 def ranks_agree(
-    first: np.ndarray, other: np.ndarray, settings: Sequence[str], outcome: str, minimize: bool, said: str
+    first: np.ndarray, other: np.ndarray, settings: Sequence[str], outcome: str, minimize: bool, title: str
 ) -> Figure:
     """Does the order of mixtures under one setting hold under the other?
 
@@ -41,5 +41,5 @@ def ranks_agree(
     axes.set_xlabel(plain(f"{short(settings[0])}: {unit(outcome)} ({better} is better)"))
     axes.set_ylabel(plain(short(settings[1])))
     same = "the same mixture is" if best[0] == best[1] else "different mixtures are"
-    alt = f"{clean(outcome)} of {len(first)} mixtures under two settings of the proxy. {said}; {same} best under both."
+    alt = f"{clean(outcome)} of {len(first)} mixtures under two settings of the proxy. {title}; {same} best under both."
     return with_alt(figure, alt)

@@ -83,8 +83,8 @@ def rescue(path: Path, timeout: float = 30.0) -> str | None:
         ) from None
     finally:
         unlock_study(lock)
-    said = f"{path} was {how}; its backup with {_count(path)} finished runs was put in its place"
-    return said + (f", and what was there is kept as {kept.name}." if kept else ".")
+    text = f"{path} was {how}; its backup with {_count(path)} finished runs was put in its place"
+    return text + (f", and what was there is kept as {kept.name}." if kept else ".")
 
 
 def condition(path: Path, timeout: float = 30.0) -> str:

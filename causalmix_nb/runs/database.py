@@ -42,8 +42,8 @@ class Database:
     @classmethod
     def open(cls, path: Path, create: bool, timeout: float) -> Database:
         """The file at a path; what happens and what is raised is said in :meth:`causalmix_nb.runs.store.Runs.open`."""
-        if said := rescue(path, timeout):
-            warnings.warn(said, stacklevel=3)
+        if text := rescue(path, timeout):
+            warnings.warn(text, stacklevel=3)
         try:
             if not create and not path.exists():
                 raise RunsError(f"no runs at {path}; check the path, or start a study with Study.create().")

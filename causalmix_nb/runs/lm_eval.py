@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from causalmix_nb.errors import RunsError, did_you_mean
 from causalmix_nb.finding import Finding
-from causalmix_nb.runs.evaluations.reader import READERS, SAID_BY_FILE, UNSAID, Score, read_scores
+from causalmix_nb.runs.evaluations.reader import FROM_FILE, READERS, UNKNOWN, Score, read_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,16 +53,16 @@ class AttachedScores(Finding):
     def sentences(self) -> tuple[str, ...]:
         names = [f"{name} ({'lower' if low else 'higher'} is better)" for name, low in self.minimize.items()]
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        said = [f"{len(names)} outcomes: {', '.join(names[:8])}{more}"]
+        sentences = [f"{len(names)} outcomes: {', '.join(names[:8])}{more}"]
         if len(self.table) < self.n_runs:
             without = _counted(self.n_runs - len(self.table), "run has", "runs have")
-            said.append(f"{without} no file and no part in a fit of these outcomes")
+            sentences.append(f"{without} no file and no part in a fit of these outcomes")
         if self.unmatched:
-            said.append(
+            sentences.append(
                 f"left out, since {_counted(len(self.unmatched), 'file names', 'files name')} no run: "
                 f"{', '.join(self.unmatched[:3])}"
             )
-        return (*said, *self.notes)
+        return (*sentences, *self.notes)
 
 
 class Scored(Protocol):
@@ -108,7 +108,7 @@ def attach_lm_eval(
     elif key is not None:
         key = {str(name): called.given(str(wanted)) for name, wanted in key.items()}
     scores: dict[str, dict[str, float]] = {}
-    said: dict[str, Score] = {}
+    agreed: dict[str, Score] = {}
     unmatched, parts = [], []
     for file in files:
         found = read_scores(file)
@@ -119,19 +119,19 @@ def attach_lm_eval(
         parts += [f"{part} is read as run {called.shown(run)}"] if part else []
         scores.setdefault(run, {}).update({name: score.value for name, score in found.items()})
         for name, score in found.items():
-            said[name] = _agreed(name, said.get(name), score)
+            agreed[name] = _agreed(name, agreed.get(name), score)
     if not scores:
         some = ", ".join(sorted(map(called.shown, called.keys))[:2])
         raise RunsError(
             f"no file name or folder in {path} holds the key of a run, or its name ({some}, …); "
             "name the output folder of each evaluation after its run, or give key= as a mapping."
         )
-    runs.add_outcomes(scores, {name: score.lower for name, score in said.items()})
+    runs.add_outcomes(scores, {name: score.lower for name, score in agreed.items()})
     table = pd.DataFrame.from_dict(scores, orient="index").rename_axis("run")
     known = runs.minimize
-    notes = _notes(said, known, list(dict.fromkeys(parts)), ignored)
+    notes = _notes(agreed, known, list(dict.fromkeys(parts)), ignored)
     return AttachedScores(
-        table, {name: known[name] for name in said}, tuple(unmatched), len(called.keys), notes
+        table, {name: known[name] for name in agreed}, tuple(unmatched), len(called.keys), notes
     )
 
 
@@ -147,9 +147,9 @@ def read_lm_eval(file: str | Path) -> dict[str, tuple[float, bool]]:
 
 def _agreed(name: str, before: Score | None, now: Score) -> Score:
     """The direction that counts where several files hold an outcome: a file's own word before a guess by the name."""
-    if before is None or (now.said == SAID_BY_FILE and before.said != SAID_BY_FILE):
+    if before is None or (now.source == FROM_FILE and before.source != FROM_FILE):
         return now
-    if before.lower != now.lower and before.said == now.said == SAID_BY_FILE:
+    if before.lower != now.lower and before.source == now.source == FROM_FILE:
         raise RunsError(
             f"one file says that higher is better for {name!r}, another that lower is; correct higher_is_better in one of them."
         )
@@ -157,21 +157,21 @@ def _agreed(name: str, before: Score | None, now: Score) -> Score:
 
 
 def _notes(
-    said: Mapping[str, Score], known: Mapping[str, bool], parts: list[str], ignored: list[str]
+    agreed: Mapping[str, Score], known: Mapping[str, bool], parts: list[str], ignored: list[str]
 ) -> tuple[str, ...]:
     notes = []
     if parts:
         matched = _counted(len(parts), "file was", "files were")
         notes.append(f"{matched} matched by a part of the name: {', '.join(parts[:3])}")
-    unsaid = [name for name, score in said.items() if score.said == UNSAID and not known[name]]
-    if unsaid:
-        some = f"{', '.join(unsaid[:4])}{' …' if len(unsaid) > 4 else ''}"
+    unknown = [name for name, score in agreed.items() if score.source == UNKNOWN and not known[name]]
+    if unknown:
+        some = f"{', '.join(unknown[:4])}{' …' if len(unknown) > 4 else ''}"
         notes.append(
-            f"neither file nor name says which way {some} {'is' if len(unsaid) == 1 else 'are'} better: taken as higher; "
+            f"neither file nor name says which way {some} {'is' if len(unknown) == 1 else 'are'} better: taken as higher; "
             "runs.declare_outcomes({name: True}) says that lower is"
         )
     other = [
-        name for name, score in said.items() if score.said == SAID_BY_FILE and known[name] != score.lower
+        name for name, score in agreed.items() if score.source == FROM_FILE and known[name] != score.lower
     ]
     if other:
         notes.append(

@@ -182,9 +182,9 @@ class Runs:
         if made.shares.totals is not None:
             runs.describe({key: {"tokens": float(n)} for key, n in zip(keys, made.shares.totals)})
         if made.report is not None and made.report.doubts:
-            said = "; ".join(made.report.doubts)
+            doubts = "; ".join(made.report.doubts)
             warnings.warn(
-                f"assumed on import: {said}. All that was done is in runs.import_report.", stacklevel=3
+                f"assumed on import: {doubts}. All that was done is in runs.import_report.", stacklevel=3
             )
         return runs
 

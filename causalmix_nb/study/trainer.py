@@ -73,7 +73,7 @@ class Trainer:
         if request.score is not None:
             runs.declare_scores()
         if unmet := mismatch(self.files.need_corpus(), specs):
-            report = replace(report, said="; ".join(filter(None, (report.said, unmet))))
+            report = replace(report, remark="; ".join(filter(None, (report.remark, unmet))))
         return report
 
     def start(self, request: RunRequest) -> Job:

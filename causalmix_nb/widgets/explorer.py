@@ -283,9 +283,9 @@ class MixtureExplorer(LiveWidget):
         out = []
         for model, found in rows:
             unit = float(model.problem.y.std())
-            told = {key: found[key] for key in ("mean", "gain", "gain_lower", "gain_upper", "verdict")}
+            answer = {key: found[key] for key in ("mean", "gain", "gain_lower", "gain_upper", "verdict")}
             ends = [found[key] / unit for key in ("gain", "gain_lower", "gain_upper")]
-            out.append({"outcome": clean(model.outcome), "minimize": model.minimize, "bar": ends, **told})
+            out.append({"outcome": clean(model.outcome), "minimize": model.minimize, "bar": ends, **answer})
         return out
 
     # -- the triangle ----------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ class MixtureExplorer(LiveWidget):
     def words(self) -> Sequence[str]:
         a = self.answer
         lower = "lower" if a["minimize"] else "higher"
-        said = [
+        sentences = [
             f"{'Seen: ' if a['mode'] == 'see' else ''}{a['verdict']}".capitalize()
             + f": gain {a['gain']:+.3g} ({a['gain_lower']:+.3g} to {a['gain_upper']:+.3g}).",
             f"Expected {a['outcome']} {number_text(a['mean'])} ({number_text(a['lower'])} to {number_text(a['upper'])}); "
@@ -348,22 +348,24 @@ class MixtureExplorer(LiveWidget):
         ]
         if a["mode"] == "see":
             gain, low, high = a["done"]
-            said += [a["why"], f"Causal effect (do): gain {gain:+.3g} ({low:+.3g} to {high:+.3g})."]
-        said += [
+            sentences += [a["why"], f"Causal effect (do): gain {gain:+.3g} ({low:+.3g} to {high:+.3g})."]
+        sentences += [
             f"{b['outcome']}: gain {b['gain']:+.3g} ({b['gain_lower']:+.3g} to {b['gain_upper']:+.3g})."
             for b in self.bars[1:]
         ]
-        return [*said, f"Warning: {a['warning']}."] if a["warning"] else said
+        return [*sentences, f"Warning: {a['warning']}."] if a["warning"] else sentences
 
     def snapshot(self) -> Bundle:
-        said, mixture = self.words(), self.mixture.to_series()
+        sentences, mixture = self.words(), self.mixture.to_series()
         before = Mixture(dict(zip(self._model.domains, self._base.tolist())), normalise=True)
         figure = mixture_bars(mixture, before.to_series(), ("this mixture", "baseline"))
-        body = figure_svg(figure) + "".join(paragraph(text, strong=i == 0) for i, text in enumerate(said))
+        body = figure_svg(figure) + "".join(
+            paragraph(text, strong=i == 0) for i, text in enumerate(sentences)
+        )
         if self._three is not None:
             body += picture(ternary_svg(self.ternary([self._model.domains[k] for k in self._three])))
         bars = text_bars(self.mixture.shares, before.shares)
-        return Bundle(card("A mixture by hand", body), text_lines("A mixture by hand", bars, *said))
+        return Bundle(card("A mixture by hand", body), text_lines("A mixture by hand", bars, *sentences))
 
     def show_code(self) -> str:
         recipe, shares = self._recipe, json.loads(export(self.mixture, format="json").text)["mixture"]

@@ -166,20 +166,22 @@ class DagEditor(LiveWidget):
         """What the graph says about the effect: what to adjust for, what never to condition on and why, what the runs contradict."""
         graph = self._graph
         treatment, outcomes = graph._ends()
-        said = [graph.caption()]
+        sentences = [graph.caption()]
         if treatment and outcomes:
             bad = graph.bad_controls(treatment, outcomes[0])
-            said += [f"Never condition on {name}: it {why}." for name, why in sorted(bad.items())]
+            sentences += [f"Never condition on {name}: it {why}." for name, why in sorted(bad.items())]
         if self._runs is not None and len(self._runs) and len(graph.nodes) <= TESTED:
             table = graph.test(self._runs)
             wrong = table[table["verdict"] == "contradicts the graph"]
-            said += [
+            sentences += [
                 f"The runs contradict that {row.a} and {row.b} are independent{f' given {row.given}' if row.given else ''}."
                 for row in wrong.itertuples()
             ]
             if len(table) and not len(wrong):
-                said.append(f"The runs contradict none of the {len(table)} independences that it claims.")
-        return said
+                sentences.append(
+                    f"The runs contradict none of the {len(table)} independences that it claims."
+                )
+        return sentences
 
     def snapshot(self) -> Bundle:
         return Bundle(card("Causal graph", picture(self._graph.to_svg())), self._graph.to_text())

@@ -175,7 +175,7 @@ class SwarmMonitor(LiveWidget):
         number = lambda x: None if x is None or not math.isfinite(x) else float(x)  # noqa: E731
         view = {
             "status": stands.status if stands else "never",
-            "said": clean(str(stands)) if stands else "no proxy has been trained in the background yet",
+            "text": clean(str(stands)) if stands else "no proxy has been trained in the background yet",
             "stage": p.stage if p else "",
             "done": p.done if p else 0,
             "total": p.total if p else 0,
@@ -206,9 +206,13 @@ class SwarmMonitor(LiveWidget):
             top = ", ".join(f"{domains[k]} {shares[i, k]:.0%}" for k in (-shares[i]).argsort()[:3])
             ok, known = frame["status"].iloc[i] == "done", math.isfinite(values[i])
             beaten = float(np.searchsorted(finished, sign * values[i])) / len(finished) if known else None
-            said = f"{top}: {values[i]:.4g}" if ok else f"{top}: {frame['reason'].iloc[i]}"
+            result = f"{top}: {values[i]:.4g}" if ok else f"{top}: {frame['reason'].iloc[i]}"
             rows.append(
-                {"ok": bool(ok), "rank": None if beaten is None else round(beaten, 2), "said": clean(said)}
+                {
+                    "ok": bool(ok),
+                    "rank": None if beaten is None else round(beaten, 2),
+                    "text": clean(result),
+                }
             )
         failures: dict[str, int] = {}
         for reason in frame.loc[frame["status"] == "failed", "reason"].dropna():
@@ -221,9 +225,9 @@ class SwarmMonitor(LiveWidget):
             found = render(self.report)
             assert found is not None
             return found
-        body = paragraph(view["said"], strong=True) + note_list(view["failures"])
+        body = paragraph(view["text"], strong=True) + note_list(view["failures"])
         body += f"<p>{view['recorded']} runs are recorded{escape(_best(view))}.</p>"
-        return Bundle(card("Proxy runs", body), text_lines(view["said"], *view["failures"]))
+        return Bundle(card("Proxy runs", body), text_lines(view["text"], *view["failures"]))
 
     def show_code(self) -> str:
         folder, asked = self._study.folder, self.standing.asked if self.standing is not None else 0

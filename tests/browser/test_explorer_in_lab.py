@@ -85,7 +85,7 @@ def test_sliders_ask_the_model_and_python_holds_what_the_page_shows(page_of):
     assert abs(shares[3] - 0.41) < 1e-6  # the last of the fifty
     shown = [float(page.get_by_test_id(f"explorer-field-{k}").input_value()) for k in range(17)]
     assert all(abs(100 * share - value) < 0.06 for share, value in zip(shares, shown))
-    said = page.get_by_test_id("explorer-said").inner_text().replace("−", "-")
+    said = page.get_by_test_id("explorer-text").inner_text().replace("−", "-")
     assert f"{gain:+.3g}"[:5] in said
 
     page.get_by_test_id("explorer-code").click()

@@ -46,13 +46,13 @@ def test_stop_and_go_on_an_interrupt_elsewhere_and_a_kernel_that_dies_on_the_way
     some_runs(page)
 
     page.get_by_test_id("monitor-stop").click()
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("interrupted")', timeout=200_000)
+    page.wait_for_selector('[data-testid=monitor-text]:has-text("interrupted")', timeout=200_000)
     page.get_by_test_id("monitor-runs").focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
     assert "%" in page.get_by_test_id("monitor-chosen").inner_text()
     page.get_by_test_id("monitor-resume").click()
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("training")', timeout=200_000)
+    page.wait_for_selector('[data-testid=monitor-text]:has-text("training")', timeout=200_000)
     page.wait_for_selector('[data-testid=monitor-line]:has-text("proxy runs")', timeout=200_000)
     assert page.get_by_test_id("monitor-error").inner_text() == ""
 
@@ -60,12 +60,12 @@ def test_stop_and_go_on_an_interrupt_elsewhere_and_a_kernel_that_dies_on_the_way
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     page = page_of.open("monitor.ipynb")  # a reload, with the kernel that has forgotten everything
     jupyter.run_cell(page, 3)
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("is gone")', timeout=200_000)
+    page.wait_for_selector('[data-testid=monitor-text]:has-text("is gone")', timeout=200_000)
     jupyter.python(page, "study = %causalmix study")
     kept = int(jupyter.python(page, "print(len(study.runs.keys('done')))"))
     assert 0 < kept < 48
     page.get_by_test_id("monitor-resume").click()
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("training")', timeout=200_000)
+    page.wait_for_selector('[data-testid=monitor-text]:has-text("training")', timeout=200_000)
     jupyter.run_cell(page, 4)  # waits for the runs
     jupyter.run_cell(page, 5)
     output(page, 5, "ALL-DONE finished 48 48", 500_000)

@@ -53,14 +53,14 @@ def test_from_a_graph_to_a_file(page_of):
     page.get_by_test_id("monitor").wait_for(timeout=120_000)
     page.wait_for_selector('[data-testid=monitor-line]:has-text("proxy runs")', timeout=120_000)
     page.get_by_test_id("monitor-stop").click()
-    page.wait_for_selector('[data-testid=monitor-said]:has-text("interrupted")', timeout=120_000)
+    page.wait_for_selector('[data-testid=monitor-text]:has-text("interrupted")', timeout=120_000)
     done = int(jupyter.python(page, "print(len(study.runs.keys('done')))"))
     assert done < 16
     show(page, 2)
     jupyter.screens(page, "newcomer_stopped")
     page.get_by_test_id("monitor-resume").click()
     page.wait_for_function(
-        "() => !document.querySelector('[data-testid=monitor-said]').textContent.includes('interrupted')"
+        "() => !document.querySelector('[data-testid=monitor-text]').textContent.includes('interrupted')"
     )  # the button's message reaches the kernel beside the cells' (on a subshell), not before them
     jupyter.run_cell(page, 3)  # waits for the runs
     jupyter.ended(page, 3)

@@ -209,14 +209,14 @@ def test_what_was_read_in_an_unexpected_way_is_said():
         openai(("user", image), ("assistant", "Yes")),
         openai(("user", "1"), ("assistant", "2"), ("user", "3"), ("assistant", "4"), ("user", "5")),
     )
-    said = " ".join(domain.report.said)
+    said = " ".join(domain.report.remarks)
     assert "pictures and other parts that are no text were skipped (1 documents)" in said
     assert "answers before the last one were read as context and are not learnt (1 documents)" in said
     assert "turns after the last answer were not read" in said
 
 
 def test_zeros_in_a_text_are_said():
-    assert any("NUL characters" in line for line in read("a\0b").report.said)
+    assert any("NUL characters" in line for line in read("a\0b").report.remarks)
 
 
 def test_a_missing_row_is_no_column_that_was_passed_over():

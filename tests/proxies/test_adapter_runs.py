@@ -113,7 +113,7 @@ def test_a_study_trains_its_runs_together_and_records_them_as_before(pool, lora,
     study = Study.create(tmp_path / "s", pool, config=lora)
     assert lora.width(6) == 6
     report = study.run(6, 1_500, executor="inline", states=False)
-    assert report.done == 6 and "one after another" not in report.said
+    assert report.done == 6 and "one after another" not in report.remark
     specs = design_runs(study.domains, 6, 1_500, study.seed, False, None)
     alone = train_hf_runs(study.corpus, specs, HFProxy(lora, study.seed), Evaluator(study.corpus, 32))
     recorded = by_seed(study)
@@ -208,9 +208,9 @@ def test_layers_that_get_no_adapters_here_are_left_to_the_other_way_and_that_is_
     study = Study.create(tmp_path / "s", pool, config=head)
     report = study.run(5, 1_000, executor="inline", states=False)
     assert report.done == 5 and report.retried == 0
-    assert report.said.count("one after another") == 1 and "embed_tokens" in report.said
+    assert report.remark.count("one after another") == 1 and "embed_tokens" in report.remark
     again = study.run(6, 1_000, executor="inline", states=False)
-    assert again.done == 1 and again.said.count("one after another") == 1
+    assert again.done == 1 and again.remark.count("one after another") == 1
 
 
 def test_the_width_and_its_memory_follow_from_the_shape(lora):

@@ -116,7 +116,7 @@ def test_a_noisy_document_is_tokenised_from_its_corrupted_text(corpus, config):
     assert len(expected) > 1.3 * corpus.view("apples").available_tokens
 
 
-def test_page_furniture_is_served_in_tokens(corpus, config):
+def test_boilerplate_is_served_in_tokens(corpus, config):
     tokenizer = load_tokenizer(config)
     windows, _ = corpus.view("apples", Perturbation(boilerplate=1.0)).windows(80, 32, seed=0)
     text = tokenizer.decode(np.append(windows[:, :-1].ravel(), windows[-1, -1]).tolist())

@@ -219,13 +219,13 @@ def _turn(turn: Any, note: Note) -> Turn | None:
         raise Unreadable("a turn that does not say who speaks")
     role = str(role).strip().lower()
     content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), None)
-    said = _content(content, note)
+    pieces = _content(content, note)
     calls = turn.get("tool_calls") or ([turn["function_call"]] if turn.get("function_call") else [])
     if isinstance(calls, str):
-        said = [*said, calls]
+        pieces = [*pieces, calls]
     elif isinstance(calls, (list, tuple)):
-        said = [*said, *(_call(call) for call in calls if call)]
-    text = "\n".join(piece for piece in said if piece)
+        pieces = [*pieces, *(_call(call) for call in calls if call)]
+    text = "\n".join(piece for piece in pieces if piece)
     weight = turn.get("weight")
     if not text and role not in ASSISTANT:
         return None

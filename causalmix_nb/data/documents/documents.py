@@ -75,7 +75,7 @@ class DomainReport:
         )
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def remarks(self) -> tuple[str, ...]:
         """Everything that is worth a sentence, the rows that were left out first."""
         of = f" of {self.rows:,}" if self.documents else ""
         lines = [f"{self.n_left_out:,}{of} rows left out: {self.why}"] if self.left_out else []
@@ -155,9 +155,9 @@ class DocumentReader:
         self._rows += 1
         self._leave(reason, where)
 
-    def note(self, said: str, n_documents: int = 0) -> None:
+    def note(self, remark: str, n_documents: int = 0) -> None:
         """Keep something else that is worth saying of this domain."""
-        self._notes[said] += n_documents
+        self._notes[remark] += n_documents
 
     @property
     def holds(self) -> dict[str, str] | None:
@@ -435,8 +435,8 @@ def _sides(asked: Any, answer: Any, note: Callable[[str], None]) -> tuple[str, s
 
 
 def _after_system(row: Row, system: Any, prompt: str, note: Callable[[str], None]) -> str:
-    said = as_text(row[system], note) if system is not None else None
-    return f"{said}\n{prompt}" if said else prompt
+    before = as_text(row[system], note) if system is not None else None
+    return f"{before}\n{prompt}" if before else prompt
 
 
 def _named(**columns: Any) -> dict[str, str]:

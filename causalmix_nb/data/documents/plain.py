@@ -23,8 +23,8 @@ def as_it_stands(row: Mapping[str, Any], holds: Mapping[str, str], prompt: str, 
     if "text" in holds:
         return not prompt and _is(row[holds["text"]], text)
     if "messages" in holds:
-        said = row[holds["system"]] if "system" in holds else None
-        return not said and _trainable(row[holds["messages"]])
+        system = row[holds["system"]] if "system" in holds else None
+        return not system and _trainable(row[holds["messages"]])
     asked = [row[holds[what]] for what in ("system", "prompt", "input") if what in holds and row[holds[what]]]
     answer = row[holds["response"]]
     if isinstance(answer, list):  # turns after turns, and none of them twice

@@ -202,8 +202,8 @@ def _housed(plan: ExportPlan, folder: Path) -> ExportPlan:
         for d in plan.domains
     )
     lines = "; ".join(f"pool[{name!r}].documents.to_json({files[name]!r})" for name in homeless)
-    said = f"to do: some documents stand in no file as they were read, so write them beside it: {lines}"
-    return replace(plan, domains=domains).noted(said)
+    note = f"to do: some documents stand in no file as they were read, so write them beside it: {lines}"
+    return replace(plan, domains=domains).noted(note)
 
 
 def _sizes(

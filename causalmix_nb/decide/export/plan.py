@@ -145,7 +145,7 @@ def make_plan(
             "a token is a byte of text here; give the tokenizer of the model that is trained for shares of its tokens"
         )
     asked = None if budget is None else round(budget)
-    tokens, said = _length(shares, known, asked, limit)
+    tokens, remarks = _length(shares, known, asked, limit)
     weights = {
         name: share / known[name].tokens_per_example if name in known else share
         for name, share in shares.items()
@@ -155,7 +155,7 @@ def make_plan(
         _planned(name, share, weights[name] / total, known.get(name), tokens, limit, where.get(name))
         for name, share in shares.items()
     )
-    notes += [*said, *_remarks(planned, limit)]
+    notes += [*remarks, *_remarks(planned, limit)]
     if lost := [name for name, share in (best.mixture if best else Mixture(mixture)).shares.items() if share and not shares[name]]:  # type: ignore[arg-type]  # fmt: skip
         notes.append(f"a share below one in a million is written as 0: {', '.join(lost)}")
     return ExportPlan(

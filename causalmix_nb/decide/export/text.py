@@ -26,7 +26,7 @@ def comments(plan: ExportPlan, *more: str) -> str:
     """The head of a script or a YAML file: what is recommended, how sure that is, what is drawn, and what to know."""
     lines = ["A mixture of training data, written by causalmix_nb.", *verdict(plan)]
     lines += ["", *table(plan), ""]
-    lines += [*map(_said, plan.notes), *more]
+    lines += [*map(_comment, plan.notes), *more]
     return "".join(f"# {printable(line)}".rstrip() + "\n" for line in lines) + "\n"
 
 
@@ -39,14 +39,14 @@ def verdict(plan: ExportPlan) -> list[str]:
         f"95 % interval {best.lower:.3g} to {best.upper:.3g}" if _known(best.lower) else "without an interval"
     )
     against = ", ".join(f"{name} {share:.1%}" for name, share in best.baseline.shares.items())
-    said = [
+    sentences = [
         f"Verdict: {best.verdict}.",
         f"Gain: {best.gain:.3g} of {best.outcome} ({interval}; {'lower' if best.minimize else 'higher'} is better), "
         f"from {best.n_runs} runs, against the baseline {against}.",
     ]
     if _known(best.lower) and best.lower <= 0 <= best.upper:
-        said.append("The interval contains 0: these runs cannot tell this mixture from the baseline.")
-    return [*said, *map(_said, best.notes)]
+        sentences.append("The interval contains 0: these runs cannot tell this mixture from the baseline.")
+    return [*sentences, *map(_comment, best.notes)]
 
 
 def table(plan: ExportPlan) -> list[str]:
@@ -118,7 +118,7 @@ def as_yaml(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False, width=10_000)
 
 
-def _said(note: str) -> str:
+def _comment(note: str) -> str:
     marked = note.startswith(("warning: ", "to do: "))
     return f"{note[0].upper() + note[1:] if marked else 'Note: ' + note}."
 

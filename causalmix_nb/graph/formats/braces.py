@@ -112,12 +112,12 @@ class _Reader:
         kind, value, _ = self.tokens[self.at]
         if kind in ("quoted", "single"):
             self.at += 1
-            said = re.sub(r"\\\n", "", value[1:-1])
-            said = re.sub(r'\\(["\'])', r"\1", said) if self.dot else re.sub(r"\\(.)", r"\1", said)
+            label = re.sub(r"\\\n", "", value[1:-1])
+            label = re.sub(r'\\(["\'])', r"\1", label) if self.dot else re.sub(r"\\(.)", r"\1", label)
             while self.dot and self.tokens[self.at][:2] == ("word", "+"):  # "long " + "name"
                 self.at += 1
-                said += self.text()
-            return said
+                label += self.text()
+            return label
         if kind in ("word", "number"):
             if value == "+":
                 self.fail("a + joins two texts in quotes and nothing else")

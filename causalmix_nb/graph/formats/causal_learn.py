@@ -24,22 +24,22 @@ def read_discovered(text: str) -> Reading:
     reading = Reading()
     part = ""
     for number, line in enumerate(text.split("\n"), 1):
-        said = line.strip()
-        if not said:
+        statement = line.strip()
+        if not statement:
             continue
-        if re.fullmatch(r"[A-Z][\w /\-]*:.*", said) and not re.match(r"\d", said):
-            part, _, said = said.partition(":")
-            said = said.strip()
-            if not said:
+        if re.fullmatch(r"[A-Z][\w /\-]*:.*", statement) and not re.match(r"\d", statement):
+            part, _, statement = statement.partition(":")
+            statement = statement.strip()
+            if not statement:
                 continue
         if part == "Graph Nodes":
-            some = fields(said, ";" if ";" in masked(said) else ",")
+            some = fields(statement, ";" if ";" in masked(statement) else ",")
             reading.nodes += [_name(field, number, line, reading) for field in some if field.strip()]
         elif part == "Graph Edges":
-            found = _EDGE.fullmatch(masked(said))
+            found = _EDGE.fullmatch(masked(statement))
             if not found:
                 raise refusal(DISCOVERED, "an edge is written as 1. a --> b", number, line)
-            left, arrow, right = (said[slice(*found.span(k))] for k in (1, 2, 3))
+            left, arrow, right = (statement[slice(*found.span(k))] for k in (1, 2, 3))
             more = re.search(r"(?:\s+(?:dd|nl|pd|pl|[\d.]+%?))+$|\s*\[.*\]\s*;?.*$", masked(right))
             right = right[: more.start()] if more else right
             if "o" in arrow or arrow == "---":

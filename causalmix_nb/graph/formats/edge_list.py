@@ -59,12 +59,12 @@ Cell = tuple[str, bool]  # text, whether it stood in quotes
 Row = tuple[int, list[Cell]]
 
 
-def arrow_of(said: str) -> str | None:
+def arrow_of(word: str) -> str | None:
     """The arrow that the type of an edge means, None if it means none: ``-->``, ``directed``, ``<->``, ``hidden`` …"""
-    said = said.strip().lower()
-    if _ARROW.fullmatch(said):
-        return {"→": "->", "←": "<-", "↔": "<->"}.get(said) or re.sub("-+", "-", said)
-    return _SAYS.get(said.replace("_", " ")) or _SAYS.get(said)
+    word = word.strip().lower()
+    if _ARROW.fullmatch(word):
+        return {"→": "->", "←": "<-", "↔": "<->"}.get(word) or re.sub("-+", "-", word)
+    return _SAYS.get(word.replace("_", " ")) or _SAYS.get(word)
 
 
 # -- tables --------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def _rows(text: str, mark: str) -> list[Row]:
             cells.append((inside.replace('""', '"') if quoted else inside, quoted))
         number += found[0].count("\n")
         if (found[2] or found[4] or "\n") == "\n":
-            if any(said or quoted for said, quoted in cells) and not (
+            if any(word or quoted for word, quoted in cells) and not (
                 cells[0][0][:1] == "#" and not cells[0][1]
             ):
                 rows.append((start, cells))
@@ -93,7 +93,7 @@ def _rows(text: str, mark: str) -> list[Row]:
 
 def _columns(cells: Sequence[Cell]) -> dict[str, int] | None:
     """Which column is the cause, which the effect and which the type of an edge, if the cells name them."""
-    names = [re.sub(r"[\s\-]+", "_", said.strip().lower()) for said, _ in cells]
+    names = [re.sub(r"[\s\-]+", "_", word.strip().lower()) for word, _ in cells]
     for cause, effect in _PAIRS:
         if names.count(cause) == 1 and names.count(effect) == 1:
             found = {"cause": names.index(cause), "effect": names.index(effect)}
@@ -104,7 +104,7 @@ def _columns(cells: Sequence[Cell]) -> dict[str, int] | None:
 
 def _maybe_columns(rows: Sequence[Row]) -> dict[str, int] | None:
     """The columns of a table whose first row are words that may be nodes too, if no other row has them."""
-    first, *others = ([said.strip().lower() for said, _ in cells] for _, cells in rows)
+    first, *others = ([word.strip().lower() for word, _ in cells] for _, cells in rows)
     if (
         len(first) > 1
         and (first[0], first[1]) in _MAYBE
@@ -140,7 +140,7 @@ def _table(text: str) -> tuple[list[Row], dict[str, int], bool] | None:
         if (
             len(wide) != 1
             or not wide <= {2, 3}
-            or any(not said.strip() for _, row in rows for said, _ in row)
+            or any(not word.strip() for _, row in rows for word, _ in row)
         ):
             continue
         columns = {"cause": 0, "effect": 1}
@@ -153,7 +153,7 @@ def _table(text: str) -> tuple[list[Row], dict[str, int], bool] | None:
             elif not all(re.fullmatch(r"[-+]?[\d.]+(?:e[-+]?\d+)?", row[2][0]) for _, row in rows):
                 continue
         arrows = [cell for _, row in rows for k, cell in enumerate(row) if k != columns.get("type")]
-        if any(_ARROW.search(said) and not quoted for said, quoted in arrows):
+        if any(_ARROW.search(word) and not quoted for word, quoted in arrows):
             continue
         if mark == " " and not marked:  # two words a line: arrows only if they hang together
             causes, effects = ({row[k][0] for _, row in rows} for k in (0, columns["effect"]))
@@ -175,8 +175,8 @@ def is_matrix(text: str) -> bool:
         wide = {len(cells) for _, cells in rows}
         if len(rows) < 3 or len(wide) != 1 or next(iter(wide)) not in (len(rows), len(rows) - 1):
             continue
-        cells = [said for _, row in rows[1:] for said, _ in row[1 if next(iter(wide)) == len(rows) else 0 :]]
-        if all(re.fullmatch(r"-?\d*\.?\d+", said) for said in cells):
+        cells = [word for _, row in rows[1:] for word, _ in row[1 if next(iter(wide)) == len(rows) else 0 :]]
+        if all(re.fullmatch(r"-?\d*\.?\d+", word) for word in cells):
             return True
     return False
 
@@ -198,7 +198,7 @@ def read_table(text: str) -> Reading:
             )
         found = rows, {"cause": 0, "effect": 1}, False
     rows, columns, named = found
-    first, *others = ([said.strip().lower() for said, _ in cells] for _, cells in rows)
+    first, *others = ([word.strip().lower() for word, _ in cells] for _, cells in rows)
     heads = [name for name in first if name in _HEADERS and not any(name in row for row in others)]
     if heads and others and not named:
         raise refusal(
@@ -207,13 +207,13 @@ def read_table(text: str) -> Reading:
         )  # fmt: skip
     reading = Reading()
     for number, row in rows:
-        line = ", ".join(said for said, _ in row)
+        line = ", ".join(word for word, _ in row)
         row = [*row, *[("", False)] * (max(columns.values()) + 1 - len(row))] if named else row
         ends = []
         for column in ("cause", "effect"):
-            said, quoted = row[columns[column]]
+            word, quoted = row[columns[column]]
             try:
-                ends.append(said if quoted else bare(said))
+                ends.append(word if quoted else bare(word))
             except ValueError as error:
                 raise refusal(TABLE, str(error), number, line) from None
         kind = row[columns["type"]][0] if "type" in columns else ""
@@ -256,7 +256,7 @@ def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:
             raise refusal(
                 TABLE, f"an edge is of the type {str(kind)!r}; what is read is {listed(['->', '<->'])}, directed and bidirected"
             )  # fmt: skip
-        cause, effect = (_said(cells[columns[end]]) for end in ("cause", "effect"))
+        cause, effect = (_as_text(cells[columns[end]]) for end in ("cause", "effect"))
         if not cause:
             raise refusal(TABLE, "a row has a cause and an effect, and the cause is missing")
         reading.nodes.append(cause)
@@ -265,7 +265,7 @@ def records(rows: Sequence[Mapping[str, object]]) -> Reading | None:
     return reading
 
 
-def _said(cell: object) -> str:
+def _as_text(cell: object) -> str:
     """A cell as text, "" where it is missing."""
     missing = cell is None or cell != cell or type(cell).__name__ in ("NAType", "NaTType")
     return "" if missing else str(cell).strip()

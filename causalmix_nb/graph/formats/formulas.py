@@ -164,14 +164,16 @@ class _Formula:
             )
         self.fail(self.why(part))
 
-    def why(self, said: str) -> str:
-        if not said:
+    def why(self, formula: str) -> str:
+        if not formula:
             return "a + or a * has no name beside it"
-        if re.search(r"\w\s*\(", said):
-            return f"{shortened_term(said)} is a function of a variable; write the variable itself"
-        if re.match(r"\(", said):
-            return f"{shortened_term(said)} stands in ( ), which is read nowhere but after c, start and equal"
-        odd = re.search(r"[^\w.\s]", said)
+        if re.search(r"\w\s*\(", formula):
+            return f"{shortened_term(formula)} is a function of a variable; write the variable itself"
+        if re.match(r"\(", formula):
+            return (
+                f"{shortened_term(formula)} stands in ( ), which is read nowhere but after c, start and equal"
+            )
+        odd = re.search(r"[^\w.\s]", formula)
         if odd:
             return no_meaning(odd[0]).replace("in quotes", "in backticks")
         return "two names stand side by side; put a name with spaces in backticks, as in score ~ `pool size`"

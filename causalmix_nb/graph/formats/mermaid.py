@@ -175,8 +175,8 @@ class _Reader:
     def label(self, name: str) -> str | None:
         """What stands in the shape behind an id, or None."""
         if found := self.took(r"@\{[^}]*\}"):
-            said = re.search(r"label[ \t]*:[ \t]*(?:\"([^\"]*)\"|([^,}\n]*))", found[0])
-            return None if said is None else _decoded(said[1]) if said[1] is not None else said[2].strip()
+            label = re.search(r"label[ \t]*:[ \t]*(?:\"([^\"]*)\"|([^,}\n]*))", found[0])
+            return None if label is None else _decoded(label[1]) if label[1] is not None else label[2].strip()
         for opened, closers in _SHAPES:
             if not self.text.startswith(opened, self.at):
                 continue

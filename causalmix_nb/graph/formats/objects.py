@@ -153,8 +153,8 @@ def of_networkx(graph: nx.Graph, format: str = "", by_label: bool = False) -> Re
 
 def _label(attributes: Mapping[str, Any]) -> str | None:
     """What a node is called in its attributes: its label, or its name, as igraph writes it."""
-    said = (attributes.get(key) for key in ("label", "name"))
-    return next((str(label) for label in said if label is not None), None)
+    given = (attributes.get(key) for key in ("label", "name"))
+    return next((str(label) for label in given if label is not None), None)
 
 
 def _igraph(graph: Any) -> Reading:
@@ -273,13 +273,13 @@ def _mapping(given: Mapping[Any, Any], format: str = "a dict") -> Reading:
     at = dict(zip([(type(id_) is int, id_) for id_ in ids], labels))
     reading = Reading(nodes=list(labels), latent=latent)
 
-    def end(said: Any) -> str:
-        said = said.get("id", said.get("name")) if isinstance(said, Mapping) else said
-        name = at.get((type(said) is int, said)) if isinstance(said, (str, int)) else None
+    def end(given: Any) -> str:
+        given = given.get("id", given.get("name")) if isinstance(given, Mapping) else given
+        name = at.get((type(given) is int, given)) if isinstance(given, (str, int)) else None
         if name is None:
-            name = str(said) if isinstance(said, (str, int)) and str(said) in labels else None
+            name = str(given) if isinstance(given, (str, int)) and str(given) in labels else None
         if name is None:
-            raise refusal(format, f"an edge names the node {str(said)[:60]!r}, which is not among the nodes")
+            raise refusal(format, f"an edge names the node {str(given)[:60]!r}, which is not among the nodes")
         return name
 
     if links is None:
@@ -313,16 +313,16 @@ def _kind(link: Mapping[str, Any], format: str) -> str:
     if link.get("directed") is False:
         raise refusal(format, "an edge has no direction, so nothing says what causes what")
     for key in ("type", "arrow", "edge_type", "kind", "direction"):
-        said = link.get(key)
-        if not isinstance(said, str) or not said.strip():
+        given = link.get(key)
+        if not isinstance(given, str) or not given.strip():
             continue
         if (
-            said.strip().lower() in ("undirected", "none")
-            or re.fullmatch(r"[<o\-][-–]+[>o\-]", said)
-            and "o" in said
+            given.strip().lower() in ("undirected", "none")
+            or re.fullmatch(r"[<o\-][-–]+[>o\-]", given)
+            and "o" in given
         ):
-            raise refusal(format, f"an edge is of the type {said!r}, so its direction is not known")
-        return arrow_of(said) or ("<->" if said.lower() in LATENT_WORDS else "->")
+            raise refusal(format, f"an edge is of the type {given!r}, so its direction is not known")
+        return arrow_of(given) or ("<->" if given.lower() in LATENT_WORDS else "->")
     return "->"
 
 
@@ -365,7 +365,7 @@ def read_gml(text: str) -> Reading:
             GML,
             "its edges have no direction (GML means so unless it says directed 1); write graph [ directed 1 …",
         )
-    labels = {node: said for node, given in graph.nodes(data=True) if (said := _label(given)) is not None}
+    labels = {node: label for node, given in graph.nodes(data=True) if (label := _label(given)) is not None}
     if len(set(labels.values())) < len(labels):
         raise refusal(GML, "two nodes have the same label; give each its own")
     taken = set(labels.values())

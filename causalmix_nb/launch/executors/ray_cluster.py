@@ -107,14 +107,14 @@ def _run(executor: RayExecutor, work: Work) -> None:
     TrainingError: no Ray, no cluster at the address, one that cannot hold a chunk, or nodes with another environment.
     """
     take, setup = work.take, work.setup_for(1)
-    take({"said": "connecting to Ray"})
+    take({"remark": "connecting to Ray"})
     with _connected(executor) as ray:
         slots = _slots(ray, executor)
         if not slots:
             raise TrainingError(
                 f"no node of the Ray cluster offers the {executor.needs} of a chunk; ask for less, or add nodes."
             )
-        take({"said": f"on {slots} places of a Ray cluster"})
+        take({"remark": f"on {slots} places of a Ray cluster"})
         files = {name: ray.put(content) for name, content in _contents(work.folder).items()}
         launch = uuid.uuid4().hex
         task = ray.remote(
@@ -148,9 +148,9 @@ def _drive(
             except StopIteration:
                 message = {"broken": "its task ended without a result"}
             except (ray.exceptions.RayTaskError, ray.exceptions.RuntimeEnvSetupError) as error:
-                said = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+                text = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
                 raise TrainingError(
-                    f"the cluster cannot train ({said}); its nodes need the same Python environment as this one."
+                    f"the cluster cannot train ({text}); its nodes need the same Python environment as this one."
                 ) from None
             except ray.exceptions.OutOfMemoryError:
                 message = {"too_large": "its node ran out of memory"}

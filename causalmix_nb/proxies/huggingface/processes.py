@@ -109,23 +109,23 @@ def _in_processes(
             f"processes={n} needs as many GPUs, and {torch.cuda.device_count()} are here; lower it."
         )
     with tempfile.TemporaryDirectory(prefix="causalmix_") as folder:
-        job, said, errors = (Path(folder) / name for name in ("job.json", "said.jsonl", "errors.txt"))
+        job, messages, errors = (Path(folder) / name for name in ("job.json", "messages.jsonl", "errors.txt"))
         runs = [spec.to_dict() for spec in specs]
         job.write_text(
             json.dumps({"setup": dict(setup), "runs": runs, "driver": os.getpid()}), encoding="utf-8"
         )
-        said.touch()
+        messages.touch()
         with errors.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={n}",
-                 "-m", "causalmix_nb.proxies.huggingface.processes", str(job), str(said)],
+                 "-m", "causalmix_nb.proxies.huggingface.processes", str(job), str(messages)],
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, start_new_session=True,
                 env=_environment(n),
             )  # fmt: skip
         found: list[TrainedRun] = []
         why = ""
         try:
-            with said.open(encoding="utf-8") as lines:
+            with messages.open(encoding="utf-8") as lines:
                 running = True
                 while running:
                     running = process.poll() is None
@@ -170,14 +170,14 @@ def _environment(n_processes: int) -> dict[str, str]:
     }
 
 
-def _main(job: str, said: str) -> int:
+def _main(job: str, messages: str) -> int:
     """One of the processes: trains its share of every run; the first one tells."""
     todo = json.loads(Path(job).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(todo["driver"],), daemon=True).start()
     first = os.environ.get("RANK", "0") == "0"
 
     def tell(message: Mapping[str, Any]) -> None:
-        with open(said, "a", encoding="utf-8") as out:
+        with open(messages, "a", encoding="utf-8") as out:
             out.write(json.dumps(message) + "\n")
 
     def on_tokens(n: int) -> None:

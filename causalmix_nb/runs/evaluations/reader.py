@@ -26,7 +26,7 @@ from causalmix_nb.registry import Registry
 from causalmix_nb.runs.directions import direction_of
 
 NO_METRIC = frozenset("alias sample_len n_samples samples num_instances num_fewshot n_shot version".split())
-SAID_BY_FILE, SAID_BY_NAME, UNSAID = "file", "name", ""
+FROM_FILE, FROM_NAME, UNKNOWN = "file", "name", ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Score:
 
     value: float
     lower: bool
-    said: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,9 @@ def is_score(metric: str) -> bool:
 def score(value: float, metric: str, stated: Any = None) -> Score:
     """A score with its direction: as stated (true where higher is better), else by the metric's name, else higher is better."""
     if isinstance(stated, bool):
-        return Score(value, not stated, SAID_BY_FILE)
+        return Score(value, not stated, FROM_FILE)
     low = direction_of(metric)
-    return Score(value, low is True, UNSAID if low is None else SAID_BY_NAME)
+    return Score(value, low is True, UNKNOWN if low is None else FROM_NAME)
 
 
 def put(found: dict[str, Score], outcome: str, score: Score) -> None:

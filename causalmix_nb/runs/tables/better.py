@@ -45,11 +45,11 @@ def said_by_table(sheet: Sheet) -> tuple[Sheet, dict[str, bool]]:
             rows.append(row)
             continue
         for name, cell in zip(header, row):
-            said = cell.casefold()
-            if said in YES | NO and SAYS[word] is not None:
-                stated[name] = SAYS[word] == (said in YES)
-            elif said in LOW | HIGH:
-                stated[name] = said in LOW
+            text = cell.casefold()
+            if text in YES | NO and SAYS[word] is not None:
+                stated[name] = SAYS[word] == (text in YES)
+            elif text in LOW | HIGH:
+                stated[name] = text in LOW
     return (replace(sheet, header=header, rows=rows) if rows else sheet), stated
 
 
@@ -113,7 +113,7 @@ def directions_of(
                 if name not in asked and (stated[name] if name in stated else direction_of(name))
             ]
             if left:
-                notes.said.append(
+                notes.remarks.append(
                     f"minimize leaves out {listed(left, 3)}, so higher counts as better there, though the name or the file says lower; "
                     f"minimize={{{', '.join(f'{name!r}: True' for name in list(asked)[:2])}}} leaves the others as they are"
                 )
@@ -127,11 +127,11 @@ def directions_of(
         found[name] = bool(low)
     by_file = [name for name in names if name in stated and name not in asked]
     if by_file:
-        notes.said.append(f"which way is better says the file itself for {listed(by_file, 3)}")
+        notes.remarks.append(f"which way is better says the file itself for {listed(by_file, 3)}")
     for low, word in ((True, "lower"), (False, "higher")):
-        told = [name for name in names if found[name] is low and name not in silent]
-        if told:
-            notes.said.append(f"{word} is better in {listed(told, 4)}; minimize={{…}} says otherwise")
+        low_ones = [name for name in names if found[name] is low and name not in silent]
+        if low_ones:
+            notes.remarks.append(f"{word} is better in {listed(low_ones, 4)}; minimize={{…}} says otherwise")
     if silent:
         many = len(silent) > 1
         notes.doubts.append(

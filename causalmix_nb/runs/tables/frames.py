@@ -66,9 +66,11 @@ def of_frames(
             if name not in names:
                 raise RunsError(f"minimize names {name!r}, which is no outcome.{did_you_mean(name, names)}")
     notes = Notes()
-    notes.said += shares.said
+    notes.remarks += shares.remarks
     report = (
-        notes.report(f"{len(T)} runs over {len(domains)} domains, from DataFrames") if shares.said else None
+        notes.report(f"{len(T)} runs over {len(domains)} domains, from DataFrames")
+        if shares.remarks
+        else None
     )
     plain = isinstance(index, pd.RangeIndex) and index.name is None and index.start == 0 and index.step == 1
     called = [""] * len(index) if plain else [str(name) for name in index]

@@ -54,15 +54,15 @@ def prepared(
     names = _row_names(sheet)
     if names is not None and len(sheet.rows) > 2 and may_sum_up(names[-1]):
         columns = Columns(sheet)
-        told = {k: found.values for k, found in enumerate(columns.numbers)
+        numbers = {k: found.values for k, found in enumerate(columns.numbers)
                 if found.n_numbers == len(sheet.rows) and columns.kind(k) not in ("key", "row", "tracker")}  # fmt: skip
-        sheet, note = without_totals(sheet, told, names)
+        sheet, note = without_totals(sheet, numbers, names)
         notes.doubts += [note] if note else []
     if not nameless:  # rows that are to be joined
         sheet, without = with_names(sheet, on)
         notes.doubts += without
     sheet, history = one_row_a_run(sheet, on)
-    notes.said += [*sheet.notes, *twice, *history]
+    notes.remarks += [*sheet.notes, *twice, *history]
     return Columns(sheet), stated
 
 
@@ -197,12 +197,12 @@ def domain_shares(
     run_names = [names[r] or f"row {rows[r] + 1}" for r in kept]
     shares = rescale(values, domains, run_names, most, words, normalise)
     if any(columns.numbers[k].percent for k in ks):
-        notes.said.append("shares are in per cent")
-    notes.said += shares.said
+        notes.remarks.append("shares are in per cent")
+    notes.remarks += shares.remarks
     notes.doubts += shares.doubts
     never = [domain for j, domain in enumerate(domains) if not shares.T[:, j].any()]
     if never:
-        notes.said.append(
+        notes.remarks.append(
             f"no run has any of {listed(never)}, so nothing can be learnt of it from these runs"
         )
     for k, domain in zip(ks, domains):
@@ -268,10 +268,10 @@ def outcome_frame(
             )
             continue
         if "±" in (text := "".join(sheet.column(k))) or "+/-" in text:
-            notes.said.append(f"of outcome {name} the numbers are taken without the spread after ±")
+            notes.remarks.append(f"of outcome {name} the numbers are taken without the spread after ±")
         if gone:
             held = ", ".join(f"{word[:24]!r}" for word, _ in words.most_common(3))
-            notes.said.append(
+            notes.remarks.append(
                 f"outcome {name} is missing in {gone} of {len(values)} runs{f', where it says {held}' if held else ''}"
             )
         notes.column(sheet, k, "outcome", name)
@@ -359,7 +359,7 @@ def note_left_out(notes: Notes) -> None:
     ]
     if odd:
         what = [row["column"] + f" ({row['why']})" for row in odd]
-        notes.said.append(f"left out: {listed(what, 5, 70)}")
+        notes.remarks.append(f"left out: {listed(what, 5, 70)}")
 
 
 def note_other_columns(columns: Columns, found: Found, taken: set[int], notes: Notes) -> None:

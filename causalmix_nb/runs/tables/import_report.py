@@ -31,8 +31,8 @@ class ImportReport(Finding):
         return "\n".join([self.title, *(f"  {text}." for text in self.sentences)])
 
     def _repr_html_(self) -> str:
-        said = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
-        return f"<p><b>{html.escape(self.title)}</b></p><ul>{said}</ul>{self.table.to_html(escape=True)}"
+        remarks = "".join(f"<li>{html.escape(text)}</li>" for text in self.sentences)
+        return f"<p><b>{html.escape(self.title)}</b></p><ul>{remarks}</ul>{self.table.to_html(escape=True)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Notes:
     """What is to be reported, collected as it is found. said, doubts: sentences; rows: of the table of columns."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.remarks: list[str] = []
         self.doubts: list[str] = []
         self.rows: list[dict[str, str]] = []
 
@@ -80,7 +80,7 @@ class Notes:
         doubts = tuple(dict.fromkeys(self.doubts))
         return ImportReport(
             title,
-            (*doubts, *(text for text in dict.fromkeys(self.said) if text not in doubts)),
+            (*doubts, *(text for text in dict.fromkeys(self.remarks) if text not in doubts)),
             table,
             doubts,
         )

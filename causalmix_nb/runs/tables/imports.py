@@ -71,14 +71,16 @@ def read_tables(
     # DataFrames of which one was sorted or cut down belong together by their labels, not by where a row stands now.
     labelled = all(map(numbered_rows, frames.values())) and not all(map(counted_rows, frames.values()))
     for part, table in frames.items():
-        tables[part], said = prepared(table, on, notes, nameless=False, called=part, labelled=labelled)
-        stated.update({metric_name(name): low for name, low in said.items()} if part == "metrics" else {})
+        tables[part], directions = prepared(table, on, notes, nameless=False, called=part, labelled=labelled)
+        stated.update(
+            {metric_name(name): low for name, low in directions.items()} if part == "metrics" else {}
+        )
     tables, seeds = seeds_as_runs(tables, on)
     tables = read_alike(tables)
-    notes.said += [seeds] if seeds else []
+    notes.remarks += [seeds] if seeds else []
     order = list(tables)
     joined = join([tables[part] for part in order], on)
-    notes.said += joined.said
+    notes.remarks += joined.remarks
     notes.doubts += joined.doubts
     rows = dict(zip(order, joined.rows))
     keys = {part: {k} - {None} for part, k in zip(order, joined.keys)}
@@ -211,7 +213,7 @@ def read_wide(
 ) -> Imported:
     """Parts of runs from one table with everything in it; see ``Runs.from_wide``."""
     notes = Notes()
-    columns, said = prepared(table, on, notes)
+    columns, directions = prepared(table, on, notes)
     header, rows = columns.sheet.header, list(range(len(columns.sheet.rows)))
     key = name_column(columns) if on is None else key_column(columns.sheet, on)
     names = columns.sheet.column(key) if key is not None else [""] * len(rows)
@@ -221,13 +223,13 @@ def read_wide(
         for part, head in (("ratio", ratio), ("metric", metric), ("state", state), ("scale", scale))
     }
     named = {k for ks in parts.values() for k in ks} | ({key} if key is not None else set())
-    told = True
+    prefixed = True
     if not parts["ratio"] and ratio == "ratio_":
         found = domain_columns(columns, rows, named, normalise)
         parts["ratio"] = (
             dict.fromkeys(found.domains, "") if found is not None and (len(found.domains) > 1) else {}
         )
-        told = False
+        prefixed = False
     wanted = asked_names(minimize)
     scores: dict[int, str] = {}
     if parts["metric"]:
@@ -236,7 +238,7 @@ def read_wide(
     elif metric == "metric_" and parts["ratio"]:
         free = [k for k in range(len(header)) if k not in named and k not in parts["ratio"]]
         scores = outcome_columns(columns, free, wanted, notes)
-    if not told and parts["ratio"] and not scores:
+    if not prefixed and parts["ratio"] and not scores:
         raise RunsError(
             f"no column begins with {ratio!r}, and beside those that sum to 1 there is none for an outcome; give the metrics as a second table, or "
             f"name the prefixes with ratio= and metric=. Columns are {', '.join(header[:8])}{'…' if len(header) > 8 else ''}."
@@ -252,15 +254,15 @@ def read_wide(
             notes.column(columns.sheet, k, "left out", "", WHY.get(columns.kind(k), "belongs to no part"))
     if key is not None:
         notes.column(columns.sheet, key, "run")
-    if not told:
+    if not prefixed:
         shown = [header[k] for k in parts["ratio"]]
         begun = any(all(bare_name(name).startswith(head) for name in shown) for head in RATIOS)
-        said_of = notes.said if begun else notes.doubts
-        said_of.append(
+        remarks = notes.remarks if begun else notes.doubts
+        remarks.append(
             f"no column begins with {ratio!r}: the domains are those that sum to 1, {listed(shown, 4)}"
         )
     domains, shares, kept = domain_shares(columns, Found(list(parts["ratio"])), rows, names, normalise, notes)
-    if told:
+    if prefixed:
         domains = list(parts["ratio"].values())
         distinct_names(domains)
     outcomes = outcome_frame(columns, scores, kept, False, notes)
@@ -270,10 +272,10 @@ def read_wide(
         part: covariate_frame(columns, parts[part], part, kept, notes) for part in ("state", "scale")
     }
     stated = {
-        new: said[old]
+        new: directions[old]
         for k, new in scores.items()
         for old in {header[k], metric_name(header[k])}
-        if old in said
+        if old in directions
     }
     note_unfinished(columns, kept, notes)
     low = directions_of(

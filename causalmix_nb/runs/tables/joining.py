@@ -26,7 +26,7 @@ class Join:
     rows: list[list[int]]
     names: list[str]
     keys: list[int | None]
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
 
@@ -101,7 +101,7 @@ def join(tables: Sequence[Columns], on: str | None = None) -> Join:
     first, rows = sheets[0], [list(range(len(sheets[0].rows)))]
     names: list[str] = []
     keys: list[int | None] = [None]
-    said: list[str] = []
+    remarks: list[str] = []
     doubts: list[str] = []
     kept = rows[0]
     for columns in tables[1:]:
@@ -111,7 +111,7 @@ def join(tables: Sequence[Columns], on: str | None = None) -> Join:
             keys[0] = left
         keys.append(right)
         if how:
-            said.append(how)
+            remarks.append(how)
         lost = [i for i in kept if i not in pairs]
         kept = [i for i in kept if i in pairs]
         extra = set(range(len(sheet.rows))) - set(pairs.values())
@@ -132,7 +132,7 @@ def join(tables: Sequence[Columns], on: str | None = None) -> Join:
             names = [columns.sheet.rows[i][k] for i in chosen[j]]
     if not names and keys[0] is not None:
         names = [first.rows[i][keys[0]] for i in kept]
-    return Join(chosen, names or [""] * len(kept), keys, tuple(said), tuple(doubts))
+    return Join(chosen, names or [""] * len(kept), keys, tuple(remarks), tuple(doubts))
 
 
 def _pairs(

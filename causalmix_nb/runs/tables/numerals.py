@@ -54,7 +54,7 @@ class Numbers:
         return self.n_numbers > 0 and self.n_numbers >= others
 
     @property
-    def said(self) -> str:
+    def remarks(self) -> str:
         """The words that stand for numbers, counted."""
         counts = Counter(self.words.values()).most_common(3)
         return ", ".join(f"{word[:24]!r}" + (f" {n} times" if n > 1 else "") for word, n in counts)

@@ -29,7 +29,7 @@ class Shares:
 
     T: np.ndarray
     totals: np.ndarray | None = None
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
 
@@ -229,7 +229,7 @@ def rescale(
         off = np.abs(total - 1).max() > EXACTLY
         return Shares(
             _divide(T),
-            said=(f"shares summed to {_range(total)} and were rescaled to 1, as asked",) if off else (),
+            remarks=(f"shares summed to {_range(total)} and were rescaled to 1, as asked",) if off else (),
         )
     percent = (total > 50).mean() > 0.5
     of_one = None if decimals is None else decimals + 2 if percent else decimals
@@ -252,10 +252,10 @@ def rescale(
             "Pass normalise=True to rescale."
         )
     scaled = total / unit
-    said = []
+    remarks = []
     n_percent = int((unit == 100).sum())
     if n_percent:
-        said.append(
+        remarks.append(
             "shares are in per cent"
             if n_percent == n
             else f"{n_percent} of {n} runs have their shares in per cent"
@@ -267,8 +267,8 @@ def rescale(
             f"{listed(domains, 4)}); is a domain missing? Pass normalise=True to rescale."
         )
     if off.max() > EXACTLY:
-        said.append(f"shares sum to {_range(scaled)}, as rounded shares do, and were rescaled to 1")
-    return Shares(_divide(T), said=tuple(said))
+        remarks.append(f"shares sum to {_range(scaled)}, as rounded shares do, and were rescaled to 1")
+    return Shares(_divide(T), remarks=tuple(remarks))
 
 
 def _divide(T: np.ndarray) -> np.ndarray:

@@ -103,7 +103,7 @@ function render({ model, el }) {
   });
   const big = make(root, "div", { class: "big", "aria-live": "polite", "data-testid": "explorer-verdict" });
   const picture = draw(root, "svg", { width: "100%", height: 26, role: "img" });
-  const said = make(root, "div", { "data-testid": "explorer-said" });
+  const answerText = make(root, "div", { "data-testid": "explorer-text" });
   const why = make(root, "div", { class: "why", "data-testid": "explorer-why" });
   const warning = make(root, "div", { class: "error", "data-testid": "explorer-warning" });
   const error = make(root, "div", { class: "error", role: "alert", "data-testid": "explorer-error" });
@@ -274,19 +274,19 @@ function render({ model, el }) {
     for (const [name, button] of Object.entries(mode)) button.setAttribute("aria-pressed", String(a.mode === name));
     partner.value = model.get("partner");
     big.textContent = `${SHAPE[a.verdict.split(" ")[0]]} ${a.mode === "see" ? "seen " : ""}${a.verdict}`;
-    said.textContent = `Gain ${signed(a.gain)} (95% interval ${signed(a.gain_lower)} to ${signed(a.gain_upper)}). Expected ${a.outcome} ` +
+    answerText.textContent = `Gain ${signed(a.gain)} (95% interval ${signed(a.gain_lower)} to ${signed(a.gain_upper)}). Expected ${a.outcome} ` +
       `${number(a.mean)} (${number(a.lower)} to ${number(a.upper)}); ${a.minimize ? "lower" : "higher"} is better.`;
     why.textContent = a.why + (a.done ? ` Causal effect (do): gain ${signed(a.done[0])} (${signed(a.done[1])} to ${signed(a.done[2])}).` : "");
-    picture.setAttribute("aria-label", said.textContent);
+    picture.setAttribute("aria-label", answerText.textContent);
     band(picture, a.gain, a.gain_lower, a.gain_upper, Math.max(Math.abs(a.gain_lower), Math.abs(a.gain_upper), ...(a.done ?? []).map(Math.abs), 1e-12) * 1.1);
     warning.textContent = a.warning ? `Warning: ${a.warning}.` : "";
     root.setAttribute("data-seq", String(a.seq));
   }
   const complain = () => { error.textContent = model.get("error"); if (error.textContent) answered(); };
-  const told = () => { note.textContent = model.get("note"); };
+  const noted = () => { note.textContent = model.get("note"); };
   const recode = () => { shown.textContent = model.get("code"); };
   const triangle = () => { drawTriangle(); placeRing(); };
-  const deaf = listen(model, { answer: answered, code: recode, error: complain, bars: drawBars, triangle, note: told });
+  const deaf = listen(model, { answer: answered, code: recode, error: complain, bars: drawBars, triangle, note: noted });
   answered();
   recode();
   complain();

@@ -33,7 +33,7 @@ function render({ model, el }) {
 
   const root = make(el, "div", { class: "cm-monitor", role: "group", "aria-label": "monitor of the proxy runs", "data-testid": "monitor", "data-lm-suppress-shortcuts": "true" });
   make(root, "div", { class: "title" }, "Proxy runs");
-  const said = make(root, "div", { "aria-live": "polite", "data-testid": "monitor-said" });
+  const standing = make(root, "div", { "aria-live": "polite", "data-testid": "monitor-text" });
   const bar = make(root, "div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "runs done", "data-testid": "monitor-bar" });
   const fill = make(bar, "div");
   const line = make(root, "div", { "data-testid": "monitor-line" });
@@ -81,7 +81,7 @@ function render({ model, el }) {
     const share = v.total ? Math.min(1, v.done / v.total) : 0;
     fill.style.width = `${100 * share}%`;
     bar.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    if (v.status !== spoken) { said.textContent = v.status === "running" ? "training" : v.said; spoken = v.status; }
+    if (v.status !== spoken) { standing.textContent = v.status === "running" ? "training" : v.text; spoken = v.status; }
     const parts = v.total ? [`${v.stage}: ${v.done}/${v.total}`] : [v.stage];
     if (v.speed && v.status === "running") parts.push(`${Math.round(v.speed).toLocaleString()} tokens/s`);
     if (v.eta && v.status === "running") parts.push(`${clock(v.eta)} left`);
@@ -96,7 +96,7 @@ function render({ model, el }) {
       const run = runs[i];
       square.className = !run ? "todo" : run.ok ? "" : "failed";
       square.style.opacity = run?.ok ? 0.25 + 0.75 * (run.rank ?? 0) : 1;
-      const words = run ? run.said : "to go";
+      const words = run ? run.text : "to go";
       if (square.title !== words) { square.title = words; square.setAttribute("aria-label", words); }
     });
     squares.hidden = !wanted;

@@ -192,29 +192,29 @@ def _columns(source: Source | None) -> dict[str, Any]:
 
 def _remarks(plan: ExportPlan, entries: Mapping[str, Any]) -> list[str]:
     kinds = {domain.source.kind for domain in plan.used if domain.source}
-    said = [f"The data sets are described in {INFO} beside this file."]
+    sentences = [f"The data sets are described in {INFO} beside this file."]
     if plan.exact:
-        said.append(
+        sentences.append(
             "split there names the rows to read, num_samples how many; concat takes each once and needs no interleave_probs. Train without "
             "streaming, which ignores num_samples and does not mix what is concatenated."
         )
         chance = [name for name, entry in entries.items() if "num_samples" in entry]
         if len(chance) < len(entries):
-            said.append(
+            sentences.append(
                 "The rows that split names have the tokens that are wanted to a row; only their order is chance."
             )
         if chance:
-            said.append(
+            sentences.append(
                 f"Which num_samples rows are drawn is chance, and their tokens with them ({', '.join(chance)}): a sample of few rows may be "
                 "some per cent off."
             )
     if "text" in kinds:
-        said.append("Plain text is for stage: pt." + (" Other domains here are for stage: sft." if len(kinds) > 1 else ""))  # fmt: skip
+        sentences.append("Plain text is for stage: pt." + (" Other domains here are for stage: sft." if len(kinds) > 1 else ""))  # fmt: skip
     if plan.max_length is None and kinds != {"text"}:
-        said.append(
+        sentences.append(
             f"LLaMA-Factory cuts examples after cutoff_len ({CUTOFF:,} tokens); if some are longer, export with max_length."
         )
-    return [printable(line) for line in said]
+    return [printable(line) for line in sentences]
 
 
 FORMATS.register(Format("llamafactory", "its YAML and dataset_info.json", write))
