@@ -8,7 +8,7 @@ that a difference of two mixtures is never treated as a difference of independen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,13 @@ class Model:
 
     def widen(self, factor: float) -> None:
         """Multiply every variance by a factor of at least 1; nothing where the method has seen to left-out runs itself."""
+
+    def left_out(self, folds: Sequence[np.ndarray]) -> np.ndarray | None:
+        """Standard deviation (n,) of every run around what is expected of it when its fold is left out; None where a method cannot tell.
+
+        folds: rows of each. What else was learnt (scales, lengths) is taken from all runs.
+        """
+        return None
 
     def noise_at(
         self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None

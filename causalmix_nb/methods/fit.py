@@ -160,8 +160,15 @@ def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, *
     scores = {name: rank_within(problem, mean) for name, (mean, _) in predicted.items()}
     chosen = _best(problem, scores) if method == AUTO else method
     model = fit_one(problem, chosen, random_state, **given[chosen])
-    model.widen(_misfit(problem, *predicted[chosen]))
-    model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, predicted[chosen])}
+    mean, quick_sd = predicted[chosen]
+    parts = folds(problem.groups, 5, random_state)
+    sd = model.left_out(
+        parts
+    )  # of the whole fit; those of quick fits to the folds are too sure of what they learnt
+    factor = _misfit(problem, mean, quick_sd if sd is None else sd)
+    model.widen(factor)
+    told = mean, quick_sd if sd is None else math.sqrt(factor) * sd
+    model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, told)}
     model.diagnostics["regret_tried"] = {
         name: _regret(problem, mean) for name, (mean, _) in predicted.items()
     }

@@ -15,6 +15,7 @@ References: Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +39,7 @@ INDUCING = 1024  # inducing points beyond
 WORSE = 1.1  # by how much errors of left-out runs may grow, in mean square, when noisy runs count for less
 LEAST = 1e-8  # weight that a run keeps, however wild
 LONG, SHORT = Effort(16, 2, 8), Effort(8, 1, 6)  # chains of draws of the hyper-parameters
-MANY, FEW_DRAWS = 256, 4  # runs from which, and draws up to which, a short chain has to do
+MANY = 256  # runs up to which there is time for a long chain
 FEW = 8  # states that effective shares are averaged over, of those that all else is averaged over
 
 
@@ -48,6 +49,11 @@ def _few(U: np.ndarray, share: np.ndarray) -> list[tuple[np.ndarray, float]]:
         return list(zip(U, share))
     standing = np.searchsorted(np.cumsum(share), (np.arange(FEW) + 0.5) / FEW)
     return [(u, 1 / FEW) for u in U[np.minimum(standing, len(U) - 1)]]
+
+
+def _few_draws(m: int) -> float:
+    """By how much the variance among m draws is too small for the error of their average."""
+    return (m + 1) / max(m - 1, 1)
 
 
 # -- model -----------------------------------------------------------------------------------------------
@@ -91,7 +97,9 @@ class GaussianProcess(Model):
             best = self._judge_again(y, best, max_iter // 2)
         theta = self._mode.theta
         n = len(y)
-        wanted = (16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
+        wanted = (
+            (32 if n <= MANY else 16 if n <= 600 else 8 if n <= 1500 else 0) if members is None else members
+        )
         self._members = self._drawn(theta, y, wanted, rng) if wanted else [self._mode]
         self._inflation = 1.0
         self.fitted_noise_sd = math.sqrt(noise_variance(self.kernel, theta)) * self._spread
@@ -112,6 +120,20 @@ class GaussianProcess(Model):
         self._inflation *= factor
         self.noise_sd *= math.sqrt(factor)
         self.diagnostics["interval_inflation"] = self._inflation
+
+    @one_thread()
+    def left_out(self, folds: Sequence[np.ndarray]) -> np.ndarray | None:
+        """As :meth:`Model.left_out`, over all draws together; None where the posterior goes through inducing points."""
+        if self._inducing is not None:
+            return None
+        m = len(self._members)
+        away, variance = np.zeros((2, m, self.problem.n_runs))
+        for i, member in enumerate(self._members):
+            inverted = inverse(member.chol)
+            for rows in folds:
+                block = np.linalg.inv(inverted[np.ix_(rows, rows)])
+                away[i, rows], variance[i, rows] = block @ member.weights[rows], np.diagonal(block)
+        return self._spread * np.sqrt(self._inflation * (variance.mean(0) + away.var(0) * _few_draws(m)))
 
     def _points(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> Points:
         return np.sqrt(T), (np.hstack([X, S]) - self._centre) / self._unit
@@ -210,7 +232,7 @@ class GaussianProcess(Model):
         self, theta: np.ndarray, y: np.ndarray, members: int, rng: np.random.Generator
     ) -> list[Posterior]:
         """Posteriors at draws of the hyper-parameters."""
-        effort = LONG if len(y) <= MANY and members > FEW_DRAWS else SHORT
+        effort = LONG if len(y) <= MANY else SHORT
         draws = self._learner(y).draws(theta, members, effort, rng)
         return [self._condition(draw, y) for draw in draws]
 
@@ -297,7 +319,7 @@ class GaussianProcess(Model):
         m, means = len(parts), np.stack([mean for mean, _ in parts])
         mean = means.mean(0)
         away = means - mean
-        cov = sum(cov for _, cov in parts) / m + away.T @ away * (1 + 1 / m) / max(m - 1, 1)
+        cov = sum(cov for _, cov in parts) / m + away.T @ away / m * _few_draws(m)
         return (
             self._level + self._spread * mean,
             self._inflation * self._spread**2 * cov,

@@ -10,7 +10,7 @@ covariances are carried over to first order.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,12 @@ class WarpedProcess(Model):
         self.inner.widen(factor)
         self.diagnostics["interval_inflation"] = self.inner.diagnostics["interval_inflation"]
         self._set_noise()
+
+    def left_out(self, folds: Sequence[np.ndarray]) -> np.ndarray | None:
+        """As :meth:`GaussianProcess.left_out`, carried over to the outcome's units where it is expected to be."""
+        p, found = self.problem, self.inner.left_out(folds)
+        reach = np.maximum(self.warp.s * self.mean(p.T, p.X, p.S) - self.warp.pole, 1e-12)
+        return None if found is None else found * reach
 
     def noise_at(
         self, mean: np.ndarray, T: np.ndarray | None = None, S: np.ndarray | None = None
@@ -132,7 +138,7 @@ METHODS.register(
         "gp",
         "Gaussian process, the surface to optimise with",
         fit_gp,
-        quick={"n_starts": 1, "max_iter": 4, "members": 4},
+        quick={"n_starts": 1, "max_iter": 4, "members": 0},
         tried=always,
         settle=_with_scale,
     )

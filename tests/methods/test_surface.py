@@ -89,9 +89,9 @@ def test_the_posterior_is_the_average_of_textbook_posteriors(gp, problem):
     mean, cov = gp.joint_at(T, X, np.zeros((7, 0)))
     spread = problem.y.std()
     np.testing.assert_allclose(mean, problem.y.mean() + spread * np.mean(means, axis=0), atol=1e-8)
-    expected = np.mean(covs, axis=0) + np.cov(np.transpose(means)) * (1 + 1 / 16)
+    expected = np.mean(covs, axis=0) + np.cov(np.transpose(means)) * (1 + 1 / 32)
     np.testing.assert_allclose(cov / (gp._inflation * spread**2), expected, atol=1e-7)
-    assert len(gp._members) == 16
+    assert len(gp._members) == 32
     np.testing.assert_allclose(gp.mean(T, X, np.zeros((7, 0))), mean, atol=1e-8)
     at_mode = by_hand(gp, problem, gp._mode, gp._points(T, np.zeros((7, 3)), np.zeros((7, 0))))
     expected = gp.expected(T, dict.fromkeys(STATE, 0.0))
