@@ -36,6 +36,7 @@ class Effect:
     level: coverage the interval claims.
     label: the question in words.
     note: what the numbers lean on besides runs, in words; empty where they lean on runs alone.
+    doubt: why the effect may not be called sure, whatever its interval; empty where nothing speaks against the model.
     """
 
     estimate: float
@@ -49,22 +50,24 @@ class Effect:
     outcome: str = ""
     minimize: bool = False
     note: str = ""
+    doubt: str = ""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.lower > 0 or self.upper < 0
+        """Whether the interval excludes 0 and nothing speaks against the model that it comes from."""
+        return not self.doubt and (self.lower > 0 or self.upper < 0)
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse", or why neither can be said."""
+        if self.distinguishable:
+            return "better" if (self.estimate < 0) == self.minimize else "worse"
+        return f"cannot be sure, {self.doubt}" if self.doubt else "not distinguishable from no effect"
 
     def __str__(self) -> str:
-        better = (self.estimate < 0) == self.minimize
-        verdict = (
-            ("better" if better else "worse")
-            if self.distinguishable
-            else "not distinguishable from no effect"
-        )
         return (
             f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
-            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
+            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {self.verdict}"
             f"{f' [{self.note}]' if self.note else ''}"
         )
 
@@ -90,6 +93,7 @@ class Model:
         self.diagnostics: dict[str, Any] = {}
         self.noise_sd = math.nan
         self.df = math.inf  # degrees of freedom behind the intervals
+        self.doubt = ""  # why no effect may be called sure: a test that the model failed, in words
         self.pool_state: pd.Series | None = None
         self.baseline: Mixture | None = None
 
@@ -368,7 +372,7 @@ class Model:
         ends = estimate - q * se, estimate + q * se
         return Effect(
             estimate, se, *ends, self.problem.n_runs, contrast, level, label,
-            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True),
+            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True), self.doubt,
         )  # fmt: skip
 
     def quantile(self, level: float) -> float:

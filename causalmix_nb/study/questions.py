@@ -168,11 +168,11 @@ def counterfactual(
 
 
 def effects(
-    study: Asked, tilt: Tilts | None = None, pairs: bool = False, simultaneous: bool = False
+    study: Asked, tilt: Tilts | None = None, pairs: bool = False, simultaneous: bool = True
 ) -> pd.DataFrame:
     """Marginal return of every domain (or of one against another, for all pairs) with intervals and verdicts.
 
-    simultaneous: widen the intervals so that all of them hold together.
+    simultaneous: let all intervals and verdicts hold together; False: each on its own.
     """
     table = pairwise_contrasts if pairs else effects_table
     return table(study.fitted(), study.trainer.meter.flat_state(tilt), simultaneous=simultaneous)
