@@ -7,7 +7,7 @@ robust covariance (statsmodels). Theta is reported as contrasts: one share canno
 is not learnt: its effect is taken to be 0, give or take the size of the effects that were learnt.
 
 It assumes that the outcome is a line in log shares at every state, that all that moved both mixture and outcome is in the state, and
-that every state has seen varied mixtures. The first two are looked at as far as runs can show them (methods/departures.py): intervals are
+that every state has seen varied mixtures. The first two are looked at as far as runs can show them (estimate/departures.py): intervals are
 wider by the bias that shows, and a curved outcome is said and nothing called sure. An interval fails where a cause is not recorded, which no
 run can show, where a curve is too weak for these runs to see, and for a mixture beyond those tried.
 
@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.departures import Asked, Departures, curvature_sentence, design_rows
 from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.model import Model, nudged
 from causalmix_nb.estimate.nuisances import (
@@ -43,7 +44,6 @@ from causalmix_nb.estimate.nuisances import (
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.weights import weighed
-from causalmix_nb.methods.departures import Asked, Departures, curvature_sentence, design_rows
 from causalmix_nb.methods.method import METHODS, Method, always
 from causalmix_nb.mixture import log_mixture
 
