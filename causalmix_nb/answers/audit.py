@@ -28,6 +28,7 @@ from causalmix_nb.estimate.nuisances import (
     state_and_scale,
 )
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.support import Support
 from causalmix_nb.estimate.warp import TRUSTED, moments
 from causalmix_nb.estimate.weights import weighed
 from causalmix_nb.finding import Finding
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 GOOD, WARN, BAD = "fine", "warning", "stop"
 POWER = 2.8  # 1.96 + 0.84: standard errors of a difference that a test at 5 % detects with a power of 80 %
+PAIRS = 1000  # of a mixture and a state that are looked up among the runs
+APART = 0.25  # part of such pairs outside what the runs cover that is worth a warning
 COLLINEAR = 30.0  # condition number of the standardised state from which its columns are not told apart (Belsley et al. 1980)
 
 
@@ -219,7 +222,17 @@ def _support(problem: Problem) -> Row:
     share = overlap(problem).covered[0]
     verdict = GOOD if share >= 0.5 else WARN
     answer = f"{share:.0%} of all mixtures lie where runs are; a recommendation stays inside"
+    if problem.X.shape[1] and (elsewhere := _tried_elsewhere(problem)) > APART:
+        answer += f", but {elsewhere:.0%} of them, paired with another run's state, were tried at other states only: an effect there is extrapolated"
+        verdict = WARN
     return ("do the runs cover the mixtures?", answer, share, verdict)
+
+
+def _tried_elsewhere(problem: Problem) -> float:
+    """Part of pairs of a run's mixture with another run's state that lies outside what the runs cover; about 0.05 if mixtures were drawn."""
+    rng, n = np.random.default_rng(0), problem.n_runs
+    rows, others = rng.integers(n, size=PAIRS), rng.integers(n, size=PAIRS)
+    return float(np.mean(Support(problem).distance(problem.T[rows], state_and_scale(problem)[others]) > 1))
 
 
 def _noise(problem: Problem) -> tuple[float, float, list[Row]]:

@@ -1,4 +1,8 @@
-"""Which domain deserves more: marginal returns of a fitted model as a table, each with its interval and its verdict."""
+"""Which domain deserves more: marginal returns of a fitted model as a table, each with its interval and its verdict.
+
+Intervals and verdicts of a table hold together unless asked for one by one: they span the quantile of the largest of the rows' |t|,
+which are drawn from their joint covariance (T. Hothorn, F. Bretz, P. Westfall, *Simultaneous inference in general parametric models*, 2008).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from causalmix_nb.estimate.nuisances import returns_table
 if TYPE_CHECKING:
     import pandas as pd
 
+TOGETHER, ALONE = "simultaneous", "each alone"  # what an interval of a table promises
 SIMULATIONS = 20_000  # draws of the largest of several errors
 
 
@@ -43,7 +48,7 @@ def effects_table(
     *,
     at: Any = None,
     level: float = LEVEL,
-    simultaneous: bool = False,
+    simultaneous: bool = True,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """Marginal return of every domain with its interval and what can be said of it.
@@ -51,11 +56,13 @@ def effects_table(
     Parameters
     ----------
     state: the state to ask at; None as in :meth:`Model.predict`. at: the mixture to start from.
-    simultaneous: widen the intervals so that all of them hold together with probability ``level``.
+    simultaneous: let all intervals, and so all verdicts, hold together with probability ``level``; False: each on its own, so that
+        in a table of many rows a false verdict is to be expected.
 
     Returns
     -------
-    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), verdict; without the domains that no
+    DataFrame indexed by domain: estimate, se, lower, upper (outcome units per unit of log share), interval ("simultaneous" or
+    "each alone"), verdict; without the domains that no
     run has moved.
     """
     estimate, cov = model.returns(state, at)
@@ -63,7 +70,7 @@ def effects_table(
         simultaneous_quantile(cov, level, model.df, random_state) if simultaneous else model.quantile(level)
     )
     table = returns_table(estimate, cov, quantile, model.problem.moving_domains)
-    return table.assign(verdict=_verdicts(table, model.sign))
+    return table.assign(interval=TOGETHER if simultaneous else ALONE, verdict=_verdicts(table, model))
 
 
 def pairwise_contrasts(
@@ -72,14 +79,14 @@ def pairwise_contrasts(
     *,
     at: Any = None,
     level: float = LEVEL,
-    simultaneous: bool = False,
+    simultaneous: bool = True,
     random_state: int = 0,
 ) -> pd.DataFrame:
     """Marginal return of one domain minus that of another, for every pair: which of the two deserves more?
 
     Returns
     -------
-    DataFrame indexed by (more, less): estimate, se, lower, upper, verdict; K (K - 1) / 2 rows.
+    DataFrame indexed by (more, less): estimate, se, lower, upper, interval, verdict; K (K - 1) / 2 rows.
     """
     import pandas as pd
 
@@ -95,10 +102,13 @@ def pairwise_contrasts(
     names = model.problem.moving_domains
     pairs = [(names[a], names[b]) for a, b in zip(first, second)]
     table.index = pd.MultiIndex.from_tuples(pairs, names=["more", "less"])
-    return table.assign(verdict=_verdicts(table, model.sign))
+    return table.assign(interval=TOGETHER if simultaneous else ALONE, verdict=_verdicts(table, model))
 
 
-def _verdicts(table: pd.DataFrame, sign: float) -> list[str]:
+def _verdicts(table: pd.DataFrame, model: Model) -> list[str]:
+    if model.doubt:
+        return ["cannot be sure"] * len(table)
+    sign = model.sign
     lower, upper = (table["lower"], table["upper"]) if sign > 0 else (-table["upper"], -table["lower"])
     return [
         "better" if low > 0 else "worse" if high < 0 else "not distinguishable from no effect"

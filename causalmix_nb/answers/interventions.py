@@ -9,6 +9,7 @@ Pearl, *Causality*, 2009, chapters 3 and 7.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ import numpy as np
 
 from causalmix_nb.answers.question import KEEP, QUESTIONS, Argument, Question
 from causalmix_nb.errors import MixtureError, RunsError, did_you_mean
-from causalmix_nb.estimate.model import LEVEL, Effect, Model, move
-from causalmix_nb.estimate.support import TrustRegion
+from causalmix_nb.estimate.model import LEVEL, Effect, Model
+from causalmix_nb.estimate.moves import move
+from causalmix_nb.estimate.support import Support, TrustRegion
 from causalmix_nb.methods.quick_surface import QuickSurface, quick_surfaces
 from causalmix_nb.mixture import Mixture, as_shares, unknown_domain
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from causalmix_nb.runs.store import Runs
 
+ELSEWHERE = 1.25  # distance from the runs, in mixture and state, from which a mixture counts as tried at other states only
 DO = "Do: what the mixture would cause if you set it, with the pool as it is"
 SEE = "See: what runs with such mixtures happened to score, whatever made people choose them"
 
@@ -182,9 +185,10 @@ def counterfactual(
 ) -> Effect:
     """What a run that was made would have scored under another mixture, minus what it scored.
 
-    Abduction: the run's residual is taken to be particular to it (its seed, its documents) and to stay what it was.
-    Action: its shares are set. Prediction: the fitted surface at its own state and scale, plus the residual. With an additive
-    residual the difference is that of the surface; its interval is that of the difference.
+    Abduction: the run's residual, in units of the noise of such runs, is taken to be particular to it (its seed, its documents) and
+    to stay what it was. Action: its shares are set. Prediction: the fitted surface at its own state and scale, plus the residual in
+    units of the noise there. Where the noise does not depend on the mixture the difference is that of the surface. The interval knows
+    how uncertain the surface is, and how uncertain the noise; that a residual keeps its place among others (rank invariance) no run can show.
 
     Raises
     ------
@@ -196,10 +200,38 @@ def counterfactual(
     after, before = move(model, named, keep, start)
     if np.allclose(after, before, rtol=0, atol=1e-12):
         after = before
-    effect = model.contrast(after, before, state, scale, level)
+    effect = _keeping_its_residual(
+        model, model.contrast(after, before, state, scale, level), (after, before), state, scale, observed
+    )
     text = ", ".join(f"{name}={share:.4g}" for name, share in named.items())
     label = f"run {run_key} with {text}: {observed + effect.estimate:.4g} instead of {observed:.4g}"
     return replace(effect, label=label)
+
+
+def _keeping_its_residual(
+    model: Model,
+    effect: Effect,
+    moved: tuple[np.ndarray, np.ndarray],
+    state: Any,
+    scale: Any,
+    observed: float,
+) -> Effect:
+    """The effect on a run whose residual (observed - m) grows by the ratio of the noise after to that before."""
+    T = np.vstack(moved)
+    mean, cov = model.joint(T, state, scale)
+    noise = model.noise_at(mean, T, model.scales(scale, 2))
+    ratio = float(noise[0] / noise[1]) if noise[1] > 0 else 1.0
+    if not math.isfinite(ratio) or abs(ratio - 1) < 1e-9:
+        return effect
+    residual, w = observed - float(mean[1]), np.array([1.0, -ratio])
+    uncertain = 0.0
+    if model.problem.noise is not None:
+        # a log standard deviation is known to 1 / √(2 n) per standard deviation of what it depends on
+        apart = model.problem.noise.apart(T, model.scales(scale, 2))
+        uncertain = residual * ratio * apart / math.sqrt(2 * model.problem.n_runs)
+    se = math.sqrt(max(float(w @ cov @ w), 0.0) + uncertain**2)
+    estimate, q = effect.estimate + (ratio - 1) * residual, model.quantile(effect.level)
+    return replace(effect, estimate=estimate, se=se, lower=estimate - q * se, upper=estimate + q * se)
 
 
 def _key_of(keys: list[str], given: str) -> str:
@@ -249,10 +281,27 @@ def _difference(
     """The effect of a mixture against the one before it, labelled with what it leans on besides runs."""
     after, before = moved
     # a mixture far from all runs, or a scale beyond theirs
-    away = float(TrustRegion(model.problem.T).distance(after)[0])
-    far = "outside what the runs cover: an extrapolation" if away > 1 + 1e-9 else ""
+    far = _unsupported(model, after, state, scale)
     caveats = "; ".join(filter(None, (far, model.beyond(scale))))
     return model.contrast(after, before, state, scale, level, f"{label} [{caveats}]" if caveats else label)
+
+
+def _unsupported(model: Model, T: np.ndarray, state: Any, scale: Any) -> str:
+    """Whether a mixture (1, K) was tried at all, and whether at states like those that are asked about, in words."""
+    problem = model.problem
+    if TrustRegion(problem.T).distance(T)[0] > 1 + 1e-9:
+        return "outside what the runs cover: an extrapolation"
+    if not problem.state_names:
+        return ""
+    states, weights = model.averaged(state)
+    W = np.hstack([states, np.repeat(model.scales(scale, 1), len(states), axis=0)])
+    away = Support(problem).distance(np.repeat(T, len(states), axis=0), W)
+    part = float(weights @ (away > ELSEWHERE))
+    if len(states) == 1 and part:
+        return "no run at a state like this one has tried such a mixture: an extrapolation from other states"
+    if part > 0.5:
+        return f"tried only at other states than {part:.0%} of those averaged over: an extrapolation"
+    return ""
 
 
 def _start(model: Model, baseline: Any) -> Mixture:

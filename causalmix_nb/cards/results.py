@@ -143,10 +143,7 @@ def _clock(seconds: float) -> str:
 
 @render.register
 def _effect(effect: Effect) -> Bundle:
-    better = (effect.estimate < 0) == bool(effect.minimize)
-    verdict = (
-        ("better" if better else "worse") if effect.distinguishable else "not distinguishable from no effect"
-    )
+    verdict = effect.verdict
     label = effect.label or "effect"
     change = interval_words(effect.estimate, effect.lower, effect.upper, effect.outcome, effect.level)
     sentence = f"{clean(label)} changes {clean(effect.outcome)} by {change}: {verdict}."

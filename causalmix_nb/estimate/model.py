@@ -8,16 +8,15 @@ that a difference of two mixtures is never treated as a difference of independen
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalmix_nb.errors import FitError, MixtureError
-from causalmix_nb.estimate.problem import Problem
-from causalmix_nb.estimate.states import standing
-from causalmix_nb.mixture import TOLERANCE, Mixture, as_shares, intervene, replace_zeros
+from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.problem import Problem, standing
+from causalmix_nb.mixture import Mixture, as_shares, replace_zeros
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +35,7 @@ class Effect:
     level: coverage the interval claims.
     label: the question in words.
     note: what the numbers lean on besides runs, in words; empty where they lean on runs alone.
+    doubt: why the effect may not be called sure, whatever its interval; empty where nothing speaks against the model.
     """
 
     estimate: float
@@ -49,22 +49,24 @@ class Effect:
     outcome: str = ""
     minimize: bool = False
     note: str = ""
+    doubt: str = ""
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.lower > 0 or self.upper < 0
+        """Whether the interval excludes 0 and nothing speaks against the model that it comes from."""
+        return not self.doubt and (self.lower > 0 or self.upper < 0)
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse", or why neither can be said."""
+        if self.distinguishable:
+            return "better" if (self.estimate < 0) == self.minimize else "worse"
+        return f"cannot be sure, {self.doubt}" if self.doubt else "not distinguishable from no effect"
 
     def __str__(self) -> str:
-        better = (self.estimate < 0) == self.minimize
-        verdict = (
-            ("better" if better else "worse")
-            if self.distinguishable
-            else "not distinguishable from no effect"
-        )
         return (
             f"{self.label or 'effect'} on {self.outcome}: {self.estimate:+.4g} "
-            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {verdict}"
+            f"({self.level:.0%} interval {self.lower:+.4g} to {self.upper:+.4g}; {self.n_runs} runs): {self.verdict}"
             f"{f' [{self.note}]' if self.note else ''}"
         )
 
@@ -90,6 +92,7 @@ class Model:
         self.diagnostics: dict[str, Any] = {}
         self.noise_sd = math.nan
         self.df = math.inf  # degrees of freedom behind the intervals
+        self.doubt = ""  # why no effect may be called sure: a test that the model failed, in words
         self.pool_state: pd.Series | None = None
         self.baseline: Mixture | None = None
 
@@ -394,7 +397,7 @@ class Model:
         ends = estimate - q * se, estimate + q * se
         return Effect(
             estimate, se, *ends, self.problem.n_runs, contrast, level, label,
-            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True),
+            self.outcome, self.minimize, self.extrapolated([estimate, *ends], difference=True), self.doubt,
         )  # fmt: skip
 
     def quantile(self, level: float) -> float:
@@ -425,32 +428,3 @@ def nudged(model: Model, at: Any = None, step: float = 0.05) -> tuple[np.ndarray
     T = np.repeat(start, 2 * k, axis=0)
     T[:, moving] = np.exp(np.log(replace_zeros(part / part.sum())) + np.vstack([moves, -moves]))
     return problem.hold(T), np.hstack([np.eye(k), -np.eye(k)]) / (2 * step)
-
-
-def move(model: Model, shares: Mapping[str, float], keep: str, start: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The mixtures after and before setting some shares, each shape (1, K).
-
-    Domains that no run has moved keep their share: they neither give nor take.
-
-    Raises
-    ------
-    MixtureError: an unknown domain, shares that are no mixture, or a domain asked to move of which the runs say nothing.
-    """
-    problem, before = model.problem, model.start(start)
-    held = problem.held or {}
-    donor = keep.removeprefix("from=").removeprefix("from:")
-    if donor != keep and donor in held:
-        raise MixtureError(
-            f"{donor!r} has a share of {held[donor]:.4g} in every run, so what it would do to give is not known; let another domain give."
-        )
-    stay = {name: float(before[0, model.domains.index(name)]) for name in held if name not in shares}
-    left = 1 - sum(stay.values())
-    total = sum(share for share in shares.values())
-    if sum(stay.values()) > 0 and 1 + TOLERANCE >= total > left + TOLERANCE:
-        kept = ", ".join(f"{name} {share:.4g}" for name, share in stay.items() if share)
-        raise MixtureError(
-            f"the shares set sum to {total:.4g}, but every run has {kept}, which stays: set at most {left:.4g} of the others."
-        )
-    whole = {**stay, **shares} if shares else shares
-    after = intervene(before, model.domains, whole, keep)
-    return problem.answerable(after), before

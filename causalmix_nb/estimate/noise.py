@@ -36,6 +36,11 @@ class Noise:
         z = (_features(T, S, self.centre, self.by_share) - self.at) / self.unit
         return np.clip(np.exp(self.level + z @ self.slope), 1 / MOST, MOST)
 
+    def apart(self, T: np.ndarray, S: np.ndarray) -> float:
+        """How far two places (T (2, K), S (2, s)) lie apart in what the noise depends on, in standard deviations of the runs."""
+        z = (_features(T, S, self.centre, self.by_share) - self.at) / self.unit
+        return float(np.linalg.norm(z[0] - z[1]))
+
 
 def _features(T: np.ndarray, S: np.ndarray, centre: np.ndarray, by_share: bool) -> np.ndarray:
     roots = np.sqrt(T)

@@ -3,7 +3,7 @@
 Shares sum to 1, so K domains have K - 1 effects. :func:`coordinates_of` gives log-ratio coordinates for the directions
 in which the runs moved and sets aside those in which they did not. :func:`learn_nuisance` learns what the state
 explains of the outcome or of the mixture, by whichever learner cross-validates best, cross-fitted: a run never
-sees a nuisance that was fitted on it.
+sees a nuisance that was fitted on it, nor a choice of learner that looked at its fold.
 
 Reference: V. Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, 2018.
 """
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 RANDOMISED = 0.05  # the share of the mixture's variance that the state may explain by chance
 JUDGED_RUNS, JUDGED_TARGETS = 2000, 12  # of which at most the choice of a learner is made
 _UNMOVED = 1e-5  # singular value, relative to the largest, below which the runs did not move in a direction
+
+BUMPS = 60  # of a smooth nuisance
+WIDTHS = (0.7, 1.5, 3.0)  # of a bump, in standard deviations of a column
 
 Predictor = Callable[[np.ndarray], np.ndarray]
 Weights = np.ndarray | None  # (n,) of the runs; None counts all alike
@@ -148,6 +151,32 @@ def _fit_quadratic(W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = N
     return _fit_ridge(W, Y, seed, weights, quadratic=True)
 
 
+def _fit_smooth(W: np.ndarray, Y: np.ndarray, seed: int, weights: Weights = None) -> Predictor:
+    """A line and a smooth curve: ridge on the columns and on Gaussian bumps, whose width is chosen by leaving out one run.
+
+    Reference: C. Williams, M. Seeger, *Using the Nyström method to speed up kernel machines*, 2001.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.preprocessing import StandardScaler
+
+    scale = StandardScaler().fit(W)
+    distinct = np.unique(scale.transform(W).round(9), axis=0)
+    n_bumps = max(1, min(BUMPS, len(distinct) // 4))
+    centres = distinct[np.random.default_rng(seed).permutation(len(distinct))[:n_bumps]]
+
+    def expand(at: np.ndarray, width: float) -> np.ndarray:
+        x = scale.transform(at)
+        d2 = (x * x).sum(1)[:, None] + (centres * centres).sum(1) - 2 * x @ centres.T
+        return np.hstack([x, 3 * np.exp(-np.maximum(d2, 0) / (2 * width**2 * x.shape[1]))])
+
+    def fitted(width: float) -> RidgeCV:
+        return RidgeCV(np.logspace(-4, 3, 12)).fit(expand(W, width), Y, sample_weight=weights)
+
+    ridges = {width: fitted(width) for width in WIDTHS}
+    width = max(ridges, key=lambda width: float(np.mean(ridges[width].best_score_)))
+    return lambda at: ridges[width].predict(expand(at, width)).reshape(len(at), -1)
+
+
 def lightgbm_parameters(n: int, seed: int) -> dict[str, Any]:
     """Settings of a LightGBM for n runs: default leaves of 20 runs see nothing in a hundred runs."""
     return {
@@ -172,6 +201,7 @@ _LEARNERS = {
     "mean": _fit_mean,
     "ridge": _fit_ridge,
     "quadratic ridge": _fit_quadratic,
+    "smooth": _fit_smooth,
     "lightgbm": _fit_lightgbm,
 }
 
@@ -204,52 +234,79 @@ class Nuisance:
     predict: Predictor
 
 
-def _out_of_fold(
+def _by_fold(
     learner: str, W: np.ndarray, Y: np.ndarray, folds: np.ndarray, seed: int, weights: Weights
-) -> tuple[np.ndarray, tuple[Predictor, ...]]:
-    """Values (n, m) for every run by a predictor that has not seen its fold, and those predictors."""
+) -> tuple[Predictor, ...]:
+    """One predictor a fold, which has not seen it."""
     n_folds = int(folds.max()) + 1
     if learner == "mean":  # one constant, whatever the fold: then no state means plain least squares
-        constant = _fit_mean(W, Y, seed, weights)
-        return constant(W), (constant,) * n_folds
-    predictors = tuple(
+        return (_fit_mean(W, Y, seed, weights),) * n_folds
+    return tuple(
         _LEARNERS[learner](
             W[folds != k], Y[folds != k], seed, None if weights is None else weights[folds != k]
         )
         for k in range(n_folds)
     )
-    out = np.empty_like(Y)
-    for k, predict in enumerate(predictors):
-        out[folds == k] = predict(W[folds == k])
-    return out, predictors
+
+
+def out_of_fold(predictors: tuple[Predictor, ...], W: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Values (n, m) for every run by the predictor that has not seen its fold."""
+    parts = [predict(W[folds == k]) for k, predict in enumerate(predictors)]
+    out = np.empty((len(W), parts[0].shape[1]))
+    for k, part in enumerate(parts):
+        out[folds == k] = part
+    return out
 
 
 def learn_nuisance(
     W: np.ndarray, Y: np.ndarray, splits: list[np.ndarray], seed: int, learn: bool = True,
-    weights: Weights = None, learner: str | None = None,
+    weights: Weights = None, only: str | None = None,
 ) -> Nuisance:  # fmt: skip
-    """Choose the learner by cross-validation on the first split, then cross-fit it on all of them; runs count by their ``weights``.
+    """Choose a learner for every fold by its errors on the other folds, and cross-fit it; runs count by their ``weights``.
 
-    learner: the one to take, where it was chosen before (:func:`choose_learner`).
+    learn: False takes the mean alone. only: the learner to take, where it is chosen already (:func:`choose_learner`).
     """
-    if learner is None:
-        learner = choose_learner(W, Y, splits[0], seed, learn, weights)
-    parts = [_out_of_fold(learner, W, Y, folds, seed, weights) for folds in splits]
-    fitted, by_fold = zip(*parts)
+    candidates = [only] if only else _able(W, len(Y), learn)
     count = np.ones(len(Y)) if weights is None else weights
-    left, whole = (
-        float(count @ ((Y - at) ** 2).sum(1)) for at in (fitted[0], _fit_mean(W, Y, seed, weights)(W))
+    fitted, by_fold = [], []
+    for i, folds in enumerate(splits):
+        predictors = {name: _by_fold(name, W, Y, folds, seed, weights) for name in candidates}
+        errors = {
+            name: np.bincount(folds, count * ((Y - out_of_fold(predictors[name], W, folds)) ** 2).sum(1))
+            for name in candidates
+        }
+        # the choice for a fold must not look at the fold
+        choices = [
+            min(candidates, key=lambda name: errors[name].sum() - errors[name][k])
+            for k in range(int(folds.max()) + 1)
+        ]
+        by_fold.append(tuple(predictors[name][k] for k, name in enumerate(choices)))
+        fitted.append(out_of_fold(by_fold[-1], W, folds))
+        if not i:
+            learner = min(candidates, key=lambda name: errors[name].sum())
+            error = float(count @ ((Y - fitted[0]) ** 2).sum(1))
+            candidates = sorted({*choices, learner}, key=candidates.index)  # the others are out of the race
+    constant = float(count @ ((Y - _fit_mean(W, Y, seed, weights)(W)) ** 2).sum(1))
+    r2 = 1 - error / constant if constant > 0 else 0.0
+    return Nuisance(
+        learner, max(r2, 0.0), tuple(fitted), tuple(by_fold), _LEARNERS[learner](W, Y, seed, weights)
     )
-    r2 = 1 - left / whole if whole > 0 else 0.0
-    return Nuisance(learner, max(r2, 0.0), fitted, by_fold, _LEARNERS[learner](W, Y, seed, weights))
+
+
+def _able(W: np.ndarray, n_runs: int, learn: bool) -> list[str]:
+    """The learners that so many runs can be given to."""
+    if not learn or not W.shape[1]:
+        return ["mean"]
+    return ["mean", "ridge", "quadratic ridge", *(["smooth", "lightgbm"] if n_runs >= 40 else [])]
 
 
 def choose_learner(
-    W: np.ndarray, Y: np.ndarray, folds: np.ndarray, seed: int, learn: bool = True, weights: Weights = None
+    W: np.ndarray, Y: np.ndarray, folds: np.ndarray, seed: int, weights: Weights = None
 ) -> str:
-    """The learner whose out-of-fold error is least, on at most 2000 of the runs and 12 of the targets, evenly spread."""
-    if not learn or not W.shape[1]:
-        return "mean"
+    """The learner whose out-of-fold error is least, on at most 2000 of the runs and 12 of the targets, evenly spread.
+
+    For fits that cannot each choose: quick ones, and those of so many runs that a choice hardly leans on any.
+    """
     rows, columns = (
         np.linspace(0, n - 1, min(n, most)).round().astype(int)
         for n, most in zip(Y.shape, (JUDGED_RUNS, JUDGED_TARGETS))
@@ -257,10 +314,12 @@ def choose_learner(
     W, Y, folds = W[rows], Y[np.ix_(rows, columns)], np.unique(folds[rows], return_inverse=True)[1]
     weights = None if weights is None else weights[rows]
     count = np.ones(len(Y)) if weights is None else weights
-    able = ["mean", "ridge", "quadratic ridge", *(["lightgbm"] if len(Y) >= 40 else [])]
-    fitted = {name: _out_of_fold(name, W, Y, folds, seed, weights)[0] for name in able}
-    errors = {name: float(count @ ((Y - at) ** 2).sum(1)) for name, at in fitted.items()}
-    return min(errors, key=lambda name: errors[name])
+
+    def error(name: str) -> float:
+        at = out_of_fold(_by_fold(name, W, Y, folds, seed, weights), W, folds)
+        return float(count @ ((Y - at) ** 2).sum(1))
+
+    return min(_able(W, len(Y), True), key=error)
 
 
 def assignment_sentence(r2: float, has_state: bool) -> str:

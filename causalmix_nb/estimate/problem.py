@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from causalmix_nb.runs.store import Runs
 
 NEVER = 1e-6  # a share below which no run has used a domain
+MAX_STATES = 64  # rows that stand for all states of the runs in an average over them
 STILL = 0.04  # a share that moves by less than this part of itself, and of what moved most, was held: the rest is rounding
 
 
@@ -240,6 +241,21 @@ class Problem:
             T, np.hstack([X, R]), S, y, groups, clusters, chosen.adjustment, recorded, (), held, np.flatnonzero(usable),
         )  # fmt: skip
         return replace(found, notes=(*found.held_sentences, *notes))
+
+
+def standing(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows of X (n, d), at most MAX_STATES that stand for all, and the share of the rows that each stands for.
+
+    >>> rows, share = standing(np.array([[0.0], [1.0], [0.0], [0.0]]))
+    >>> rows.ravel().tolist(), share.tolist()
+    ([0.0, 1.0], [0.75, 0.25])
+    """
+    distinct, counts = np.unique(X.round(9), axis=0, return_counts=True)
+    if len(distinct) > MAX_STATES:
+        some = (np.arange(MAX_STATES) + 0.5) / MAX_STATES * counts.sum()
+        chosen, counts = np.unique(np.searchsorted(np.cumsum(counts), some, side="right"), return_counts=True)
+        distinct = distinct[chosen]
+    return distinct, counts / counts.sum()
 
 
 def held_shares(T: np.ndarray, domains: Sequence[str]) -> dict[str, float]:

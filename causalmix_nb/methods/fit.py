@@ -317,7 +317,8 @@ def _misfit(problem: Problem, mean: np.ndarray, sd: np.ndarray) -> float:
 def _assignment(problem: Problem, random_state: int, settled: Mapping[str, Any]) -> dict[str, Any]:
     """Was the mixture randomised, or did the state decide it? The treatment model of double machine learning says."""
     try:
-        found = fit_linear(problem, **{**settled, "n_repeats": 1}, random_state=random_state).diagnostics
+        quick = {**settled, "n_repeats": 1, "inspect": False}
+        found = fit_linear(problem, **quick, random_state=random_state).diagnostics
     except FitError as refused:
         return {"assignment": f"whether the state decided the mixture cannot be told: {refused}"}
     return {name: found[name] for name in ("treatment_r2", "assignment")}

@@ -6,6 +6,11 @@ the state X explains of the outcome, m(X) = E[Y | X], and of the mixture, e(X) =
 robust covariance (statsmodels). Theta is reported as contrasts: one share cannot move alone. A direction in which no run moved
 is not learnt: its effect is taken to be 0, give or take the size of the effects that were learnt.
 
+It assumes that the outcome is a line in log shares at every state, that all that moved both mixture and outcome is in the state, and
+that every state has seen varied mixtures. The first two are looked at as far as runs can show them (estimate/departures.py): intervals are
+wider by the bias that shows, and a curved outcome is said and nothing called sure. An interval fails where a cause is not recorded, which no
+run can show, where a curve is too weak for these runs to see, and for a mixture beyond those tried.
+
 Reference: V. Chernozhukov et al., *Double/debiased machine learning for treatment and structural parameters*, 2018
 (definition 3.3: the median over repeated splits).
 """
@@ -14,14 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.departures import Asked, Departures, curvature_sentence, design_rows
 from causalmix_nb.estimate.folds import rank_correlation
-from causalmix_nb.estimate.model import Model
+from causalmix_nb.estimate.model import Model, nudged
 from causalmix_nb.estimate.nuisances import (
     Coordinates,
     Nuisance,
@@ -56,13 +62,6 @@ SPARE_RUNS = 2  # degrees of freedom that must be left to see the noise
 # -- partially linear model -----------------------------------------------------------------------------------
 
 
-def _rows(Z: np.ndarray, F: np.ndarray) -> np.ndarray:
-    """Design rows [1, Z, Z * f_1, ..., Z * f_p], shape (n, 1 + r (1 + p)), from Z (n, r) and features F (n, p)."""
-    n, r = Z.shape
-    F = np.hstack([np.ones((n, 1)), F])
-    return np.hstack([np.ones((n, 1)), (F[:, :, None] * Z[:, None, :]).reshape(n, r * F.shape[1])])
-
-
 @dataclass(frozen=True, slots=True)
 class _Regression:
     """Residual-on-residual regression: coefficients [level, Theta row by row], covariance (c, c), its freedom."""
@@ -77,7 +76,8 @@ class LinearModel(Model):
     """Partially linear double machine learning; made by :func:`fit_linear`.
 
     theta: coefficients of the mixture's coordinates, shape (1 + p, r): row 0 at the average state, the others per
-    standard deviation of a principal component of the state. cov: their covariance, the level first.
+    standard deviation of a principal component of the state. cov: their covariance, the level first, if the model is right;
+    departures: by how much it may be wrong, which the intervals know of besides.
     """
 
     method = "linear"
@@ -89,8 +89,10 @@ class LinearModel(Model):
         features: StateFeatures,
         nuisances: tuple[Nuisance, Nuisance],
         regression: _Regression,
+        departures: Departures | None = None,
     ) -> None:
         super().__init__(problem)
+        self.departures = departures
         self.coordinates, self.features = coordinates, features
         self.outcome_nuisance, self.treatment_nuisance = nuisances
         self.intercept = float(regression.beta[0])
@@ -111,18 +113,27 @@ class LinearModel(Model):
     def mean(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> np.ndarray:
         W = np.hstack([X, S])
         m, e = self._state_part(W)
-        return m + _rows(self.coordinates.z(T) - e, self._interactions(W)) @ np.append(
+        return m + design_rows(self.coordinates.z(T) - e, self._interactions(W)) @ np.append(
             self.intercept, self.theta
         )
 
     def joint_at(self, T: np.ndarray, X: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         W = np.hstack([X, S])
         m, e = self._state_part(W)
-        rows = _rows(self.coordinates.z(T) - e, self._interactions(W))
+        rows = design_rows(self.coordinates.z(T) - e, self._interactions(W))
         outside = self._unseen_sd * self.coordinates.outside(T)
         cov = rows @ self.cov @ rows.T + outside @ outside.T
-        jackknife = at_distinct(self._level_errors, W)
-        return m + rows @ np.append(self.intercept, self.theta), cov + jackknife @ jackknife.T
+        errors = [at_distinct(self._level_errors, W)]
+        if self.departures is not None:
+            errors.append(self._departed(rows, T, W))
+        spread = np.hstack(errors)
+        return m + rows @ np.append(self.intercept, self.theta), cov + spread @ spread.T
+
+    def _departed(self, rows: np.ndarray, T: np.ndarray, W: np.ndarray) -> np.ndarray:
+        """By how much each departure would change the expectation at n places, shape (n, 3)."""
+        assert self.departures is not None
+        Z = rows[:, 1 : 1 + self.theta.shape[1]]
+        return self.departures.at(rows, Z, np.sqrt(T)[:, self.coordinates.active], W, self.features(W))
 
     def _level_errors(self, W: np.ndarray) -> np.ndarray:
         """How far g(x) moves when a fold is left out of its nuisances: a grouped jackknife, shape (n, folds).
@@ -146,7 +157,17 @@ class LinearModel(Model):
         weight = np.append(1.0, weights @ self._interactions(W))
         A = np.kron(weight[None, :], moves @ self.coordinates.basis)  # (k, (1 + p) r), as Theta is laid out
         outside = self._unseen_sd * (moves @ self.coordinates.unseen)
-        return A @ self.theta.ravel(), A @ self.cov[1:, 1:] @ A.T + outside @ outside.T
+        cov = A @ self.cov[1:, 1:] @ A.T + outside @ outside.T
+        if self.departures is not None:  # no line, so no exact derivative: by differences
+            T, difference = nudged(self, at)
+            T, m = np.repeat(T, len(states), axis=0), len(states)
+            W = np.tile(W, (len(difference.T), 1))
+            rows = design_rows(self.coordinates.z(T) - self._state_part(W)[1], self._interactions(W))
+            departed = np.einsum(
+                "iaq,a->iq", self._departed(rows, T, W).reshape(len(difference.T), m, -1), weights
+            )
+            cov = cov + (difference @ departed) @ (difference @ departed).T
+        return A @ self.theta.ravel(), cov
 
 
 def fit_linear(
@@ -159,6 +180,7 @@ def fit_linear(
     n_repeats: int | None = None,
     cov_type: Literal["HC3", "cluster"] | None = None,
     learners: tuple[str, str] | None = None,
+    inspect: bool = True,
     random_state: int = 0,
 ) -> LinearModel:
     """Estimate the effects of the mixture by partially linear double machine learning.
@@ -167,13 +189,15 @@ def fit_linear(
     ----------
     problem: the runs; state and scale are adjusted for.
     treatment: ``"ilr"``, isometric log-ratios (rank K - 1), or ``"log"``, the paper's log(T + eps) (nearly rank K - 1).
-    interactions: let effects vary with the state as far as the number of runs carries it.
+    interactions: let effects vary with the state, as far as the number of runs carries it and they show it.
     orthogonalise: adjust for the state; False regresses on the mixture as it is (for ablation).
     n_folds, n_repeats: cross-fitting folds, and how often they are redrawn (three times up to 2000 runs, else once); the median
         over redraws is taken.
     cov_type: ``"HC3"``, ``"cluster"`` (runs of one state, or of one mixture, err together), or None: clusters where
         there are enough of them, else HC3.
-    learners: of the nuisances of outcome and mixture, where they are chosen already; None chooses them by cross-validation.
+    learners: of the nuisances of outcome and mixture, where they are chosen already; they are taken for quick fits and for more than
+        2000 runs, where a choice hardly leans on any; else every fold's are chosen without a look at the fold.
+    inspect: look for where the model may be wrong and widen the intervals by it; False for a quick fit of many.
     random_state: seed of the folds and of LightGBM.
 
     Raises
@@ -206,23 +230,35 @@ def fit_linear(
         n_repeats = 3 if problem.n_runs <= REDRAWN else 1
     splits = [split_folds(problem.groups, n_folds, rng) for _ in range(max(1, n_repeats))]
     L, weights = _logs(problem, treatment), None if problem.evenly else problem.precision
-    of_y, of_t = learners or (None, None)
+    given = learners if not inspect or problem.n_runs > REDRAWN else None
+    of_y, of_t = given or (None, None)
     for_y = learn_nuisance(W, problem.y[:, None], splits, random_state, orthogonalise, weights, of_y)
-    for_t = learn_nuisance(W, L, splits, random_state, orthogonalise, learner=of_t)
+    for_t = learn_nuisance(W, L, splits, random_state, orthogonalise, only=of_t)
     residuals = [
         (problem.y - m[:, 0], (L - e) @ coordinates.basis) for m, e in zip(for_y.fitted, for_t.fitted)
     ]
     refuse_decided(residuals[0][1], L @ coordinates.basis, n_distinct)
-    features = state_features(W)
-    n_features = _how_many_features(residuals[0][1], features(W), n_distinct) if interactions else 0
+    features, root = state_features(W), np.sqrt(problem.precision)
+    carried = _how_many_features(residuals[0][1], features(W), n_distinct) if interactions else 0
+    together = np.unique(problem.repeats, return_inverse=True)[1].ravel()
+    asked = Asked(*residuals[0], root, together, n_distinct)
+    n_features = asked.how_many_earn(features(W)[:, :carried])
     F = features(W)[:, :n_features]
-    designs = [(y, _rows(Z, F)) for y, Z in residuals]
+    designs = [(y, design_rows(Z, F)) for y, Z in residuals]
     clusters, covariance = _clusters(problem, designs[0][1].shape[1], cov_type)
-    root = np.sqrt(problem.precision)
     parts = [_regress(root * y, root[:, None] * rows, clusters) for y, rows in designs]
-    model = LinearModel(
-        problem, coordinates, features, (for_y, for_t), _median(parts, coordinates.basis, 1 + n_features)
-    )
+    found = None
+    if inspect:
+        asked = asked if clusters is None else replace(asked, together=clusters)
+        roots = np.sqrt(problem.T)[:, coordinates.active]
+        explained = learn_nuisance(W, roots, splits[:1], random_state, only=for_t.learner)
+        found = asked.departures(
+            features(W), (n_features, carried), roots, explained, confounded=orthogonalise
+        )
+    median = _median(parts, coordinates.basis, 1 + n_features)
+    model = LinearModel(problem, coordinates, features, (for_y, for_t), median, found)
+    curved = math.nan if found is None else found.curved.p
+    model.doubt = curvature_sentence(curved, "linear")
     model.noise_sd, noise_source = noise_of(problem, model.residual_sd)
     available = features.axes.shape[1]
     model.diagnostics = {
@@ -236,14 +272,17 @@ def fit_linear(
         "outcome_r2": for_y.r2,
         "treatment": treatment,
         "interactions": _interactions_sentence(
-            n_features, available, W.shape[1], problem.n_runs, interactions
+            n_features, carried, available, W.shape[1], problem.n_runs, interactions
         ),
+        "curvature_p": curved,
         "n_coefficients": int(model.theta.size),
         "condition_number": _condition(designs[0][1][:, 1:]),
         "covariance": covariance,
         "noise_sd": model.noise_sd,
         "noise_source": noise_source,
     }
+    if model.doubt:
+        model.diagnostics["not_sure"] = f"no effect is called sure, {model.doubt}"
     notes = not_identified(problem, coordinates)
     if notes:
         model.diagnostics["not_identified"] = "; ".join(notes)
@@ -273,18 +312,25 @@ def _how_many_features(Z: np.ndarray, F: np.ndarray, n_distinct: int) -> int:
     """How many components of the state the effects may vary with, given the number of distinct runs."""
     comfortable = n_distinct // (RUNS_PER_COEFFICIENT * Z.shape[1]) - 1
     p = int(np.clip(comfortable, 0, F.shape[1]))
-    while p and _condition(_rows(Z, F[:, :p])) > 1e6:
+    while p and _condition(design_rows(Z, F[:, :p])) > 1e6:
         p -= 1
     return p
 
 
-def _interactions_sentence(used: int, available: int, columns: int, n_runs: int, asked: bool) -> str:
+def _interactions_sentence(
+    used: int, carried: int, available: int, columns: int, n_runs: int, asked: bool
+) -> str:
     if not columns:
         return "none: no state"
     if not asked:
         return "none: switched off, the same effect at every state"
     if used == available:
         return f"effects vary with all {columns} state and scale columns"
+    if used < carried:
+        earned = f"effects vary with {used} of {available}" if used else "none: effects that vary with"
+        return (
+            f"{earned} principal components of the state; more would widen the interval and explain nothing"
+        )
     if used:
         return f"effects vary with {used} of {available} principal components of the state; {n_runs} runs carry no more"
     return f"none: {n_runs} runs do not carry effects that vary with the state"
@@ -364,7 +410,7 @@ METHODS.register(
         "linear",
         "double machine learning, linear in log-ratios",
         fit_linear,
-        quick={"n_repeats": 1},
+        quick={"n_repeats": 1, "inspect": False},
         tried=always,
         settle=_with_learners,
         orthogonalises=True,

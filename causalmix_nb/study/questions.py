@@ -181,11 +181,11 @@ def counterfactual(
 
 @formerly(tilt="perturbation")
 def effects(
-    study: Asked, perturbation: Perturbations | None = None, pairs: bool = False, simultaneous: bool = False
+    study: Asked, perturbation: Perturbations | None = None, pairs: bool = False, simultaneous: bool = True
 ) -> pd.DataFrame:
     """Marginal return of every domain (or of one against another, for all pairs) with intervals and verdicts.
 
-    simultaneous: widen the intervals so that all of them hold together.
+    simultaneous: let all intervals and verdicts hold together; False: each on its own.
     """
     table = pairwise_contrasts if pairs else effects_table
     return table(study.fitted(), study.trainer.meter.flat_state(perturbation), simultaneous=simultaneous)

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from causalmix_nb.answers.audit import audit
 from causalmix_nb.answers.interventions import counterfactual, do, dose_response, shift, swap
 from causalmix_nb.decide.policy import optimize
 from causalmix_nb.errors import MixtureError, RunsError
 from causalmix_nb.estimate.problem import Problem
+from causalmix_nb.estimate.weights import weighed
 from causalmix_nb.methods.warped import fit_gp
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.runs.store import Runs
@@ -175,3 +177,51 @@ def test_shares_far_from_all_runs_are_called_an_extrapolation():
     assert "extrapolation" not in do(model, {"math": 0.22}).label
     assert "extrapolation" in swap(model, "math", "code", 0.2).label
     assert do(model, {"math": 0.9}).se > 3 * do(model, {"math": 0.22}).se
+
+
+def test_a_mixture_tried_only_at_other_states_is_an_extrapolation():
+    """Much math was tried where it is hard, much code where it is easy: at a hard state much code was never tried."""
+    rng, n = np.random.default_rng(0), 120
+    hard = rng.normal(size=n)
+    T = np.exp(np.column_stack([2 * hard, -2 * hard, np.zeros(n)]) + 0.3 * rng.normal(size=(n, 3)))
+    T /= T.sum(1, keepdims=True)
+    y = T[:, 0] + hard + 0.1 * rng.normal(size=n)
+    runs = Runs.from_frames(
+        pd.DataFrame(T, columns=["math", "code", "web"]),
+        pd.DataFrame({"score": y}),
+        pd.DataFrame({"hard": hard}),
+    )
+    model = fit_gp(Problem.from_runs(runs))
+    code = {"math": 0.05, "code": 0.85, "web": 0.1}
+    assert "no run at a state like this one" in do(model, code, state={"hard": 1.5}).label
+    assert "extrapolation" not in do(model, code, state={"hard": -1.4}).label
+    assert "tried at other states only" in audit(runs).table.loc["do the runs cover the mixtures?", "answer"]
+    drawn = Runs.from_frames(
+        pd.DataFrame(T, columns=["math", "code", "web"]), pd.DataFrame({"score": y}),
+        pd.DataFrame({"hard": rng.permutation(hard)}),
+    )  # fmt: skip
+    assert "other states" not in audit(drawn).table.loc["do the runs cover the mixtures?", "answer"]
+
+
+def test_a_counterfactual_keeps_the_residual_in_units_of_the_noise():
+    """Noise grows tenfold with code: a run's luck is worth as much more under more code. Right: m(T') + sigma(T') u."""
+    rng, n = np.random.default_rng(1), 240
+    T = rng.dirichlet(np.ones(3), n)
+    sigma = 0.05 * np.exp(2.3 * np.sqrt(T[:, 1]))
+    u = rng.normal(size=n)
+    y = T[:, 0] + sigma * u
+    runs = Runs.from_frames(pd.DataFrame(T, columns=["math", "code", "web"]), pd.DataFrame({"score": y}))
+    model = fit_gp(weighed(Problem.from_runs(runs)))
+    share, covered, error, kept = 0.7, [], [], []
+    for i in np.flatnonzero(T[:, 1] < 0.4)[:60]:
+        effect = counterfactual(model, runs, str(i), {"code": share})
+        after = T[i] * (1 - share) / (1 - T[i, 1])
+        noise = 0.05 * np.exp(2.3 * np.sqrt(share))
+        truth = after[0] + noise * u[i] - y[i]
+        covered.append(effect.lower <= truth <= effect.upper)
+        error.append(effect.estimate - truth)
+        kept.append(
+            after[0] + y[i] - T[i, 0] - y[i] - truth
+        )  # what an unscaled residual would be wrong by at best
+    assert np.mean(covered) >= 0.85
+    assert np.sqrt(np.mean(np.square(error))) < 0.7 * np.sqrt(np.mean(np.square(kept)))

@@ -102,9 +102,9 @@ COMMANDS.register(
 
 
 def effect(
-    session: Session, pairs: bool, together: bool, perturbation: dict[str, Any] | None
+    session: Session, pairs: bool, together: bool, alone: bool, perturbation: dict[str, Any] | None
 ) -> pd.DataFrame:
-    study = session.current()
+    study, together = session.current(), together or not alone
     table = study.effects(perturbation, pairs=pairs, simultaneous=together)
     model = study.model
     assert model is not None  # effects() fits where nothing was fitted
@@ -126,7 +126,8 @@ COMMANDS.register(
         effect,
         (
             Argument("--pairs", "one domain against another, for every pair", "flag"),
-            Argument("--together", "widen the intervals so that all of them hold together", "flag"),
+            Argument("--together", "intervals and verdicts that all hold together (the default)", "flag"),
+            Argument("--alone", "intervals and verdicts that hold each on its own", "flag"),
             perturbation(),
         ),
         step="ask",
