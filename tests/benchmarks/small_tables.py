@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
 import regmix_rank
 
 from causalmix_nb import Runs
+from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods import fit as fitting
@@ -78,9 +79,12 @@ def judged(problem: Problem, unseen: Problem) -> dict[str, tuple[float, float]]:
         if stateless and not problem.state_names:
             continue
         ours, theirs = ((p.without_state() if stateless else p) for p in (problem, unseen))
-        options = method.settle(ours, 0, {})
-        table = fitting.cross_validate(ours, [method.name])
-        mean = fitting.fit_quickly(ours, method.name, 0, **options).mean(theirs.T, theirs.X, theirs.S)
+        try:
+            options = method.settle(ours, 0, {})
+            table = fitting.cross_validate(ours, [method.name])
+            mean = fitting.fit_quickly(ours, method.name, 0, **options).mean(theirs.T, theirs.X, theirs.S)
+        except FitError:  # too few runs for this method
+            continue
         found[name] = float(table["spearman"].iloc[0]), rank_correlation(mean, theirs.y)
     return found
 
