@@ -128,21 +128,30 @@ WITH_CONTROL = CausalGraph.parse("state -> mixture; state -> score; mixture -> s
 def test_a_placebo_is_no_false_alarm_where_the_state_decides_along_a_curve():
     """Freedman and Lane's placebo is as confounded as the mixture: without an effect it is beaten once in twenty."""
     p = []
-    for seed in range(16):
+    for seed in range(10):
         found = Residuals.of(Problem.from_runs(decided(seed), "score"))
         actual, placebo = found.placebos(39, np.random.default_rng(seed))
         p.append((1 + (placebo >= actual).sum()) / 40)
-    assert np.mean(np.array(p) <= 0.05) <= 0.19
+    assert np.mean(np.array(p) <= 0.05) <= 0.2
     there = Residuals.of(Problem.from_runs(decided(0, effect=0.3), "score"))
     actual, placebo = there.placebos(39, np.random.default_rng(0))
     assert actual > placebo.max()
 
 
 def test_a_negative_control_shows_a_cause_that_nobody_recorded():
-    planted = refute(decided(0, effect=0.3, hidden=0.7), "score", WITH_CONTROL, n_repeats=5)
+    alarms = {0.0: [], 0.7: []}
+    for hidden, found in alarms.items():
+        for seed in range(8):  # of honest worlds one in twenty may look hidden by chance
+            runs = decided(seed, effect=0.3, hidden=hidden)
+            p = Residuals.of(Problem.from_runs(runs, "score")).effect_on(
+                runs.frame["outcome.control"].to_numpy()
+            )
+            found.append(p < 0.05)
+    assert sum(alarms[0.0]) <= 2 and all(alarms[0.7])
+    planted = refute(decided(1, effect=0.3, hidden=0.7), "score", WITH_CONTROL, n_repeats=5)
     assert planted.table.loc["negative control", "verdict"] == "fails"
     assert "does not survive: negative control" in planted.sentences[0]
-    honest = refute(decided(0, effect=0.3), "score", WITH_CONTROL, n_repeats=5)
+    honest = refute(decided(1, effect=0.3), "score", WITH_CONTROL, n_repeats=5)
     assert honest.table.loc["negative control", "verdict"] == "stands"
     assert "leaves the negative control alone would pass" in honest.sentences[-1]
 
