@@ -1,10 +1,12 @@
-"""Does an effect survive attempts to break it? Placebo mixtures, a random common cause, subsets of the runs, a hidden cause.
+"""Does an effect survive attempts to break it? Placebos, dummy outcomes, negative controls, noise, subsets, clusters, a hidden cause.
 
-None of these proves an effect. A placebo that works as well as the mixture, a covariate of pure noise that moves the estimate or a
-subset that disagrees would show it to be wrong; and the last question says how strong a cause that nobody recorded would
-have to be. The effect in question is the marginal return that stands out most.
+None of these proves an effect. A placebo that works as well as the mixture, a test that finds effects of nothing, an effect on an outcome that
+the mixture cannot cause, a covariate of pure noise that moves the estimate, a subset or a left-out cluster that disagrees would show it to be wrong;
+and the last question says how strong a cause that nobody recorded would have to be: none of the others can see one, but for a
+negative control. The effect in question is the marginal return that stands out most, of the model that ``effect`` and ``do`` show.
 
-References: A. Sharma, E. Kıcıman, *DoWhy*, 2020 (refuters); C. Cinelli, C. Hazlett, *Making sense of sensitivity*, 2020
+References: D. Freedman, D. Lane, *A nonstochastic interpretation of reported significance levels*, 1983 (placebo); M. Lipsitch and others,
+*Negative controls*, 2010; A. Sharma, E. Kıcıman, *DoWhy*, 2020 (refuters); C. Cinelli, C. Hazlett, *Making sense of sensitivity*, 2020
 (robustness value, bounds by observed covariates); T. VanderWeele, P. Ding, *Sensitivity analysis in observational research*,
 2017 (E-value).
 """
@@ -19,11 +21,14 @@ import numpy as np
 
 from causalmix_nb.answers.question import OUTCOME, QUESTIONS, SEED, Argument, Question
 from causalmix_nb.errors import FitError
+from causalmix_nb.estimate.model import Model
+from causalmix_nb.estimate.placebos import Residuals
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
 from causalmix_nb.estimate.weights import weighed
 from causalmix_nb.finding import Finding
-from causalmix_nb.methods.linear import LinearModel, fit_linear
+from causalmix_nb.methods.fit import fit_quickly
+from causalmix_nb.methods.linear import fit_linear
 from causalmix_nb.plots.checks import hidden_cause
 
 if TYPE_CHECKING:
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from causalmix_nb.runs.store import Runs
 
 KEPT = 0.8  # part of the runs in a subset
+LEVEL = 0.05  # of a test
+CHEAP = 400  # runs up to which as many subsets are fitted as were asked for
+CLUSTER = "cluster"  # the column of the table of runs that says which runs belong together
 STANDS, FAILS, UNSURE = "stands", "fails", "cannot tell"
 
 
@@ -75,7 +83,17 @@ class Refutation(Finding):
             first = f"no attempt refutes the effect, but {', '.join(unsure)} cannot tell"
         else:
             first = "the effect stands under every attempt"
-        return (first, *(f"{name}: {found}" for name, found in self.table["found"].items()))
+        return (first, *(f"{name}: {found}" for name, found in self.table["found"].items()), self.unseen)
+
+    @property
+    def unseen(self) -> str:
+        """What none of the attempts can see."""
+        if "negative control" in self.table.index:
+            return "a common cause that nobody recorded and that leaves the negative control alone would pass every attempt"
+        return (
+            "none of these attempts can see a common cause of mixture and outcome that nobody recorded: only mixtures drawn at random, "
+            "or an outcome in the graph that the mixture does not cause (a negative control), would show it"
+        )
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -93,12 +111,15 @@ def refute(
     n_repeats: int = 20,
     random_state: int = 0,
     use_state: bool = True,
+    model: Model | None = None,
 ) -> Refutation:
-    """Try to refute what the linear method says of a mixture.
+    """Try to refute what a model says of a mixture.
 
     Parameters
     ----------
     runs, outcome, graph, use_state: as for :func:`causalmix_nb.methods.fit.fit`.
+    model: the model whose effect is in question, fitted on these runs; None fits the linear method. Its effect at its own state and
+        baseline is what :func:`causalmix_nb.answers.effects.effects_table` shows.
     n_repeats: placebo mixtures and subsets that are tried, at least 5; with 20 the smallest p-value is 1 / 21.
 
     Raises
@@ -111,19 +132,22 @@ def refute(
         raise FitError(f"{n_repeats} repeats give no null distribution; take at least 5, better 20.")
     if n_repeats > 10_000:
         raise FitError(f"{n_repeats} repeats would never end; take at most 10,000, 20 is usual.")
-    problem = Problem.from_runs(runs, outcome, graph, use_state)
+    problem = Problem.from_runs(runs, outcome, graph, use_state) if model is None else model.problem
     rng = np.random.default_rng(random_state)
-    model = _fit(problem)
-    estimate, cov = _effects(model)
+    shown = _Shown(problem, "linear") if model is None else _Shown(problem, model.method, model)
+    estimate, cov = shown.effects(shown.model)
     se = np.sqrt(np.maximum(np.diag(cov), 1e-300))
     k = int(np.abs(estimate / se).argmax())
-    actual = _joint_statistic(estimate, cov)
-    placebo = np.array([_joint_statistic(*_effects(_fit(_permuted(problem, rng)))) for _ in range(n_repeats)])
-    robust, robust_95, strength, e_value, hidden = _hidden(model, problem, estimate[k], se[k])
+    residuals = Residuals.of(problem, random_state)
+    actual, placebo = residuals.placebos(n_repeats, rng)
+    robust, robust_95, strength, e_value, hidden = _hidden(shown.model, problem, estimate[k], se[k])
     rows = {
         "placebo mixture": _placebo(actual, placebo),
-        "random common cause": _random_cause(problem, estimate[k], se[k], k, rng),
-        "subsets": _subsets(problem, estimate[k], se[k], k, n_repeats, rng),
+        "dummy outcome": _dummy(residuals.dummies(n_repeats, rng)),
+        **_controls(runs, problem, graph, residuals),
+        "random common cause": _random_cause(shown, problem, estimate[k], se[k], k, rng),
+        "subsets": _subsets(shown, problem, estimate[k], se[k], k, n_repeats, rng),
+        **_clusters(shown, runs, problem, estimate[k], se[k], k),
         "hidden cause": hidden,
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["done", "expected", "found", "verdict"])
@@ -136,26 +160,28 @@ def refute(
 Row = tuple[str, str, str, str]
 
 
-def _fit(problem: Problem) -> LinearModel:
-    # without interactions: one effect per domain, so that no attempt moves the state at which it is asked for
-    return fit_linear(problem, interactions=False, n_repeats=1)
+class _Shown:
+    """The estimator in question, fitted again on other runs; the effect is asked for where the model shows it."""
 
+    def __init__(self, problem: Problem, method: str, model: Model | None = None) -> None:
+        self.method, self._shown = method, model
+        self.model = self.fit(problem) if model is None else model
 
-def _effects(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
-    """Marginal returns (k,) of the moving domains in the good direction, and their covariance."""
-    estimate, cov = model.returns(None, model.problem.equal)
-    return model.sign * estimate, cov
+    def fit(self, problem: Problem) -> Model:
+        if (
+            self._shown is None
+        ):  # one effect per domain, so that no attempt moves the state at which it is asked for
+            return fit_linear(problem, interactions=False, n_repeats=1, inspect=False)
+        return fit_quickly(problem, self.method)
 
-
-def _joint_statistic(estimate: np.ndarray, cov: np.ndarray) -> float:
-    """Wald's statistic that all marginal returns are 0."""
-    return float(estimate @ np.linalg.pinv(cov, rcond=1e-8, hermitian=True) @ estimate)
-
-
-def _permuted(problem: Problem, rng: np.random.Generator) -> Problem:
-    """The same runs with the mixtures permuted; repeated seeds keep one mixture among them."""
-    groups, first, index = np.unique(problem.groups, return_index=True, return_inverse=True)
-    return replace(problem, T=problem.T[first][rng.permutation(len(groups))][index.ravel()])
+    def effects(self, model: Model) -> tuple[np.ndarray, np.ndarray]:
+        """Marginal returns (k,) of the moving domains in the good direction, and their covariance."""
+        state = None if self._shown is None else self._shown.pool_state
+        if state is not None and len(model.problem.state_names) > len(state):
+            state = {**dict(state), **{name: 0.0 for name in model.problem.state_names if name not in state}}
+        at = None if self._shown is None else self._shown.baseline
+        estimate, cov = model.returns(state, model.problem.equal if at is None else at)
+        return model.sign * estimate, cov
 
 
 def _placebo(actual: float, placebo: np.ndarray) -> Row:
@@ -167,7 +193,79 @@ def _placebo(actual: float, placebo: np.ndarray) -> Row:
     return (f"mixtures permuted (placebo), {len(placebo)} times", "no effect", found, verdict)
 
 
-def _random_cause(problem: Problem, estimate: float, se: float, k: int, rng: np.random.Generator) -> Row:
+def _dummy(p: np.ndarray) -> Row:
+    from scipy import stats
+
+    wrong = int((p < LEVEL).sum())
+    chance = float(stats.binom.sf(wrong - 1, len(p), LEVEL)) if wrong else 1.0
+    found = f"{wrong} of {len(p)} dummy outcomes are called an effect, where {LEVEL * len(p):.3g} are to be expected"
+    done = f"outcomes that the mixture does not cause, {len(p)} times"
+    if chance < 0.01:  # a standard error that is too small refutes no effect, but vouches for none
+        found += ": the state is not adjusted for well enough for its interval"
+    return (done, "seldom an effect", found, UNSURE if chance < 0.01 else STANDS)
+
+
+def _controls(
+    runs: Runs, problem: Problem, graph: CausalGraph | None, residuals: Residuals
+) -> dict[str, Row]:
+    """Recorded outcomes that the graph says the mixture does not cause, if there are any."""
+    names = [] if graph is None else _not_caused(graph, runs, problem)
+    p = {}
+    for name in names:
+        y = runs.frame[f"outcome.{name}"].to_numpy(dtype=float)
+        y = y if problem.rows is None else y[problem.rows]
+        if np.isfinite(y).all() and np.ptp(y) > 0:
+            p[name] = residuals.effect_on(y)
+    if not p:
+        return {}
+    worst = min(p, key=lambda name: p[name])
+    value = min(1.0, p[worst] * len(p))  # Bonferroni: the least of several
+    found = f"the mixture's effect on {worst}, which it does not cause by the graph, has p = {value:.3f}"
+    if value < LEVEL:
+        found += ": something that nobody recorded moves both, or the graph is wrong"
+    done = f"the effect on {', '.join(p)}"
+    return {"negative control": (done, "no effect", found, FAILS if value < LEVEL else STANDS)}
+
+
+def _not_caused(graph: CausalGraph, runs: Runs, problem: Problem) -> list[str]:
+    import networkx as nx
+
+    treated = [name for name in ("mixture", *problem.domains) if name in graph.nodes]
+    caused = (
+        {problem.outcome}.union(*(nx.descendants(graph.nx, name) for name in treated)) if treated else set()
+    )
+    return [name for name in runs.outcome_names if treated and name in graph.nodes and name not in caused]
+
+
+def _clusters(
+    shown: _Shown, runs: Runs, problem: Problem, estimate: float, se: float, k: int
+) -> dict[str, Row]:
+    """The effect without each cluster of runs (a column ``cluster`` of the table of runs), where there are 3 to 30."""
+    if CLUSTER not in runs.frame or problem.rows is None:
+        return {}
+    cluster = runs.frame[CLUSTER].astype(str).to_numpy()[problem.rows]
+    names = np.unique(cluster)
+    if not 3 <= len(names) <= 30:
+        return {}
+    left: dict[str, float] = {}
+    for name in names:
+        try:
+            left[str(name)] = float(shown.effects(shown.fit(problem.subset(cluster != name)))[0][k])
+        except FitError:  # without it the mixture does not vary, or too few runs are left
+            continue
+    done = f"each of {len(names)} clusters left out"
+    if not left:
+        return {"clusters": (done, "the same effect", "no cluster can be left out", UNSURE)}
+    worst = min(left, key=lambda name: left[name] * np.sign(estimate))
+    flips = bool(left[worst] * estimate <= 0)
+    found = f"without {worst} the effect is {left[worst]:+.3g} instead of {estimate:+.3g}"
+    verdict = FAILS if flips and abs(estimate) > 2 * se else UNSURE if flips else STANDS
+    return {"clusters": (done, "the same sign", found, verdict)}
+
+
+def _random_cause(
+    shown: _Shown, problem: Problem, estimate: float, se: float, k: int, rng: np.random.Generator
+) -> Row:
     noise = rng.normal(size=len(np.unique(problem.groups)))[
         np.unique(problem.groups, return_inverse=True)[1].ravel()
     ]
@@ -176,20 +274,23 @@ def _random_cause(problem: Problem, estimate: float, se: float, k: int, rng: np.
         X=np.hstack([problem.X, noise[:, None]]),
         state_names=(*problem.state_names, "random common cause"),
     )
-    moved = abs(float(_effects(_fit(more))[0][k]) - estimate) / se
+    before = estimate if shown.method == "linear" else float(shown.effects(shown.fit(problem))[0][k])
+    moved = abs(float(shown.effects(shown.fit(more))[0][k]) - before) / se
     verdict = STANDS if moved < 1 else UNSURE if moved < 2 else FAILS
     found = f"the estimate moved by {moved:.2f} of its standard errors"
     return ("a column of noise added to the state", "hardly any change", found, verdict)
 
 
-def _subsets(problem: Problem, estimate: float, se: float, k: int, n: int, rng: np.random.Generator) -> Row:
+def _subsets(
+    shown: _Shown, problem: Problem, estimate: float, se: float, k: int, n: int, rng: np.random.Generator
+) -> Row:
     groups = np.unique(problem.groups)
     found = []
-    for _ in range(n):
+    for _ in range(n if problem.n_runs <= CHEAP else min(n, 5)):
         some = rng.permutation(groups)[: math.ceil(KEPT * len(groups))]
         try:
-            part = _fit(problem.subset(np.isin(problem.groups, some)))
-            found.append(float(_effects(part)[0][k]))
+            part = shown.fit(problem.subset(np.isin(problem.groups, some)))
+            found.append(float(shown.effects(part)[0][k]))
         except FitError:  # a subset too small, or one in which the mixture does not vary
             continue
     done = f"{len(found)} random subsets of {KEPT:.0%} of the runs"
@@ -250,11 +351,11 @@ def e_value(standardised: float) -> float:
 
 
 def _hidden(
-    model: LinearModel, problem: Problem, estimate: float, se: float
+    model: Model, problem: Problem, estimate: float, se: float
 ) -> tuple[float, float, pd.DataFrame, float, Row]:
     import pandas as pd
 
-    df = float(max(len(np.unique(problem.groups)) - model.theta.size - 1, 2))
+    df = float(max(len(np.unique(problem.groups)) - len(problem.moving_domains), 2))
     t = estimate / se
     robust, robust_95 = robustness_value(t, df), robustness_value(t, df, level=0.05)
     strength = np.linspace(0, min(0.95, max(1.5 * robust, 0.05)), 60)

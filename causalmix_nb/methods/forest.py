@@ -3,6 +3,10 @@
 This is the estimator of arXiv 2607.01104. It takes isometric log-ratios as treatment, so that K domains have K - 1
 effects, and folds that keep repeated runs together.
 
+It assumes that the outcome is a line in log shares at every state, and that all that moved both mixture and outcome is in the state. The
+curvature is tested as for the linear method (estimate/departures.py): what it would change widens the intervals, and where it shows nothing is
+called sure. The intervals fail where trees smooth over effects that change fast with the state, and where a cause is not recorded.
+
 Reference: S. Athey, J. Tibshirani, S. Wager, *Generalized random forests*, 2019.
 """
 
@@ -15,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from causalmix_nb.errors import FitError, did_you_mean
+from causalmix_nb.estimate.departures import Asked, Departures, curvature_sentence, design_rows
 from causalmix_nb.estimate.folds import rank_correlation
 from causalmix_nb.estimate.model import Model
 from causalmix_nb.estimate.nuisances import (
@@ -22,11 +27,13 @@ from causalmix_nb.estimate.nuisances import (
     assignment_sentence,
     at_distinct,
     coordinates_of,
+    learn_nuisance,
     lightgbm_parameters,
     noise_of,
     not_identified,
     split_folds,
     state_and_scale,
+    state_features,
 )
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.warp import moments
@@ -51,6 +58,7 @@ class ForestModel(Model):
     ) -> None:
         super().__init__(problem)
         self.estimator, self.coordinates, self.residual_sd = estimator, coordinates, residual_sd
+        self.departures: Departures | None = None
         theta = estimator.const_marginal_effect(_forest_columns(state_and_scale(problem)))
         per_domain = theta.reshape(problem.n_runs, -1) @ coordinates.basis.T
         self._unseen_sd = float(np.sqrt((per_domain**2).mean()))
@@ -83,6 +91,11 @@ class ForestModel(Model):
         errors = np.einsum("nij,ni->nj", roots[index], moved)
         outside = self._unseen_sd * self.coordinates.outside(T)
         cov = errors @ errors.T + outside @ outside.T + self.residual_sd**2 / self.problem.n_runs
+        if self.departures is not None:
+            departed = self.departures.at(
+                design_rows(moved, moved[:, :0]), moved, np.sqrt(T)[:, self.coordinates.active], W, W[:, :0]
+            )
+            cov = cov + departed @ departed.T
         return m[index] + (theta[index] * moved).sum(1), cov
 
     def _theta(self, W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,6 +217,8 @@ def _finished_forest(
     fits = problem.trusted
     model = ForestModel(problem, estimator, coordinates, residual_sd)
     model.noise_sd, noise_source = noise_of(problem, residual_sd)
+    model.departures = _departures(problem, coordinates, np.ravel(y_residual) - explained, z_residual)
+    model.doubt = curvature_sentence(model.departures.curved.p, "forest")
     r2 = max(0.0, float(1 - (z_residual**2).sum() / ((Z - Z.mean(0)) ** 2).sum()))
     has_state = bool(problem.X.shape[1] + problem.S.shape[1])
     learner = "lightgbm" if orthogonalise else "mean"
@@ -217,15 +232,31 @@ def _finished_forest(
         else "not asked: the state is not adjusted for",
         "nuisance_y": learner,
         "nuisance_t": learner,
+        "curvature_p": model.departures.curved.p,
         "n_trees": int(estimator.n_estimators),
         "n_coefficients": Z.shape[1],
         "noise_sd": model.noise_sd,
         "noise_source": noise_source,
     }
+    if model.doubt:
+        model.diagnostics["not_sure"] = f"no effect is called sure, {model.doubt}"
     notes = not_identified(problem, coordinates)
     if notes:
         model.diagnostics["not_identified"] = "; ".join(notes)
     return model
+
+
+def _departures(
+    problem: Problem, coordinates: Coordinates, left: np.ndarray, z_residual: np.ndarray
+) -> Departures:
+    """What roots of the shares, and a quadratic in the state, would change of a level and a line through what the forest leaves."""
+    W, together = state_and_scale(problem), np.unique(problem.repeats, return_inverse=True)[1].ravel()
+    folds = split_folds(problem.groups, 5, np.random.default_rng(0))
+    roots = np.sqrt(problem.T)[:, coordinates.active]
+    explained = learn_nuisance(W, roots, [folds], 0)
+    root, n_distinct = np.sqrt(problem.precision), len(np.unique(problem.groups))
+    asked = Asked(left, z_residual, root, together, n_distinct)
+    return asked.departures(state_features(W)(W), (0, 0), roots, explained, confounded=True)
 
 
 METHODS.register(

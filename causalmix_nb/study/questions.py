@@ -77,9 +77,10 @@ def refute(
     study: Asked, outcome: str | None = None, n_repeats: int = 20, random_state: int = 0
 ) -> Refutation:
     """Does the effect of the mixture survive placebos, noise, subsets, and how strong a hidden cause?"""
-    return refute_effect(
-        study.files.need_runs(), outcome or study.files.outcome, study.graph, n_repeats, random_state
-    )
+    model = study.fitted()
+    asked = outcome or study.files.outcome
+    shown = model if outcome is None or model.outcome == outcome else None
+    return refute_effect(study.files.need_runs(), asked, study.graph, n_repeats, random_state, model=shown)
 
 
 def select_state(

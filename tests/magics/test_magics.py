@@ -634,7 +634,7 @@ def test_a_question_gives_an_object_with_a_card(fitted, line, kind, said):
 def test_effects_are_shown_as_a_card_and_returned_as_a_table(fitted):
     table = run(fitted, "%causalmix effect --pairs --together")
     assert "Causal effect of one domain in place of another" in fitted.printed
-    assert list(table.columns) == ["estimate", "se", "lower", "upper", "verdict"]
+    assert list(table.columns) == ["estimate", "se", "lower", "upper", "interval", "verdict"]
     assert run(fitted, "%causalmix effect;") is None and "What" not in fitted.printed
 
 
