@@ -20,8 +20,8 @@ import numpy as np
 from causalmix_nb.estimate.noise import Noise, noise_model
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.estimate.quick_kernel import QuickKernels, squared
-from causalmix_nb.estimate.regions import crowded
-from causalmix_nb.estimate.repeats import Repeats
+from causalmix_nb.estimate.robust.regions import crowded
+from causalmix_nb.estimate.robust.repeats import Repeats
 from causalmix_nb.estimate.warp import TRUSTED, Warp, moments
 
 FREEDOM = 4.0  # degrees of freedom of the Student likelihood

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from causalmix_nb.estimate.repeats import Repeats
+from causalmix_nb.estimate.robust.repeats import Repeats
 
 MIXTURE = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3])
 

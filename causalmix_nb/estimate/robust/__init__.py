@@ -1,0 +1,1 @@
+"""Which runs fit the others: what the weights of runs are judged by."""
