@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from causalmix_nb.decide.constraints import Constraints, Feasible, as_constraints
-from causalmix_nb.decide.value import Appraisal, Value
+from causalmix_nb.decide.value import CHOSEN, Appraisal, Value
 from causalmix_nb.errors import FitError, MixtureError, did_you_mean
 from causalmix_nb.estimate.model import LEVEL, Model
 from causalmix_nb.estimate.problem import STILL
@@ -33,9 +33,7 @@ MOST_CANDIDATES = 10_000_000  # beyond it memory ends before anything is gained
 POLICIES = ("analytic", "search", "surface", "auto")
 CAUTION = 0.5  # standard errors of its gain that a mixture is marked down by while climbing
 TO_CHOOSE = 10_000  # candidates of which half of the runs choose, to see what the choice is worth
-RIVALS = (
-    150  # mixtures expected to be best that the regret is counted against, and about as many from all over
-)
+RIVALS = 150  # expected to be best, that the regret is counted against, and about as many from all over
 BEST = 100  # candidates that are averaged
 REPEATS = 4  # Muennighoff et al., "Scaling data-constrained language models", 2023
 
@@ -361,12 +359,17 @@ def _report(
     T, domains = feasible.settled(T[None])[0], model.domains
     mixture, baseline = Mixture(dict(zip(domains, T.tolist()))), Mixture(dict(zip(domains, base.tolist())))
     effect = model.contrast(mixture, baseline, state, scale)
-    gain, ends = model.sign * effect.estimate, sorted((model.sign * effect.lower, model.sign * effect.upper))
+    gain = model.sign * effect.estimate
+    ends = [gain + CHOSEN * (model.sign * end - gain) for end in (effect.lower, effect.upper)][
+        :: int(model.sign)
+    ]
     table = model.predict(_frame(np.vstack([T, base]), domains), state, scale)
     if not model.has_interval:
         notes = (*notes, "no interval: the model was fitted without an ensemble")
     elif not model.covers_the_best:
-        notes = (*notes, "the interval does not account for having chosen the best of many mixtures")
+        notes = (*notes, "the interval does not account for all of having chosen the best of many mixtures")
+    if effect.doubt:
+        notes = (*notes, f"no gain is called sure, {effect.doubt}")
     if alone := _elsewhere(model, T, state, scale):
         notes = (*notes, alone)
     if far := model.beyond(scale):
@@ -376,19 +379,15 @@ def _report(
         notes = (*notes, f"an estimate or a limit is {far}")
     if wild := int((~model.problem.trusted).sum()):
         which = "1 run that does not fit" if wild == 1 else f"{wild} runs that do not fit"
-        notes = (
-            *notes,
-            f"{which} the others count{'s' * (wild == 1)} for little; the check before a fit names them",
-        )
+        count = "counts" if wild == 1 else "count"
+        notes = (*notes, f"{which} the others {count} for little; the check before a fit names them")
     distance, epochs = float(region.distance(T[None])[0]), _epochs(mixture, limits)
     worn = [f"{name} {count:.1f} times" for name, count in epochs.items() if count > REPEATS]
     if worn:
-        notes = (
-            *notes,
-            f"repeated beyond about {REPEATS} epochs, where more is worth little: {', '.join(worn)}",
-        )
+        worn_out = ", ".join(worn)
+        notes = (*notes, f"repeated beyond about {REPEATS} epochs, where more is worth little: {worn_out}")
     return Recommendation(
-        mixture, gain, effect.se, ends[0], ends[1], _verdict(gain, ends, baseline, model, worst), baseline,
+        mixture, gain, CHOSEN * effect.se, ends[0], ends[1], _verdict(gain, ends, baseline, model, worst), baseline,
         float(table["mean"].iloc[1]), {name: float(table[name].iloc[0]) for name in ("mean", "lower", "upper")},
         policy, _support(distance), distance, epochs, model.outcome, model.minimize,
         model.problem.n_runs, notes,
@@ -408,6 +407,8 @@ def _verdict(gain: float, ends: list[float], baseline: Mixture, model: Model, wo
     name = f"equal shares{some}" if equal else "the baseline"
     if not model.has_interval:
         return f"{'better' if gain > 0 else 'no better'} than {name} by {gain:.3g} of {model.outcome}, without an interval"
+    if model.doubt and (ends[0] > 0 or ends[1] < 0):
+        return f"cannot be sure of a gain over {name} ({ends[0]:.3g} to {ends[1]:.3g} of {model.outcome}), {model.doubt}"
     if ends[1] < 0:
         return (
             f"worse than {name} by {-ends[1]:.3g} to {-ends[0]:.3g} of {model.outcome} ({LEVEL:.0%} interval)"

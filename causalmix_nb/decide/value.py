@@ -27,6 +27,9 @@ from causalmix_nb.methods.method import METHODS
 
 SPLITS = 3  # ways to split the runs in halves
 DRAWS = 512  # joint draws of the surface that the regret is taken from
+CHOSEN = (
+    1.5  # times the standard error of a gain where the surface chose the mixture itself: the winner's curse
+)
 MISFIT = 1.5  # factor of the variances from which a surface is said to miss left-out runs
 
 Choose = Callable[
@@ -38,7 +41,8 @@ Choose = Callable[
 class Value:
     """Gain over the baseline of mixtures that half of the runs choose, judged by the other half.
 
-    estimate, lower, upper: in the good direction, in the outcome's units; nan where the runs are too few to be halved.
+    estimate, lower, upper: in the good direction, in the outcome's units; nan where the runs are too few to be halved. The estimate leans low,
+    since half of the runs know less than all of them; the upper end is therefore not below that of the surface that chose.
     regret: with 95 % probability, by the joint draws of the surface, no covered mixture is better than the recommended one by more; nan
     where the model has no interval. note: why to doubt these, in words; empty where nothing speaks against them.
     """
@@ -97,8 +101,19 @@ class Appraisal:
                 note = "; ".join(filter(None, [note, (
                     f"the surface misses left-out runs: their squared errors are {inflated:.1f} times what it says, so it may miss a better mixture"
                 )]))  # fmt: skip
-            self.found = Value(estimate, estimate - reach, estimate + reach, regret, note)
+            upper = max(
+                estimate + reach, self._promised()
+            )  # half of the runs see less of a gain than all of them
+            self.found = Value(estimate, estimate - reach, upper, regret, note)
         return self.found
+
+    def _promised(self) -> float:
+        """The upper end of what the surface that chose the mixture says of its gain; nan where it says none."""
+        model = self.model
+        if not model.has_interval:
+            return math.nan
+        found = model.contrast(self.mixture[None], self.base[None], self.state, self.scale)
+        return model.sign * found.estimate + CHOSEN * model.quantile(LEVEL) * found.se
 
     def _cross_fitted(self) -> tuple[float, float, str]:
         model, estimates, variances = self.model, [], []
