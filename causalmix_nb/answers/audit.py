@@ -86,8 +86,8 @@ class Audit(Finding):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        said = [f"{question} {answer}" for question, answer in self.table["answer"].items()]
-        return (self.verdict, *said, *self.notes)
+        sentences = [f"{question} {answer}" for question, answer in self.table["answer"].items()]
+        return (self.verdict, *sentences, *self.notes)
 
     @property
     def shown(self) -> pd.DataFrame:

@@ -169,9 +169,9 @@ def why_they_differ(model: Model) -> str:
     if not model.problem.state_names:
         return "No state is recorded with these runs, so nothing sets the two apart but the model."
     assignment: Any = model.diagnostics.get("assignment")
-    told = f" Here {assignment}." if assignment else ""
+    assigned = f" Here {assignment}." if assignment else ""
     return (
-        f"They differ where the state of the pool moved both the choice of the mixture and the outcome.{told}"
+        f"They differ where the state of the pool moved both the choice of the mixture and the outcome.{assigned}"
     )
 
 

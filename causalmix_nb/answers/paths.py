@@ -63,23 +63,23 @@ class PathEffects(Finding):
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        told = self.table.dropna(subset=["estimate"])
-        single = told[told["path"] != TOTAL]
+        known = self.table.dropna(subset=["estimate"])
+        single = known[known["path"] != TOTAL]
         sure = single[(single["lower"] > 0) | (single["upper"] < 0)]
-        said = []
+        sentences = []
         strongest = sure.loc[sure.groupby("path")["estimate"].apply(lambda e: e.abs().idxmax())]
         for top in strongest.sort_values("estimate", key=np.abs, ascending=False).itertuples():
             better = (top.estimate < 0) == self.minimize
-            said.append(
+            sentences.append(
                 f"{top.path}: carries most for {short(top.domain)}, which {'helps' if better else 'hurts'} along it: "
                 f"{top.estimate:+.3g} ({top.lower:+.3g} to {top.upper:+.3g})"
             )
-        if not said:
-            said.append("no path carries a significant effect: all 95 % intervals include 0")
+        if not sentences:
+            sentences.append("no path carries a significant effect: all 95 % intervals include 0")
         silent = [path for path in dict.fromkeys(single["path"]) if path not in set(sure["path"])]
-        said += [f"{path}: not significant, the 95 % intervals include 0" for path in silent if len(sure)]
+        sentences += [f"{path}: not significant, the 95 % intervals include 0" for path in silent if len(sure)]
         return (
-            *said,
+            *sentences,
             *self.notes,
             "the equations are linear: a nonlinear mechanism is captured only in part",
         )

@@ -299,10 +299,10 @@ def _subsets(
     # what is left out is a fifth: the spread of the estimates to be expected is se * sqrt(1 / KEPT - 1)
     ratio = float(np.std(found)) / (se * math.sqrt(1 / KEPT - 1))
     same = float(np.mean(np.sign(found) == np.sign(estimate)))
-    said = f"the same sign in {same:.0%} of them, spread {ratio:.1f} times what its standard error says"
+    seen = f"the same sign in {same:.0%} of them, spread {ratio:.1f} times what its standard error says"
     clear = abs(estimate) > 2 * se
     verdict = STANDS if same >= 0.95 and ratio < 2 else FAILS if clear and same < 0.8 else UNSURE
-    return (done, "the same sign, and no more spread than chance", said, verdict)
+    return (done, "the same sign, and no more spread than chance", seen, verdict)
 
 
 # -- a cause that nobody recorded ------------------------------------------------------------------------------

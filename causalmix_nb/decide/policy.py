@@ -192,13 +192,13 @@ def allowed(model: Model, constraints: Constraints | Mapping[str, Any] | None = 
         return limits.feasible(model.domains)
     lower, upper = limits.bounds(model.domains)
     fixed = dict(limits.fixed)
-    for (name, share), said in zip(problem.held.items(), problem.held_sentences):
+    for (name, share), sentence in zip(problem.held.items(), problem.held_sentences):
         k = model.domains.index(name)
         slack = STILL * share + 1e-9
         if not lower[k] - slack <= share <= upper[k] + slack:
             bound = f"at least {lower[k]:.4g}" if share < lower[k] else f"at most {upper[k]:.4g}"
             raise MixtureError(
-                f"{said}; the constraints ask for {bound} of it: name the other domains in them, or make runs that vary it."
+                f"{sentence}; the constraints ask for {bound} of it: name the other domains in them, or make runs that vary it."
             )
         fixed[name] = min(max(share, float(lower[k])), float(upper[k]))
     return replace(limits, fixed=fixed).feasible(model.domains)

@@ -59,19 +59,19 @@ class Value:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The same in words."""
-        said = []
+        sentences = []
         if math.isfinite(self.estimate):
             interval = (
                 f" ({LEVEL:.0%} interval {self.lower:.3g} to {self.upper:.3g})"
                 if math.isfinite(self.lower)
                 else ""
             )
-            said.append(
+            sentences.append(
                 f"gain by runs that did not choose the mixture (cross-fitted): {self.estimate:.3g}{interval}"
             )
         if math.isfinite(self.regret):
-            said.append(f"regret: at most {self.regret:.3g} with 95 % probability, by the surface itself")
-        return (*said, self.note) if self.note else tuple(said)
+            sentences.append(f"regret: at most {self.regret:.3g} with 95 % probability, by the surface itself")
+        return (*sentences, self.note) if self.note else tuple(sentences)
 
 
 @dataclass(slots=True)

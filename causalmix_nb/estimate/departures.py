@@ -165,5 +165,5 @@ def curvature_sentence(p: float, method: str) -> str:
     """Why no effect of a log-linear method is called sure, or nothing."""
     if not p < CURVED:
         return ""
-    said = f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
-    return f"since the outcome is curved where method '{method}' draws a line ({said}): ask method 'gp'"
+    p_text = f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+    return f"since the outcome is curved where method '{method}' draws a line ({p_text}): ask method 'gp'"

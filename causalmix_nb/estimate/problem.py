@@ -231,8 +231,8 @@ class Problem:
             )
         S = np.log10(S)
         groups = np.unique(np.hstack([T, X]).round(9), axis=0, return_inverse=True)[1].ravel()
-        if said := _scales_sentence(scale_names, S):
-            notes.append(said)
+        if scales := _scales_sentence(scale_names, S):
+            notes.append(scales)
         clusters = (
             np.unique(X.round(9), axis=0, return_inverse=True)[1].ravel() if X.shape[1] else np.arange(len(y))
         )

@@ -167,8 +167,8 @@ def fit_problem(problem: Problem, method: str = "auto", random_state: int = 0, *
     )  # of the whole fit; those of quick fits to the folds are too sure of what they learnt
     factor = _misfit(problem, mean, quick_sd if sd is None else sd)
     model.widen(factor)
-    told = mean, quick_sd if sd is None else math.sqrt(factor) * sd
-    model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, told)}
+    expected = mean, quick_sd if sd is None else math.sqrt(factor) * sd
+    model.diagnostics = {**model.diagnostics, **_diagnose(model, scores, chosen, expected)}
     model.diagnostics["regret_tried"] = {
         name: _regret(problem, mean) for name, (mean, _) in predicted.items()
     }
