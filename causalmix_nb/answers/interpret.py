@@ -228,7 +228,9 @@ def _no_difference(returns: _Returns, sides: list[np.ndarray]) -> float:
     D = np.hstack([np.eye(returns.K), -np.eye(returns.K)])
     difference, spread = D @ mean, D @ cov @ D.T
     sizes, vectors = np.linalg.eigh(spread)
-    if sizes[-1] <= 1e-15 * max(float(np.abs(np.diag(cov)).max()), 1e-300):  # effects that do not vary with the state at all
+    if sizes[-1] <= 1e-15 * max(
+        float(np.abs(np.diag(cov)).max()), 1e-300
+    ):  # effects that do not vary with the state at all
         return 1.0
     kept = sizes > 1e-9 * sizes[-1]
     wald = float(((vectors[:, kept].T @ difference) ** 2 / sizes[kept]).sum())

@@ -170,9 +170,7 @@ def why_they_differ(model: Model) -> str:
         return "No state is recorded with these runs, so nothing sets the two apart but the model."
     assignment: Any = model.diagnostics.get("assignment")
     assigned = f" Here {assignment}." if assignment else ""
-    return (
-        f"They differ where the state of the pool moved both the choice of the mixture and the outcome.{assigned}"
-    )
+    return f"They differ where the state of the pool moved both the choice of the mixture and the outcome.{assigned}"
 
 
 def counterfactual(

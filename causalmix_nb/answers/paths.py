@@ -77,7 +77,9 @@ class PathEffects(Finding):
         if not sentences:
             sentences.append("no path carries a significant effect: all 95 % intervals include 0")
         silent = [path for path in dict.fromkeys(single["path"]) if path not in set(sure["path"])]
-        sentences += [f"{path}: not significant, the 95 % intervals include 0" for path in silent if len(sure)]
+        sentences += [
+            f"{path}: not significant, the 95 % intervals include 0" for path in silent if len(sure)
+        ]
         return (
             *sentences,
             *self.notes,

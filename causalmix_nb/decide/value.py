@@ -70,7 +70,9 @@ class Value:
                 f"gain by runs that did not choose the mixture (cross-fitted): {self.estimate:.3g}{interval}"
             )
         if math.isfinite(self.regret):
-            sentences.append(f"regret: at most {self.regret:.3g} with 95 % probability, by the surface itself")
+            sentences.append(
+                f"regret: at most {self.regret:.3g} with 95 % probability, by the surface itself"
+            )
         return (*sentences, self.note) if self.note else tuple(sentences)
 
 

@@ -38,7 +38,7 @@ from causalmix_nb.magics.language import (
     split_words,
     variable,
 )
-from causalmix_nb.magics.names import names
+from causalmix_nb.magics.names import with_names
 from causalmix_nb.magics.topics import TOPICS, topic
 
 READ: dict[str, Callable[[str], Any]] = {  # kind of an argument -> what reads a word of it
@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         for action in self._actions:
-            action.help = _with_names(action.help or "", self.arguments[action.dest])
+            action.help = with_names(action.help or "", self.arguments[action.dest].completes)
         text, name = super().format_help(), self.command.name
         return text + (f"\nabout {name}:\n{topic(name)}\n" if name in TOPICS else "")
 
@@ -161,7 +161,7 @@ class Parser(argparse.ArgumentParser):
     def about(self, word: str) -> str:
         """What the help says about an option."""
         argument = self.option(word)
-        return _with_names(argument.help, argument) if argument else ""
+        return with_names(argument.help, argument.completes) if argument else ""
 
     def free(self) -> list[Argument]:
         """What stands without an option."""
@@ -174,10 +174,6 @@ class Parser(argparse.ArgumentParser):
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         self.error(message or "cannot go on")
-
-
-def _with_names(text: str, argument: Argument) -> str:
-    return text.replace("{names}", ", ".join(names(argument.completes))) if "{names}" in text else text
 
 
 def parser(command: str) -> Parser:

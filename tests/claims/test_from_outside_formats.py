@@ -172,8 +172,11 @@ def probes(tmp_path):
     return tmp_path
 
 
-def test_a_readers_files_are_found_read_and_attached(probing, probes):
+def test_a_readers_files_are_found_read_and_attached(probing, probes, shell):
     assert read_lm_eval(probes / "mix-one" / "probes.json") == {"maze.loss": (0.5, True)}
+    assert "probing" in shell.printed("%causalmix help runs") and "probing" in shell.printed(
+        "%causalmix runs --help"
+    )
     mixtures = pd.DataFrame({"a": [0.2, 0.8], "b": [0.8, 0.2]}, index=["mix-one", "mix-two"])
     runs = Runs.from_frames(mixtures, pd.DataFrame({"acc": [0.1, 0.2]}, index=mixtures.index))
     attached = attach_lm_eval(runs, probes)
@@ -224,6 +227,11 @@ def test_a_graph_format_is_recognised_read_written_and_named(arrows, shell, tmp_
         graph.to_text("arrow")
     with pytest.raises(GraphError, match="two names a line cannot hold every name"):
         CausalGraph([("a b", "c")]).to_text("arrows")
+    assert "arrows" in shell.printed("%causalmix help dag") and "arrows" in shell.printed(
+        "%causalmix dag --help"
+    )
+    assert shell.offered("%causalmix dag --to ar") == ["arrows"]
+    assert shell.printed("%causalmix dag 'state -> score' --to arrows") == "%ARROWS\nstate score\n"
 
 
 def test_a_graph_format_that_is_taken_back_is_gone():

@@ -165,7 +165,7 @@ COMMANDS.register(
         (
             Argument(
                 "baselines",
-                "{names} (grid, bayes, doremi and odm train), or variables that hold a mixture "
+                "{names} ({names of training baseline} train), or variables that hold a mixture "
                 "(equal natural regmix)",
                 words="*",
                 completes="baseline",

@@ -24,12 +24,16 @@ def dag(
     to_cell: bool,
     test: bool,
     method: str,
+    to: str | None,
     cell: str | None,
 ) -> Any:
     text = cell if cell is not None else _given(session, source) if source else None
     graph, note = _set(session, text) if text is not None else (_now(session), "")
     if test:
         return _test(session, graph, method)
+    if to:
+        print(graph.to_text(to))
+        return None
     if edit and not to_cell and session.is_notebook:
         from causalmix_nb.widgets.graph_editor import DagEditor
 
@@ -118,6 +122,12 @@ COMMANDS.register(
                 "choice",
                 "linear",
                 choices=("linear", "distance"),
+            ),
+            Argument(
+                "--to",
+                "print the graph as other tools read it: {names}",
+                metavar="FORMAT",
+                completes="graph format",
             ),
         ),
         step="graph",

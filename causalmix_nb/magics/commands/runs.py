@@ -105,14 +105,14 @@ COMMANDS.register(
             Argument(
                 "action",
                 "import two CSV tables, or one with ratio_* and metric_* columns; use a variable; "
-                "attach results of lm_eval or OLMES; nothing shows the runs",
+                "attach results of evaluations ({names of evaluation reader}); nothing shows the runs",
                 words="?",
                 metavar="import|use|attach",
                 choices=("import", "use", "attach"),
             ),
             Argument(
                 "names",
-                "the files, the variable, or the folder with the result files of lm_eval or OLMES",
+                "the files, the variable, or the folder with the result files of evaluations",
                 words="*",
                 metavar="RATIOS METRICS | TABLE | VARIABLE | FOLDER",
                 completes="path",
