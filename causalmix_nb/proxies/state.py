@@ -29,7 +29,6 @@ from causalmix_nb.errors import StudyError
 from causalmix_nb.files import write_whole
 from causalmix_nb.proxies.huggingface.checkpoint import load_model, load_tokenizer
 from causalmix_nb.proxies.huggingface.settings import HFSettings
-from causalmix_nb.runs.covariates import todays_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -268,7 +267,7 @@ def read_measured(path: Path, scorer: Scorer) -> dict:
         rows = json.loads(path.read_text(encoding="utf-8"))
         own = identity_of(scorer)
         return {
-            (name, Perturbation(**perturbation), seed, by[0] if by else own): todays_state(values)
+            (name, Perturbation(**perturbation), seed, by[0] if by else own): values
             for name, perturbation, seed, values, *by in rows
         }
     except (OSError, ValueError, TypeError):

@@ -21,6 +21,7 @@ from causalmix_nb.proxies.state import (
     release,
     write_measured,
 )
+from causalmix_nb.runs.covariates import todays_state
 from causalmix_nb.study.folder import Perturbations, StudyFolder
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ class StateMeter:
             config = self.files.config
             self.scorer = self._own = config.scorer(self.files.need_path(), self.files.seed)
             if config.measures_slowly:
-                self._measured.update(read_measured(self.files.need_path() / MEASURED, self.scorer))
+                kept = read_measured(self.files.need_path() / MEASURED, self.scorer)
+                self._measured.update({key: todays_state(values) for key, values in kept.items()})
         return self.scorer
 
     def train_base(self, progress: OnProgress | None = None) -> None:
