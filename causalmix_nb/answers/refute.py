@@ -274,7 +274,7 @@ def _random_cause(
         X=np.hstack([problem.X, noise[:, None]]),
         state_names=(*problem.state_names, "random common cause"),
     )
-    before = estimate if shown.method == "linear" else float(shown.effects(shown.fit(problem))[0][k])
+    before = float(shown.effects(shown.fit(problem))[0][k])
     moved = abs(float(shown.effects(shown.fit(more))[0][k]) - before) / se
     verdict = STANDS if moved < 1 else UNSURE if moved < 2 else FAILS
     found = f"the estimate moved by {moved:.2f} of its standard errors"

@@ -12,6 +12,7 @@ from causalmix_nb.benchmark.shifts import AS_IT_IS, Shift, history_states, logge
 from causalmix_nb.benchmark.size import Size
 from causalmix_nb.benchmark.subject import Subject
 from causalmix_nb.benchmark.trials import Row, Trials
+from causalmix_nb.decide.baselines.online import ONLINE
 from causalmix_nb.errors import FitError
 from causalmix_nb.estimate.problem import Problem
 from causalmix_nb.methods.linear import fit_linear
@@ -114,7 +115,7 @@ def _fixed(trials: Trials, size: Size, methods: Sequence[str], tokens: dict[str,
                 name, size.search, trials.outcome, trials.progress, trials.executor, trials.workers
             )
             found[name], tokens[name] = search.mixture, len(search.table) * trials.budget
-        elif name in ("doremi", "odm"):
+        elif name in ONLINE:
             online = study.online(name, trials.progress)
             found[name], tokens[name] = online.mixture, online.tokens
     if NATURAL in methods:

@@ -9,7 +9,17 @@ from causalmix_nb.errors import StudyError, did_you_mean
 from causalmix_nb.mixture import Mixture
 from causalmix_nb.proxies.online import OnlineMixture, doremi, online_data_mixing
 
-ONLINE = ("doremi", "odm")
+
+def _doremi(lab: Lab) -> OnlineMixture:
+    corpus, config, weights, budget = lab.proxy()
+    return doremi(corpus, config, weights, budget, corpus.natural, seed=lab.seed)
+
+
+def _odm(lab: Lab) -> OnlineMixture:
+    return online_data_mixing(*lab.proxy(), seed=lab.seed)
+
+
+ONLINE = {"doremi": _doremi, "odm": _odm}
 
 
 def online(lab: Lab, method: str) -> OnlineMixture:
@@ -23,10 +33,7 @@ def online(lab: Lab, method: str) -> OnlineMixture:
         raise StudyError(
             f"unknown online method {method!r}.{did_you_mean(method, ONLINE)} Use doremi or odm."
         )
-    corpus, config, weights, budget = lab.proxy()
-    if method == "odm":
-        return online_data_mixing(corpus, config, weights, budget, seed=lab.seed)
-    return doremi(corpus, config, weights, budget, corpus.natural, seed=lab.seed)
+    return ONLINE[method](lab)
 
 
 def _found(method: str, case: Case) -> Mixture:
